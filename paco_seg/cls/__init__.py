@@ -1,0 +1,1 @@
+"""MMPretrain plugins; importing this package registers all of them."""

@@ -1,0 +1,1 @@
+"""MMEngine-level pieces shared by segmentation and classification."""

@@ -1,0 +1,1 @@
+"""MMSegmentation plugins; importing this package registers all of them."""
