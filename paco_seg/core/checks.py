@@ -1,0 +1,128 @@
+"""Checks of shapes, dtypes and ranges, and the exceptions they raise.
+
+Every message follows one form: ``<name>: expected <range or shape>, got <value>. <remedy>``, so
+that the name can be looked up in a config.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class ShapeError(ValueError):
+    """A tensor has another rank or size than its contract says."""
+
+
+def check_shape(name: str, tensor: Tensor, expected: Sequence[int | str]) -> None:
+    """Compare a tensor's shape with a pattern such as ``('N', 128)``; a string matches any size.
+
+    Raises:
+        ShapeError: the rank or a fixed size differs.
+    """
+    matches = tensor.dim() == len(expected) and all(
+        isinstance(want, str) or want == size
+        for want, size in zip(expected, tensor.shape, strict=True)
+    )
+    if not matches:
+        wanted = ", ".join(str(size) for size in expected)
+        raise ShapeError(f"{name}: expected shape ({wanted}), got {tuple(tensor.shape)}")
+
+
+def check_integer(name: str, tensor: Tensor) -> None:
+    """Refuse anything but an integer tensor (class indices).
+
+    Raises:
+        TypeError: the tensor is of a floating, complex or boolean dtype.
+    """
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"{name}: expected integer class indices, got dtype {tensor.dtype}")
+
+
+def check_range(
+    name: str,
+    value: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    remedy: str = "",
+) -> None:
+    """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``low_open``), NaN included.
+
+    Raises:
+        TypeError: ``value`` is not a real number.
+        ValueError: ``value`` is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    above = value > low if low_open else value >= low
+    if not (above and value <= high):
+        if high == math.inf:
+            wanted = f"{'>' if low_open else '>='} {low:g}"
+        else:
+            wanted = f"a value in {'(' if low_open else '['}{low:g}, {high:g}]"
+        raise ValueError(f"{name}: expected {wanted}, got {value!r}. {remedy}".rstrip())
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse a value that is not one of the named choices.
+
+    Raises:
+        ValueError: lists the choices.
+    """
+    if value not in choices:
+        wanted = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name}: expected one of {wanted}, got {value!r}")
+
+
+def check_labels(
+    name: str, labels: Tensor, num_classes: int, *, allowed: Sequence[int] = ()
+) -> None:
+    """Refuse labels outside ``[0, num_classes)`` other than the ``allowed`` special values.
+
+    Raises:
+        ValueError: names the offending values. It reads one flag back from the device.
+    """
+    bad = (labels < 0) | (labels >= num_classes)
+    for value in allowed:
+        bad &= labels != value
+    if bool(bad.any()):
+        found = sorted(set(labels[bad].tolist()))[:5]
+        special = "".join(f" or {value}" for value in allowed)
+        raise ValueError(
+            f"{name}: expected values in [0, {num_classes}){special}, got {found}. "
+            "Check num_classes, ignore_index and reduce_zero_label of the dataset"
+        )
+
+
+def check_prior(name: str, prior: Tensor, num_classes: int) -> None:
+    """Refuse a class prior that is not C positive, finite frequencies.
+
+    Raises:
+        ShapeError: the length is not ``num_classes``.
+        ValueError: an entry is zero, negative or not finite; lists the classes.
+    """
+    check_shape(name, prior, (num_classes,))
+    bad = ~(torch.isfinite(prior) & (prior > 0))
+    if bool(bad.any()):
+        classes = bad.nonzero().flatten().tolist()[:10]
+        raise ValueError(
+            f"{name}: expected positive finite frequencies, got {prior[bad].tolist()[:10]} for "
+            f"classes {classes}. A class without training samples has no prior: drop it or give "
+            "it a small count"
+        )
+
+
+def compute_dtype(*tensors: Tensor | None) -> torch.dtype:
+    """Dtype of the arithmetic: float64 if any input is float64, else float32.
+
+    Half precision is a storage format here: a sum over thousands of exponentials needs the
+    mantissa of float32, whatever autocast says.
+    """
+    if any(tensor is not None and tensor.dtype == torch.float64 for tensor in tensors):
+        return torch.float64
+    return torch.float32
