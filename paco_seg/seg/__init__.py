@@ -1,1 +1,7 @@
 """MMSegmentation plugins; importing this package registers all of them."""
+
+from paco_seg import compat
+
+# Before anything imports MM: a missing or mixed package then gives one clear error.
+compat.require('mmengine', 'mmcv', 'mmseg')
+compat.setup()
