@@ -5,3 +5,5 @@ from paco_seg import compat
 # Before anything imports MM: a missing or mixed package then gives one clear error.
 compat.require('mmengine', 'mmcv', 'mmpretrain')
 compat.setup()
+
+from paco_seg.cls import backbones, datasets, evaluation  # noqa: E402,F401

@@ -1,0 +1,55 @@
+"""Training images per class of any MMPretrain dataset or wrapper of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def class_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:
+    """Count the images per class that one pass over ``dataset`` delivers.
+
+    A dataset without wrapper and :class:`LongTailDataset` therefore give the counts of the
+    training list; :class:`mmengine.dataset.ClassBalancedDataset` gives the counts after
+    repetition, which is the class distribution that the model is trained on.
+
+    Args:
+        dataset: an instance with ``get_gt_labels()`` (MMPretrain datasets) or ``get_cat_ids(idx)``
+            (MMEngine wrappers).
+        num_classes: length of the result. By default the number of ``metainfo['classes']``.
+
+    Returns:
+        (num_classes,) int64.
+
+    Raises:
+        TypeError: the dataset has no labels to read.
+        ValueError: a label is outside ``[0, num_classes)``, or the number of classes is unknown.
+    """
+    name = type(dataset).__name__
+    if hasattr(dataset, 'get_gt_labels'):
+        labels = np.asarray(dataset.get_gt_labels(), dtype=np.int64)
+    elif hasattr(dataset, 'get_cat_ids'):
+        labels = np.array([dataset.get_cat_ids(i)[0] for i in range(len(dataset))], dtype=np.int64)
+    elif hasattr(dataset, 'datasets'):  # ConcatDataset
+        return np.sum([class_counts(part, num_classes) for part in dataset.datasets], axis=0)
+    else:
+        raise TypeError(
+            f'dataset: expected get_gt_labels() or get_cat_ids(idx), got {name} with neither. '
+            'Wrap an MMPretrain dataset'
+        )
+    if num_classes is None:
+        classes = dataset.metainfo.get('classes')
+        if classes is None:
+            raise ValueError(
+                f"dataset: expected metainfo['classes'], got none in {name}. "
+                'Add metainfo=dict(classes=[...]) or pass num_classes'
+            )
+        num_classes = len(classes)
+    outside = np.unique(labels[(labels < 0) | (labels >= num_classes)])
+    if outside.size:
+        raise ValueError(
+            f'dataset: expected labels in [0, {num_classes}), got {outside[:5].tolist()} in '
+            f'{name}. Check num_classes and the annotation file'
+        )
+    return np.bincount(labels, minlength=num_classes)

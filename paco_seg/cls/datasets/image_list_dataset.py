@@ -1,0 +1,133 @@
+"""``path label`` lists (ImageNet-LT, Places-LT, iNaturalist 2018), checked before training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from mmengine.fileio import list_from_file
+from mmpretrain.datasets import CustomDataset
+from mmpretrain.registry import DATASETS
+
+_SHOWN = 100  # entries of an error message; the exception carries all of them
+
+
+class ImageListError(ValueError):
+    """An image list does not match its format, its classes or the files on disk.
+
+    Attributes:
+        entries: every offending line or path, also those that the message leaves out.
+    """
+
+    def __init__(self, message: str, entries: Sequence[str]):
+        self.entries = list(entries)
+        shown = '\n'.join(f'  {entry}' for entry in self.entries[:_SHOWN])
+        if len(self.entries) > _SHOWN:
+            shown += f'\n  and {len(self.entries) - _SHOWN} more'
+        super().__init__(f'{message}\n{shown}')
+
+
+@DATASETS.register_module()
+class ImageListDataset(CustomDataset):
+    """MMPretrain's ``CustomDataset`` with an annotation file, verified when it is read.
+
+    Each line is ``relative/path<space>label`` with a label from 0; no header. Everything that is
+    wrong is reported at once, with file and line numbers, before the first training step.
+
+    Args:
+        ann_file: the list.
+        num_classes: number of classes; labels must be below it. Without ``metainfo`` the class
+            names are the label numbers.
+        every_class: require at least one image of each class (training lists: a class without
+            images has no prior).
+        check_files: require every listed image to exist. Directories are listed once each, so
+            that a list of 437 000 images does not need as many file-system calls.
+        **kwargs: other arguments of :class:`mmpretrain.datasets.CustomDataset`.
+
+    Raises:
+        ImageListError: malformed lines, labels out of range, classes without images, missing
+            images.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        num_classes: int,
+        metainfo: dict | None = None,
+        every_class: bool = False,
+        check_files: bool = True,
+        **kwargs,
+    ):
+        if num_classes < 1:
+            raise ValueError(f'num_classes: expected >= 1, got {num_classes}')
+        metainfo = dict(metainfo or {})
+        metainfo.setdefault('classes', tuple(str(label) for label in range(num_classes)))
+        if len(metainfo['classes']) != num_classes:
+            raise ValueError(
+                f'metainfo.classes: expected {num_classes} names, got {len(metainfo["classes"])}. '
+                'Make them agree with num_classes'
+            )
+        self.num_classes = num_classes
+        self.every_class = every_class
+        self.check_files = check_files
+        super().__init__(ann_file=ann_file, metainfo=metainfo, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read and verify the list."""
+        samples = self._parse(list_from_file(self.ann_file))
+        if self.every_class:
+            present = {label for _, label in samples}
+            absent = [str(c) for c in range(self.num_classes) if c not in present]
+            if absent:
+                raise ImageListError(
+                    f'{self.ann_file}: expected images of {self.num_classes} classes, got '
+                    f'{len(present)}. Check num_classes; classes without images:',
+                    absent,
+                )
+        root = self.img_prefix or ''
+        data = [
+            dict(img_path=os.path.join(root, path), gt_label=label) for path, label in samples
+        ]
+        if self.check_files:
+            missing = self._missing([info['img_path'] for info in data])
+            if missing:
+                raise ImageListError(
+                    f'{self.ann_file}: expected {len(data)} images on disk, got '
+                    f'{len(data) - len(missing)}. Check data_root and data_prefix; missing images:',
+                    missing,
+                )
+        return data
+
+    def _parse(self, lines: Sequence[str]) -> list[tuple[str, int]]:
+        samples, malformed = [], []
+        for number, line in enumerate(lines, start=1):
+            path, _, label = line.strip().rpartition(' ')
+            if not path or not label.isascii() or not label.isdigit():
+                malformed.append(f'{self.ann_file}:{number}: {line!r} is not "path label"')
+            elif int(label) >= self.num_classes:
+                malformed.append(
+                    f'{self.ann_file}:{number}: label {label} is outside [0, {self.num_classes})'
+                )
+            else:
+                samples.append((path, int(label)))
+        if malformed or not samples:
+            raise ImageListError(
+                f'{self.ann_file}: expected lines "path label" with labels in '
+                f'[0, {self.num_classes}), got {len(malformed)} malformed of {len(lines)} lines. '
+                'Correct the list or num_classes:',
+                malformed,
+            )
+        return samples
+
+    @staticmethod
+    def _missing(paths: Sequence[str]) -> list[str]:
+        listed: dict[str, set[str]] = {}
+        missing = []
+        for path in paths:
+            folder, name = os.path.split(path)
+            if folder not in listed:
+                exists = os.path.isdir(folder or '.')
+                listed[folder] = set(os.listdir(folder or '.')) if exists else set()
+            if name not in listed[folder]:
+                missing.append(path)
+        return missing
