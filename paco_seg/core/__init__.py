@@ -2,6 +2,7 @@
 
 from paco_seg.core.checks import ShapeError
 from paco_seg.core.dispatch import parametric_contrastive_loss
+from paco_seg.core.queue import KeyQueue
 from paco_seg.core.streaming import pairwise_logsumexp
 
-__all__ = ["ShapeError", "pairwise_logsumexp", "parametric_contrastive_loss"]
+__all__ = ['KeyQueue', 'ShapeError', 'pairwise_logsumexp', 'parametric_contrastive_loss']

@@ -5,3 +5,7 @@ from paco_seg import compat
 # Before anything imports MM: a missing or mixed package then gives one clear error.
 compat.require('mmengine', 'mmcv', 'mmseg')
 compat.setup()
+
+from paco_seg.seg import heads, losses  # noqa: E402
+
+__all__ = ['heads', 'losses']

@@ -1,0 +1,70 @@
+"""The one place that knows ranks. Every function is the identity without a process group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def world_size() -> int:
+    """Number of processes; 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Rank of this process; 0 without a process group."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def all_reduce_sum(value: Tensor) -> Tensor:
+    """Sum over ranks, without gradient; the argument itself in one process."""
+    if world_size() == 1:
+        return value
+    value = value.detach().clone()
+    dist.all_reduce(value)
+    return value
+
+
+def gather_rows(rows: Tensor) -> list[Tensor]:
+    """Rows of every rank, in rank order, with gradient; ranks may hold different counts.
+
+    Every rank must call it, in forward and in backward: a rank without rows passes an empty
+    tensor. The gradient of a row is the sum of what all ranks send to it.
+
+    Args:
+        rows: (n_r, ...) on rank r.
+
+    Returns:
+        R tensors (n_0, ...), ..., (n_{R-1}, ...); ``[rows]`` in one process.
+    """
+    if world_size() == 1:
+        return [rows]
+    gathered: tuple[Tensor, ...] = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
+    return list(gathered)
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, ...]:
+        size = torch.tensor([len(rows)], device=rows.device)
+        sizes = [torch.empty_like(size) for _ in range(world_size())]
+        dist.all_gather(sizes, size)
+        ctx.sizes = [int(other) for other in sizes]
+        # Collectives want equal shapes: pad to the longest rank, cut afterwards.
+        padded = rows.new_zeros(max(ctx.sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        gathered = [torch.empty_like(padded) for _ in ctx.sizes]
+        dist.all_gather(gathered, padded)
+        return tuple(part[:count] for part, count in zip(gathered, ctx.sizes, strict=True))
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = torch.cat([grad.contiguous() for grad in grads])
+        dist.all_reduce(total)
+        start = sum(ctx.sizes[: rank()])
+        return total[start : start + ctx.sizes[rank()]]

@@ -1,0 +1,81 @@
+"""Queue of past keys: content, labels and write position are buffers, so that it resumes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from paco_seg.core.checks import check_integer, check_range, check_shape
+from paco_seg.core.dispatch import EMPTY
+from paco_seg.core.distributed import gather_rows
+
+
+class KeyQueue(nn.Module):
+    """Ring buffer of the last ``size`` keys and their labels (PaCo, arXiv 2107.12028, section 3).
+
+    Slots that have not been written hold zeros and the label -1, which the loss never
+    contrasts. Every rank enqueues the keys of all ranks in rank order, so the queues stay equal.
+
+    Args:
+        size: K, slots.
+        channels: D of a key.
+
+    Attributes:
+        keys: (K, D) float32 buffer.
+        labels: (K,) int64 buffer; -1 = empty.
+        position: scalar int64 buffer, slot that is written next.
+
+    Raises:
+        ValueError: ``size`` or ``channels`` is below 1.
+    """
+
+    keys: Tensor
+    labels: Tensor
+    position: Tensor
+
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        check_range('queue_size', size, low=1)
+        check_range('channels', channels, low=1)
+        self.register_buffer('keys', torch.zeros(size, channels))
+        self.register_buffer('labels', torch.full((size,), EMPTY, dtype=torch.long))
+        self.register_buffer('position', torch.zeros((), dtype=torch.long))
+
+    def __len__(self) -> int:
+        """K, the number of slots, written or not."""
+        return len(self.labels)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor, labels: Tensor) -> None:
+        """Write the keys of all ranks at the position, wrapping around; the oldest are lost.
+
+        Any number of keys fits; of more than K only the last K are kept. The position moves by
+        the number of keys of all ranks, as in a ring buffer written one key at a time.
+
+        Args:
+            keys: (n, D) of this rank, stored in float32 as they are.
+            labels: (n,) integer.
+
+        Raises:
+            ShapeError: the shapes do not fit the queue or each other.
+            TypeError: labels are not integers.
+        """
+        check_shape('keys', keys, ('n', self.keys.shape[1]))
+        check_shape('labels', labels, (len(keys),))
+        check_integer('labels', labels)
+        keys = torch.cat(gather_rows(keys.detach().to(self.keys)))
+        labels = torch.cat(gather_rows(labels.to(self.labels)))
+        size, count = len(self), len(labels)
+        skip = max(count - size, 0)  # would be overwritten within this very call
+        slots = (torch.arange(skip, count, device=labels.device) + self.position) % size
+        self.keys[slots] = keys[skip:]
+        self.labels[slots] = labels[skip:]
+        self.position.add_(count).remainder_(size)
+
+    def contents(self) -> tuple[Tensor, Tensor]:
+        """Copies of keys (K, D) and labels (K,), for use as ``keys`` and ``key_labels``.
+
+        Copies, because the loss keeps them for its backward pass while a later micro-step of
+        gradient accumulation may already write new keys.
+        """
+        return self.keys.clone(), self.labels.clone()

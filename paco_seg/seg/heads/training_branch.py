@@ -1,0 +1,63 @@
+"""The contract between a decode head and its training-only branches."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from paco_seg.seg.heads.feature_taps import TappedFeatures
+
+
+@dataclass
+class BranchInputs:
+    """What a branch sees of one training step.
+
+    Attributes:
+        features: (B, D, h, w) feature map before dropout and classifier; (B, D, P) for a head
+            that works on P sampled points.
+        logits: (B, C, h, w) or (B, C, P), one logit per class, sharing the graph of the stock
+            losses (and the same dropout mask).
+        feature_labels: (B, h, w) or (B, P) int64 labels on the grid of the features, nearest.
+        labels: (B, H, W) int64 ground truth in full; None for sampled points.
+        ignore_index: label that is not a class.
+    """
+
+    features: Tensor
+    logits: Tensor
+    feature_labels: Tensor
+    labels: Tensor | None
+    ignore_index: int
+
+    @classmethod
+    def from_tap(cls, tap: TappedFeatures, samples: list, ignore_index: int) -> BranchInputs:
+        """Bring features, logits and labels to one grid and one logit per class."""
+        logits = tap.logits
+        if logits.shape[1] == 1:
+            # sigmoid(x) is the softmax of (0, x): background and foreground as two classes.
+            logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+        if tap.labels is not None:
+            return cls(tap.features, logits, tap.labels, None, ignore_index)
+        size = tap.features.shape[2:]
+        if logits.shape[2:] != size:
+            logits = F.interpolate(logits, size=size, mode='bilinear', align_corners=False)
+        labels = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in samples]).long()
+        # Nearest in float32 is exact for class indices, and picks the pixel that the released
+        # code picks.
+        on_grid = F.interpolate(labels.unsqueeze(1).float(), size=size, mode='nearest')
+        return cls(tap.features, logits, on_grid.squeeze(1).long(), labels, ignore_index)
+
+
+class TrainingBranch(BaseModule):
+    """Base of modules that add losses to a decode head in training and vanish at inference.
+
+    The head passes ``in_channels``, ``num_classes`` and its ``norm_cfg`` as default arguments.
+    """
+
+    @abstractmethod
+    def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
+        """Losses of this branch, keyed as in the log (keys with ``loss`` are summed)."""
