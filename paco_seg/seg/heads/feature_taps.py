@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmseg.models.decode_heads import point_head
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.knet_head import IterativeDecodeHead
 from mmseg.models.decode_heads.point_head import PointHead
@@ -119,10 +120,8 @@ class PointTap(ClsSegTap):
     ) -> dict:
         """The loss of the base head; keeps the labels of the points."""
         if self._taps:
-            # Needs the compiled op; a PointHead cannot be built without it.
-            from mmcv.ops import point_sample
-
-            labels = point_sample(
+            # The op that the base head sampled its features with; without it none can be built.
+            labels = point_head.point_sample(
                 self._stack_batch_gt(batch_data_samples).float(),
                 points,
                 mode='nearest',

@@ -1,0 +1,203 @@
+"""Every decode head of MMSegmentation carries GPaCo, or is refused with a reason.
+
+``python tests/seg/heads/test_head_coverage.py`` writes the table of docs/decode_heads.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import DefaultScope
+from mmseg.models import decode_heads
+from mmseg.models.decode_heads import point_head
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+
+import paco_seg.seg  # noqa: F401
+from paco_seg.seg.heads.feature_taps import REFUSED_HEADS, tap_for
+
+sys.path.insert(0, str(Path(__file__).parent))
+from head_zoo import CASCADE, NEEDS_OPS, NUM_CLASSES, ZOO, loss_arguments, make_inputs
+
+DOCS = Path(__file__).parents[3] / 'docs' / 'decode_heads.md'
+SPECIAL = {
+    'IterativeDecodeHead': 'features of the kernel-generating head, logits of the last stage',
+    'SegmenterMaskTransformerHead': 'projected patches before their normalisation, as a map',
+    'PointHead': 'features, logits and labels of the sampled points',
+}
+# Mask classification through MMDetection: importable, but neither pixel classifiers nor
+# subclasses of BaseDecodeHead.
+MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
+
+
+def stock_heads() -> list[str]:
+    """Concrete decode heads that the installed MMSegmentation exports."""
+    classes = {name: getattr(decode_heads, name) for name in decode_heads.__all__}
+    return sorted(
+        name
+        for name, cls in classes.items()
+        if inspect.isclass(cls) and issubclass(cls, BaseDecodeHead) and cls is not BaseDecodeHead
+    )
+
+
+def _ops_missing(name: str) -> str | None:
+    try:
+        MODELS.build(dict(type=name, **copy.deepcopy(ZOO[name][0])))
+    except (RuntimeError, ImportError, ModuleNotFoundError) as error:
+        return str(error).split('.')[0]
+    return None
+
+
+def _plain_point_sample(features, points, align_corners=False, **kwargs):
+    """mmcv's point_sample in plain torch: it is importable only where the ops are compiled."""
+    grid = (2.0 * points - 1.0).unsqueeze(2)
+    return F.grid_sample(features, grid, align_corners=align_corners, **kwargs).squeeze(3)
+
+
+@pytest.fixture(params=sorted(ZOO))
+def head(request, monkeypatch):
+    """Name and arguments of each head that can be built here."""
+    name = request.param
+    if name == 'PointHead' and point_head.point_sample is None:
+        monkeypatch.setattr(point_head, 'point_sample', _plain_point_sample)
+    if name in NEEDS_OPS and (reason := _ops_missing(name)):
+        pytest.skip(f'{name} needs the compiled ops of mmcv: {reason}')
+    with DefaultScope.overwrite_default_scope('mmseg'):  # K-Net builds its parts by short names
+        yield name, copy.deepcopy(ZOO[name][0])
+
+
+def build(name, arguments, **gpaco):
+    """A GPaCo head with few pixels and an 8-channel projector."""
+    settings = dict(
+        projector=dict(out_channels=8, norm_cfg=dict(type='BN')),
+        loss_contrast=dict(type='PixelGPaCoLoss', num_pixels=20),
+    )
+    settings.update(gpaco)
+    return MODELS.build(dict(type='GPaCoDecodeHead', base_type=name, **arguments, **settings))
+
+
+def test_every_stock_head_is_in_the_zoo_or_refused():
+    assert set(stock_heads()) == set(ZOO) | set(REFUSED_HEADS)
+
+
+def test_trains_and_reaches_every_part(head):
+    name, arguments = head
+    torch.manual_seed(0)
+    model = build(name, arguments)
+    inputs, *rest = loss_arguments(name)
+    losses = model.loss(inputs, *rest)
+    assert torch.isfinite(losses['loss_gpaco']) and losses['loss_gpaco'] > 0
+    losses['loss_gpaco'].backward()
+    projector = model.training_branches.gpaco.projector
+    assert all(parameter.grad.abs().sum() > 0 for parameter in projector[-1].parameters())
+    # The contrast reaches the class centers and the features below.
+    others = [p for n, p in model.named_parameters() if 'training_branches' not in n]
+    assert sum(0 if p.grad is None else float(p.grad.abs().sum()) for p in others) > 0
+    maps = [value[0] if isinstance(value, tuple) else value for value in inputs]
+    assert any(value.grad is not None and value.grad.abs().sum() > 0 for value in maps)
+    assert model._taps is None
+
+
+def test_stock_losses_and_weights_are_untouched(head):
+    name, arguments = head
+    torch.manual_seed(0)
+    stock = MODELS.build(dict(type=name, **copy.deepcopy(arguments)))
+    model = build(name, arguments)
+    result = model.load_state_dict(stock.state_dict(), strict=False)
+    assert not result.unexpected_keys
+    assert result.missing_keys
+    assert all('projector' in key for key in result.missing_keys)
+    assert isinstance(model, type(stock))
+
+    torch.manual_seed(1)
+    expected = stock.loss(*loss_arguments(name))
+    torch.manual_seed(1)
+    losses = model.loss(*loss_arguments(name))
+    assert set(losses) == {*expected, 'loss_gpaco'}
+    for key, value in expected.items():
+        torch.testing.assert_close(losses[key], value, rtol=0, atol=0)
+
+
+def test_inference_equals_stock_and_never_projects(head, monkeypatch):
+    name, arguments = head
+    stock = MODELS.build(dict(type=name, **copy.deepcopy(arguments))).eval()
+    model = build(name, arguments).eval()
+    model.load_state_dict(stock.state_dict(), strict=False)
+
+    def refuse(*args):
+        raise AssertionError('the projector ran at inference')
+
+    monkeypatch.setattr(model.training_branches.gpaco, 'forward', refuse)
+    inputs = make_inputs(name)
+    if name == 'PointHead':  # forward() of this head takes points; the loss covers them
+        points = torch.rand(2, 6, 2)
+        features = model._get_fine_grained_point_feats(inputs, points)
+        coarse = torch.randn(2, NUM_CLASSES, 6)
+        arguments = (features, coarse)
+    elif name in CASCADE:
+        arguments = (inputs, loss_arguments(name)[1])
+    elif name in ('DDRHead', 'PIDHead'):  # at inference their backbones yield one map
+        arguments = (inputs[1],)
+    else:
+        arguments = (inputs,)
+    # EMAHead updates its bases and LightHamHead draws them: equal random state for both.
+    torch.manual_seed(2)
+    with torch.no_grad():
+        expected = stock(*arguments)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        torch.testing.assert_close(model(*arguments), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('name', sorted(REFUSED_HEADS))
+def test_impossible_heads_are_refused_with_the_reason(name):
+    with pytest.raises(ValueError, match=f'base_type: {name} cannot carry .* it '):
+        tap_for(getattr(decode_heads, name))
+
+
+@pytest.mark.parametrize('name', MASK_HEADS)
+def test_mask_classification_heads_are_refused(name):
+    with pytest.raises(ValueError, match='not a BaseDecodeHead'):
+        tap_for(getattr(decode_heads, name))
+
+
+def table() -> str:
+    """The table of docs/decode_heads.md."""
+    rows = ['| Head | GPaCo | How |', '|---|---|---|']
+    for name in stock_heads():
+        if name in REFUSED_HEADS:
+            rows.append(f'| {name} | refused | {REFUSED_HEADS[name]} |')
+        elif name in SPECIAL:
+            rows.append(f'| {name} | works | {SPECIAL[name]} |')
+        elif name in NEEDS_OPS:
+            rows.append(
+                f'| {name} | works where it builds | through `cls_seg`; the head itself needs '
+                'the compiled ops of mmcv |'
+            )
+        else:
+            rows.append(f'| {name} | works | through `cls_seg` |')
+    rows += [
+        f'| {name} | refused | mask classification, no pixel classifier |' for name in MASK_HEADS
+    ]
+    return '\n'.join(rows) + '\n'
+
+
+def test_documented_table_is_current():
+    written = DOCS.read_text()
+    assert written[written.index('| Head |') :] == table()
+
+
+if __name__ == '__main__':
+    DOCS.write_text(
+        '# Decode heads\n\n'
+        'Which decode heads of MMSegmentation 1.x carry the GPaCo loss through '
+        '`GPaCoDecodeHead`, and where the\nfeature map of the classifier is taken. Written by '
+        '`python tests/seg/heads/test_head_coverage.py` and held\nto the installed '
+        'MMSegmentation by that test.\n\n' + table()
+    )
