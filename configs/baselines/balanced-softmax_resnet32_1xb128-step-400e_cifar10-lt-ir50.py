@@ -1,0 +1,6 @@
+# Balanced Softmax on CIFAR-10-LT, imbalance ratio 50: differs from the cross-entropy baseline by
+# the loss alone.
+_base_ = './ce_resnet32_1xb128-step-400e_cifar10-lt-ir50.py'
+model = dict(
+    head=dict(loss=dict(_delete_=True, type='BalancedSoftmaxLoss', class_prior='auto')),
+)
