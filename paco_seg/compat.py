@@ -172,7 +172,14 @@ def setup() -> None:
     from mmengine.config.utils import MODULE2PACKAGE
 
     # MMEngine's own table: its hub installs, and its messages recommend, what stands there.
-    MODULE2PACKAGE.update({provider.module: provider.distribution for provider in installed})
+    # Only its own keys: for any further one the registries would look for modules to import.
+    MODULE2PACKAGE.update(
+        {
+            provider.module: provider.distribution
+            for provider in installed
+            if provider.module in MODULE2PACKAGE
+        }
+    )
     if not hasattr(Config._get_cfg_path, 'by_paco_seg'):
         Config._get_cfg_path = staticmethod(_wrap(Config._get_cfg_path))
 

@@ -1,0 +1,55 @@
+# Everything runs from one virtual environment with the versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+# Test processes; each runs single-threaded.
+JOBS ?= 2
+
+BIN := $(abspath $(VENV))/bin
+STAMP := $(VENV)/.installed
+
+# For the shell scripts in tools/, which call `python`.
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test lint format type-check coverage bench
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 14
+
+install: $(STAMP)  ## create $(VENV) and install the package, editable, with its test tools
+
+# The stamp is the last thing written and the first thing removed: an installation that was
+# interrupted has none and starts from an empty environment.
+$(STAMP): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v >= (3, 10) else \
+	    f"PYTHON: expected Python 3.10 or newer, got {v[0]}.{v[1]}. Try: make PYTHON=python3.11")'
+	@if test -f $@; then rm $@; else $(PYTHON) -m venv --clear $(VENV); fi
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt setuptools
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt \
+	    --no-build-isolation -e '.[tests]'
+	@touch $@
+
+quickstart: install  ## demo data, CE / log-prior CE / GPaCo, table and pictures (FORCE=1 repeats)
+	$(BIN)/python tools/quickstart.py $(if $(FORCE),--force)
+
+test: install lint type-check  ## style, types, layers, then all tests (CPU, offline)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: install  ## ruff, and the layers core < engine < seg | cls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
+
+format: install  ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+type-check: install  ## mypy: strict on paco_seg.core, gradual elsewhere
+	$(BIN)/mypy
+
+coverage: install  ## line and branch coverage of the tests
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
+
+bench: install  ## speed and memory of the loss; results go to benchmarks/results/
+	@for script in benchmarks/bench_*.py; do \
+	    echo "$$script"; $(BIN)/python "$$script" || exit 1; done
