@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from paco_seg.core.baselines.balanced_softmax import cross_entropy_per_sample
 from paco_seg.core.baselines.class_counts import effective_numbers
-from paco_seg.core.checks import check_prior, check_range, check_shape, compute_dtype
+from paco_seg.core.checks import check_labels, check_prior, check_range, check_shape, compute_dtype
 
 
 def cosine_logits(features: Tensor, weight: Tensor) -> Tensor:
@@ -83,22 +83,14 @@ def drw_weights(
     return (inverse * (inverse.numel() / inverse.sum())).to(dtype)
 
 
-def ldam_loss(
-    cosines: Tensor,
-    labels: Tensor,
-    margins: Tensor,
-    *,
-    scale: float = 30.0,
-    ignore_index: int | None = None,
-) -> Tensor:
+def ldam_loss(cosines: Tensor, labels: Tensor, margins: Tensor, *, scale: float = 30.0) -> Tensor:
     """LDAM loss of each sample: ``CE(scale * (cos - margin_y on the own class), y)``.
 
     Args:
         cosines: (N, C) in [-1, 1], see :func:`cosine_logits`.
-        labels: (N,) int64 in [0, C) or ``ignore_index``.
+        labels: (N,) int64 in [0, C).
         margins: (C,), see :func:`ldam_margins`.
         scale: factor s on the cosines, > 0.
-        ignore_index: label of samples that give 0, or None.
 
     Returns:
         (N,) float32 (float64 for float64 input), unweighted; average with
@@ -109,33 +101,32 @@ def ldam_loss(
         ValueError: ``scale`` is not positive, or a label is no class.
     """
     check_shape('cosines', cosines, ('N', 'C'))
+    check_shape('labels', labels, (cosines.shape[0],))
     check_shape('margins', margins, (cosines.shape[1],))
     check_range('scale', scale, low=0.0, low_open=True)
     values = cosines.to(compute_dtype(cosines))
-    classes = torch.arange(values.shape[1], device=values.device)
-    own = labels.unsqueeze(1) == classes  # an ignored label matches no class
+    own = labels.unsqueeze(1) == torch.arange(values.shape[1], device=values.device)
     shifted = torch.where(own, values - margins.to(values), values)
-    return cross_entropy_per_sample(scale * shifted, labels, ignore_index=ignore_index)
+    return cross_entropy_per_sample(scale * shifted, labels)
 
 
-def class_weighted_mean(
-    values: Tensor, labels: Tensor, class_weights: Tensor, *, ignore_index: int | None = None
-) -> Tensor:
+def class_weighted_mean(values: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
     """``sum_i w_{y_i} v_i / sum_i w_{y_i}``: the weighted mean of torch's cross entropy.
 
     Args:
         values: (N,) losses.
-        labels: (N,) int64 in [0, C) or ``ignore_index``.
+        labels: (N,) int64 in [0, C).
         class_weights: (C,) non-negative.
-        ignore_index: label of samples that do not count, or None.
 
     Returns:
-        A scalar; a zero attached to the graph when no sample counts.
+        A scalar; a zero attached to the graph for N = 0.
+
+    Raises:
+        ShapeError: a tensor has another shape.
+        ValueError: a label is no class.
     """
     check_shape('values', values, ('N',))
     check_shape('labels', labels, (values.shape[0],))
-    counts = torch.ones_like(labels, dtype=torch.bool)
-    if ignore_index is not None:
-        counts = labels != ignore_index
-    weights = class_weights.to(values)[labels.where(counts, labels.new_zeros(()))] * counts
+    check_labels('labels', labels, class_weights.shape[0])
+    weights = class_weights.to(values)[labels]
     return (weights * values).sum() / weights.sum().clamp(min=torch.finfo(values.dtype).tiny)
