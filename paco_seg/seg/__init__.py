@@ -6,6 +6,6 @@ from paco_seg import compat
 compat.require('mmengine', 'mmcv', 'mmseg')
 compat.setup()
 
-from paco_seg.seg import heads, losses  # noqa: E402
+from paco_seg.seg import datasets, evaluation, heads, losses
 
-__all__ = ['heads', 'losses']
+__all__ = ['datasets', 'evaluation', 'heads', 'losses']

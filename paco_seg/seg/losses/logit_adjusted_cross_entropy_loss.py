@@ -1,0 +1,65 @@
+"""Cross entropy with the log pixel prior added to the logits, in training only."""
+
+import numpy as np
+import torch
+from mmseg.models.losses import CrossEntropyLoss
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from paco_seg.seg.class_frequency import load_class_frequency
+
+
+@MODELS.register_module()
+class LogitAdjustedCrossEntropyLoss(CrossEntropyLoss):
+    """Softmax cross entropy of ``logits + tau * log(prior)`` (arXiv 2007.07314, Section 5).
+
+    The prior is the share of each class among the training pixels. Only the loss sees the
+    adjusted logits; the head predicts with the raw ones, which thereby aim at balanced accuracy. ::
+
+        loss_decode=dict(
+            type='LogitAdjustedCrossEntropyLoss', frequency_file='data/ade20k_frequency.json')
+
+    Args:
+        frequency_file: JSON file of ``tools/class_statistics.py`` with pixel counts.
+        tau: weight of the log prior, >= 0; 0 is ``CrossEntropyLoss``.
+        **kwargs: as ``CrossEntropyLoss``, softmax only.
+
+    Raises:
+        FileNotFoundError: ``frequency_file`` does not exist.
+        ValueError: it has no pixel counts or a class without pixels, ``tau`` is negative, or a
+            sigmoid or mask loss is asked for.
+    """
+
+    def __init__(self, *, frequency_file: str, tau: float = 1.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if self.use_sigmoid or self.use_mask:
+            raise ValueError(
+                'LogitAdjustedCrossEntropyLoss.use_sigmoid: expected a softmax loss '
+                '(use_sigmoid=False, use_mask=False), got a sigmoid or mask loss. A class prior '
+                'shifts the logits of classes that exclude each other.'
+            )
+        if not tau >= 0:
+            raise ValueError(
+                f'LogitAdjustedCrossEntropyLoss.tau: expected a number >= 0, got {tau!r}. '
+                'Use 1.0 for balanced accuracy.'
+            )
+        self.tau = tau
+        key = 'LogitAdjustedCrossEntropyLoss.frequency_file'
+        prior = load_class_frequency(frequency_file, key).prior(key)
+        # not in checkpoints: they stay interchangeable with those of the stock loss
+        self.register_buffer('log_prior', torch.from_numpy(np.log(prior)).float(), persistent=False)
+
+    def forward(self, cls_score: Tensor, label: Tensor, *args, **kwargs) -> Tensor:
+        """Loss of raw logits (N, C, ...) and labels (N, ...); the rest as ``CrossEntropyLoss``."""
+        if cls_score.shape[1] != len(self.log_prior):
+            raise ValueError(
+                f'LogitAdjustedCrossEntropyLoss.frequency_file: expected {cls_score.shape[1]} '
+                f'classes as num_classes of the head, got {len(self.log_prior)}. Write the file '
+                'with `python tools/class_statistics.py CONFIG`.'
+            )
+        shift = self.tau * self.log_prior.view(1, -1, *[1] * (cls_score.dim() - 2))
+        return super().forward(cls_score + shift.to(cls_score), label, *args, **kwargs)
+
+    def extra_repr(self) -> str:
+        """Settings shown by ``print``."""
+        return f'tau={self.tau}, {super().extra_repr()}'

@@ -1,0 +1,274 @@
+"""Compose the demo segmentation set from the handwritten digits bundled with scikit-learn.
+
+    python tools/make_demo_data.py --out data/digit_scenes
+
+Writes ADE20K folders (``images/`` and ``annotations/`` with ``training``, ``search`` and
+``validation``), ``statistics.json`` (counts, settings and source digits of every split) and
+``class_frequency.json`` (the training frequencies, as ``tools/class_statistics.py`` writes them).
+No network is needed and the same seed gives the same bytes.
+
+Training holds ``round(1500 * 100 ** (-r / 9))`` instances of the digit of rank ``r = 9 - d``
+(1500 nines, 15 zeros), the balanced splits 60 of each. ``search`` is for choosing settings,
+``validation`` for reporting; no source digit serves two splits. Everything is written beside the
+target and renamed at the end, so that a folder that exists is complete.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sklearn.datasets import load_digits
+
+from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.datasets import DigitScenesDataset
+
+NUM_DIGITS = 10
+IMBALANCE = 100
+# Share of the source digits of each class that a split draws from.
+SPLITS = {'training': 0.6, 'search': 0.2, 'validation': 0.2}
+JPEG_QUALITY = 95
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line; the defaults are the set that the quickstart configs expect."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--out', type=Path, default=Path('data/digit_scenes'))
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--size', type=int, default=96, help='height and width of a scene')
+    parser.add_argument('--digits-per-scene', type=int, default=5)
+    parser.add_argument(
+        '--max-instances', type=int, default=1500, help='training instances of the digit nine'
+    )
+    parser.add_argument(
+        '--balanced-instances', type=int, default=60, help='instances per digit of other splits'
+    )
+    parser.add_argument('--force', action='store_true', help='replace a set that exists')
+    args = parser.parse_args(argv)
+    for name, least in (
+        ('size', 48),
+        ('digits_per_scene', 1),
+        ('max_instances', IMBALANCE),
+        ('balanced_instances', 1),
+    ):
+        if getattr(args, name) < least:
+            flag = '--' + name.replace('_', '-')
+            parser.error(f'{flag}: expected at least {least}, got {getattr(args, name)}.')
+    return args
+
+
+def long_tailed_counts(max_instances: int) -> list[int]:
+    """Training instances per digit d: ``round(max_instances * IMBALANCE ** (-(9 - d) / 9))``.
+
+    The rare digits are the round and plain ones (zero, one, two), which a network tells apart
+    early: within the minutes of a demo their IoU leaves zero.
+    """
+    last = NUM_DIGITS - 1
+    return [round(max_instances * IMBALANCE ** ((d - last) / last)) for d in range(NUM_DIGITS)]
+
+
+def split_sources(digits: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
+    """Deal the scanned digits to the splits: split -> for each digit, indices into the scans."""
+    rng = np.random.default_rng([seed, len(SPLITS)])
+    sources: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    for digit in range(NUM_DIGITS):
+        scans = rng.permutation(np.flatnonzero(digits == digit))
+        ends = np.rint(np.cumsum(list(SPLITS.values())) * len(scans)).astype(int)
+        for split, part in zip(SPLITS, np.split(scans, ends[:-1]), strict=True):
+            sources[split].append(part)
+    return sources
+
+
+def plan_scenes(
+    counts: list[int], sources: list[np.ndarray], per_scene: int, rng: np.random.Generator
+) -> list[list[tuple[int, int]]]:
+    """Scenes as lists of (digit, scan); each digit d occurs exactly ``counts[d]`` times."""
+    instances = [
+        (digit, int(sources[digit][i % len(sources[digit])]))
+        for digit, count in enumerate(counts)
+        for i in range(count)
+    ]
+    order = rng.permutation(len(instances))
+    shuffled = [instances[i] for i in order]
+    return [shuffled[i : i + per_scene] for i in range(0, len(shuffled), per_scene)]
+
+
+def texture(size: int, colour: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """(size, size, 3) float field: a colour with blotches, stripes and grain."""
+    cells = int(rng.integers(3, 9))
+    blotches = cv2.resize(
+        rng.normal(size=(cells, cells, 3)), (size, size), interpolation=cv2.INTER_CUBIC
+    )
+    wave = rng.uniform(-0.6, 0.6, size=2)
+    rows, columns = np.mgrid[:size, :size]
+    stripes = np.sin(wave[0] * rows + wave[1] * columns + rng.uniform(0, 2 * np.pi))
+    grain = rng.normal(size=(size, size, 3))
+    return (
+        colour
+        + strength * (blotches + 0.4 * grain)
+        + strength * rng.uniform(0, 1) * stripes[..., None] * rng.uniform(-1, 1, size=3)
+    )
+
+
+def draw_digit(scan: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """(size, size) opacity in [0, 1] of one scan, scaled, turned, sheared and placed at random."""
+    side = rng.uniform(0.3, 0.45) * size
+    zoom = side / scan.shape[0]
+    angle, shear = rng.uniform(-0.15, 0.15, size=2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = zoom * turn @ np.array([[1, shear], [0, 1]])
+    centre = rng.uniform(side / 2, size - side / 2, size=2)
+    offset = centre - matrix @ np.full(2, (scan.shape[0] - 1) / 2)
+    # a rim of zeros lets the strokes at the border of the scan fade out
+    padded = np.pad(scan / 16.0, 2)
+    offset = offset - matrix @ np.full(2, 2)
+    drawn = cv2.warpAffine(
+        padded, np.column_stack([matrix, offset]), (size, size), flags=cv2.INTER_CUBIC
+    )
+    # steepen the soft edge of the enlarged scan around its half height
+    return np.clip((drawn - 0.45) * 4 + 0.5, 0, 1)
+
+
+def random_colour(darkest: float, lightest: float, rng: np.random.Generator) -> np.ndarray:
+    """An RGB colour of random hue whose mean lies between two grey levels."""
+    colour = rng.uniform(0, 1, size=3)
+    return colour * rng.uniform(darkest, lightest) / colour.mean()
+
+
+def draw_scene(
+    plan: list[tuple[int, int]], scans: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image (size, size, 3) and label map (size, size), both uint8."""
+    # dark ground, light strokes: a network from scratch learns shapes within a minute
+    image = texture(size, random_colour(30, 90, rng), rng.uniform(6, 20), rng)
+    label = np.zeros((size, size), dtype=np.uint8)
+    for digit, scan in plan:
+        # the least covering of a few placements: digits may overlap but none disappears
+        drawings = [draw_digit(scans[scan], size, rng) for _ in range(6)]
+        opacity = min(drawings, key=lambda drawn: int(((drawn > 0.5) & (label > 0)).sum()))
+        strokes = texture(size, random_colour(130, 210, rng), rng.uniform(4, 16), rng)
+        image += opacity[..., None] * (strokes - image)
+        label[opacity > 0.5] = digit + 1
+    for _ in range(int(rng.integers(0, 3))):
+        # clutter in front of everything: thin bars, labelled background
+        start, end = rng.integers(0, size, size=(2, 2)).tolist()
+        bar = np.zeros((size, size), dtype=np.uint8)
+        cv2.line(bar, start, end, 1, int(rng.integers(1, 4)))
+        image[bar > 0] = random_colour(30, 210, rng)
+        label[bar > 0] = 0
+    image += rng.normal(scale=rng.uniform(2, 9), size=image.shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), label
+
+
+def write_split(
+    root: Path, split: str, plans: list[list[tuple[int, int]]], scans: np.ndarray, args
+) -> dict:
+    """Draw and write the scenes of a split; returns its statistics."""
+    images, annotations = (root / kind / split for kind in ('images', 'annotations'))
+    images.mkdir(parents=True)
+    annotations.mkdir(parents=True)
+    num_classes = NUM_DIGITS + 1
+    pixels = np.zeros(num_classes, dtype=np.int64)
+    present = np.zeros(num_classes, dtype=np.int64)
+    for index, plan in enumerate(plans):
+        rng = np.random.default_rng([args.seed, list(SPLITS).index(split), index])
+        image, label = draw_scene(plan, scans, args.size, rng)
+        write_image(images / f'{index:05d}.jpg', image[..., ::-1])
+        write_image(annotations / f'{index:05d}.png', label)
+        counts = np.bincount(label.ravel(), minlength=num_classes)
+        pixels += counts
+        present += counts > 0
+    drawn = [digit for plan in plans for digit, _ in plan]
+    return dict(
+        num_images=len(plans),
+        instances=np.bincount(drawn, minlength=NUM_DIGITS).tolist(),
+        images=present.tolist(),
+        pixels=pixels.tolist(),
+        sources=sorted({scan for plan in plans for _, scan in plan}),
+    )
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write one file or raise: OpenCV reports a full disk only by its return value."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
+    if not cv2.imwrite(str(path), image, options):
+        raise OSError(f'{path}: expected to write an image, got a refusal. Check disk and rights.')
+
+
+def write_dataset(root: Path, args: argparse.Namespace) -> None:
+    """Fill the empty folder ``root``."""
+    scans = load_digits()
+    classes = DigitScenesDataset.METAINFO['classes']
+    sources = split_sources(scans.target, args.seed)
+    statistics = dict(settings=settings(args), classes=classes, splits={})
+    for number, split in enumerate(SPLITS):
+        counts = (
+            long_tailed_counts(args.max_instances)
+            if split == 'training'
+            else [args.balanced_instances] * NUM_DIGITS
+        )
+        rng = np.random.default_rng([args.seed, len(SPLITS) + 1, number])
+        plans = plan_scenes(counts, sources[split], args.digits_per_scene, rng)
+        statistics['splits'][split] = write_split(root, split, plans, scans.images, args)
+    training = statistics['splits']['training']
+    save_class_frequency(
+        ClassFrequency(
+            classes=classes,
+            images=tuple(training['images']),
+            pixels=tuple(training['pixels']),
+            num_images=training['num_images'],
+        ),
+        root / 'class_frequency.json',
+    )
+    (root / 'statistics.json').write_text(json.dumps(statistics, indent=1) + '\n')
+
+
+def settings(args: argparse.Namespace) -> dict:
+    """What decides the content of the set."""
+    return {key: value for key, value in vars(args).items() if key not in ('out', 'force')}
+
+
+def existing_settings(out: Path) -> dict:
+    """Settings of the set at ``out``; refuses a folder that this tool did not write."""
+    try:
+        return json.loads((out / 'statistics.json').read_text())['settings']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(
+            f'--out: expected a new folder or an earlier demo set, got {str(out)!r} without a '
+            'readable statistics.json. Choose another folder or remove this one.'
+        ) from error
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the set unless the same one is there already."""
+    args = parse_args(argv)
+    if args.out.exists():
+        found = existing_settings(args.out)
+        if not args.force:
+            if found == settings(args):
+                print(f'{args.out} is complete, nothing to do (--force writes it again)')
+                return
+            raise SystemExit(
+                f'--out: expected a set with {settings(args)}, got one with {found} at '
+                f'{str(args.out)!r}. Pass --force to replace it or choose another folder.'
+            )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=f'.{args.out.name}-') as partial:
+        root = Path(partial) / args.out.name
+        root.mkdir()
+        write_dataset(root, args)
+        if args.out.exists():
+            shutil.rmtree(args.out)
+        os.replace(root, args.out)
+    training = json.loads((args.out / 'statistics.json').read_text())['splits']['training']
+    print(f'{args.out}: training instances per digit {training["instances"]}')
+
+
+if __name__ == '__main__':
+    main()
