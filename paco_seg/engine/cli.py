@@ -1,0 +1,151 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: arguments, and from a file to a config."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
+
+from paco_seg import compat
+from paco_seg.engine.checkpoint import set_safe_loading
+from paco_seg.engine.launch import prepare_launch
+
+# default_scope of a config -> the plugins that serve it.
+PLUGINS = {'mmseg': 'paco_seg.seg', 'mmpretrain': 'paco_seg.cls'}
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """Adds the arguments that MM users know from every tool, and ``--allow-pickle``."""
+    parser.add_argument('--work-dir', help='folder of logs, checkpoints and metrics')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that override the config, as key=value; nested keys by dots, lists as '
+        'key="[a,b]" or key=a,b, no blanks inside',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='read checkpoints that contain code, and run it: only for files you trust',
+    )
+    # torch.distributed.launch passes it; torchrun sets the variable instead.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(args: Namespace) -> Config:
+    """Reads the config file of a tool's arguments and applies those that all tools share.
+
+    Args:
+        args: ``config`` and the arguments of :func:`add_common_arguments`.
+
+    Returns:
+        The config with plugins imported, ``launcher`` and ``work_dir`` set.
+
+    Raises:
+        FileNotFoundError: there is no such config.
+        ValueError: its ``default_scope`` is neither segmentation nor classification.
+    """
+    compat.setup()
+    set_safe_loading(args.allow_pickle)
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(
+            f'config: expected an existing file, got {args.config!r}. The path is relative to '
+            f'{os.getcwd()}'
+        )
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    scope = cfg.get('default_scope')
+    if scope not in PLUGINS:
+        raise ValueError(
+            f"{args.config}: default_scope: expected 'mmseg' or 'mmpretrain', got {scope!r}. "
+            'Inherit default_runtime.py of one of them, or set it'
+        )
+    compat.require('mmengine', 'mmcv', scope)
+    import_modules_from_strings([PLUGINS[scope]])
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    _complete_loaders(cfg)
+    return cfg
+
+
+def _complete_loaders(cfg: Config) -> None:
+    """Adds the loader settings that MMPretrain leaves to its tools; repairs one for all."""
+    for name in LOADERS:
+        loader = cfg.get(name)
+        if loader is None:
+            continue
+        if cfg.default_scope == 'mmpretrain':
+            loader.setdefault('pin_memory', torch.cuda.is_available())
+            loader.setdefault('persistent_workers', True)
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+        if loader.get('num_workers', 0) == 0:
+            # PyTorch refuses persistence without workers, and --cfg-options changes only one.
+            loader.persistent_workers = False
+
+
+def require_keys(cfg: Config, source: str, keys: Sequence[str]) -> None:
+    """Checks that a config has what a tool is about to use.
+
+    Raises:
+        ValueError: names the first absent key and the file.
+    """
+    for key in keys:
+        if cfg.get(key) is None:
+            raise ValueError(
+                f'{source}: {key}: expected a setting, got none. Add it, or inherit a complete '
+                'config'
+            )
+
+
+def add_hook(cfg: Config, **hook: Any) -> None:
+    """Adds a hook to ``custom_hooks`` unless the config has one of its type already."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    if all(other['type'] != hook['type'] for other in hooks):
+        cfg.custom_hooks = [*hooks, hook]
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Builds the Runner that the config asks for, launched for this machine."""
+    prepare_launch(cfg)
+    return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+
+
+def use_test_time_augmentation(cfg: Config, source: str) -> None:
+    """Puts ``tta_model`` around the model and ``tta_pipeline`` into the test loader.
+
+    A classification config without them is averaged over horizontal flips, as MMPretrain does.
+
+    Raises:
+        ValueError: a segmentation config lacks one of the two.
+    """
+    if cfg.default_scope == 'mmpretrain':
+        pipeline = cfg.test_dataloader.dataset.pipeline
+        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+        views = dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]])
+        cfg.setdefault('tta_model', dict(type='mmpretrain.AverageClsScoreTTA'))
+        cfg.setdefault('tta_pipeline', [*deepcopy(pipeline[:-1]), views])
+    for key in ('tta_model', 'tta_pipeline'):
+        if cfg.get(key) is None:
+            raise ValueError(
+                f'{source}: {key}: expected a setting, since --tta was given, got none. Add it, '
+                'or leave --tta out'
+            )
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

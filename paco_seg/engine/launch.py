@@ -1,0 +1,114 @@
+"""Several processes on a machine without a GPU.
+
+MMEngine's launchers select a CUDA device before they do anything else, and its default model
+wrapper names one. :func:`prepare_launch` opens the process group with gloo beforehand and chooses
+a wrapper for the CPU; on a machine with accelerators everything stays with MMEngine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+from mmengine.registry import MODEL_WRAPPERS
+from torch import distributed, nn
+
+# Where each launcher says which process this is.
+RANK_VARIABLES = {
+    'pytorch': {'RANK': 'RANK', 'WORLD_SIZE': 'WORLD_SIZE', 'LOCAL_RANK': 'LOCAL_RANK'},
+    'slurm': {
+        'RANK': 'SLURM_PROCID',
+        'WORLD_SIZE': 'SLURM_NTASKS',
+        'LOCAL_RANK': 'SLURM_LOCALID',
+    },
+    'mpi': {
+        'RANK': 'OMPI_COMM_WORLD_RANK',
+        'WORLD_SIZE': 'OMPI_COMM_WORLD_SIZE',
+        'LOCAL_RANK': 'OMPI_COMM_WORLD_LOCAL_RANK',
+    },
+}
+
+
+@MODEL_WRAPPERS.register_module()
+class CPUDistributedDataParallel(MMDistributedDataParallel):
+    """MMEngine's data-parallel wrapper for a model on the CPU.
+
+    SyncBN exists on GPUs only: such layers become BN, whose statistics each process computes on
+    its own part of the batch.
+
+    Args:
+        module: the model.
+        device_ids: ignored; MMEngine passes the index of a GPU.
+        **kwargs: of :class:`mmengine.model.MMDistributedDataParallel`.
+    """
+
+    def __init__(self, module: nn.Module, device_ids: object = None, **kwargs: object) -> None:
+        if any('SyncB' in type(child).__name__ for child in module.modules()):
+            print_log('SyncBN needs a GPU: it becomes BN with per-process statistics.', 'current')
+            module = revert_sync_batchnorm(module)
+        # Runner's default; a wrapper of one's own starts from PyTorch's, which is the opposite.
+        kwargs.setdefault('broadcast_buffers', False)
+        super().__init__(module, device_ids=None, **kwargs)
+
+
+def prepare_launch(cfg: Config) -> None:
+    """Makes ``cfg.launcher`` work on this machine; changes ``cfg`` in place.
+
+    Call it before the Runner is built. Without a launcher, or where there is an accelerator, it
+    only checks.
+
+    Args:
+        cfg: the complete config, with ``launcher``.
+
+    Raises:
+        ValueError: a launcher was named, but its environment variables are absent; or there are
+            more processes than GPUs on this machine.
+    """
+    launcher = cfg.get('launcher', 'none')
+    if launcher == 'none':
+        return
+    names = RANK_VARIABLES[launcher]
+    absent = [name for name in names.values() if name not in os.environ]
+    if absent:
+        script = 'tools/slurm_*.sh' if launcher == 'slurm' else 'tools/dist_*.sh'
+        raise ValueError(
+            f'--launcher {launcher}: expected the variable {absent[0]} of its launcher, got none. '
+            f'Start through {script if launcher != "mpi" else "mpirun"}, or leave --launcher out'
+        )
+    local_rank = int(os.environ[names['LOCAL_RANK']])
+    if get_device() == 'cuda' and local_rank >= torch.cuda.device_count():
+        raise ValueError(
+            f'--launcher {launcher}: expected at most {torch.cuda.device_count()} processes on '
+            f'this machine (one per GPU), got local rank {local_rank}. Start fewer, or hide the '
+            'GPUs (CUDA_VISIBLE_DEVICES=) to run on the CPU'
+        )
+    if get_device() != 'cpu':
+        return
+
+    os.environ.update({name: os.environ[source] for name, source in names.items()})
+    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
+        hosts = subprocess.run(
+            ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')  # MMEngine's default
+    if not distributed.is_initialized():
+        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
+        distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))
+    wrapper = cfg.get('model_wrapper_cfg') or {
+        'find_unused_parameters': cfg.get('find_unused_parameters', False)
+    }
+    # Another wrapper (FSDP, separate DDP) was chosen by its user, who also chooses its device.
+    if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
+        cfg.model_wrapper_cfg = {**wrapper, 'type': 'CPUDistributedDataParallel'}
+    print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')

@@ -1,0 +1,160 @@
+"""Changes of single parts of a config's model: applied, written as a short config, and checked.
+
+``seg`` and ``cls`` decide what to change (which head becomes what); this module knows how to do it
+to a config in memory and in a file that inherits the original.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+Key = str | int
+
+
+@dataclass(frozen=True)
+class ModelChange:
+    """New settings of one part of ``cfg.model``.
+
+    Args:
+        path: keys from ``cfg.model`` to the part, e.g. ``('decode_head',)`` or, for the second
+            head of a cascade, ``('decode_head', 1)``.
+        settings: what is set there; other settings stay.
+    """
+
+    path: tuple[Key, ...]
+    settings: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The config key of the part, as ``--cfg-options`` spells it."""
+        return '.'.join(['model', *map(str, self.path)])
+
+
+def read_config(source: str | os.PathLike) -> Config:
+    """Parse a config file or a packaged one such as ``mmseg::pspnet/....py``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is a pure-Python config (``read_base``), which text configs cannot inherit.
+    """
+    name = str(source)
+    path = Path(Config._get_cfg_path(name, '')[0]) if '::' in name else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f'CONFIG: expected an existing config file, got {name!r}.')
+    if path.suffix == '.py' and Config._is_lazy_import(str(path)):
+        raise ValueError(
+            f'{name}: expected a config with `_base_` strings, got one with `read_base()` or '
+            'imports, which no such config can inherit. Change its head as docs/segmentation.md '
+            'shows, or dump it with Config.dump and use that file.'
+        )
+    return Config.fromfile(path)
+
+
+def apply_changes(cfg: Config, changes: Sequence[ModelChange], imports: Sequence[str]) -> Config:
+    """A copy of ``cfg`` with the changes and with ``imports`` among its ``custom_imports``."""
+    changed = copy.deepcopy(cfg)
+    changed.merge_from_dict({change.key: dict(change.settings) for change in changes})
+    changed.custom_imports = merged_imports(cfg, imports)
+    return changed
+
+
+def merged_imports(cfg: Config, imports: Sequence[str]) -> dict[str, Any]:
+    """``custom_imports`` of ``cfg`` plus ``imports``."""
+    present = (cfg.get('custom_imports') or {}).get('imports') or []
+    present = [present] if isinstance(present, str) else list(present)
+    return dict(imports=list(dict.fromkeys([*present, *imports])), allow_failed_imports=False)
+
+
+def render_config(
+    base: str, cfg: Config, changes: Sequence[ModelChange], imports: Sequence[str]
+) -> str:
+    """The text of a config that inherits ``base`` (parsed: ``cfg``) and states the changes."""
+    model = _dict(
+        (str(key), _part(cfg.model[key], (key,), changes))
+        for key in dict.fromkeys(change.path[0] for change in changes)
+    )
+    lines = [
+        f'_base_ = {base!r}',
+        f'custom_imports = {_value(merged_imports(cfg, imports))}',
+        f'model = {model}',
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> str:
+    """Source text of the part of the model at ``path``, whose parsed content is ``value``."""
+    for change in changes:
+        if change.path == path:
+            items = [(key, _value(item)) for key, item in change.settings.items()]
+            # MMEngine merges dicts but replaces lists: an element of a list is stated in full.
+            inherited = [(None, _inherited(path))] if isinstance(path[-1], int) else []
+            return _dict([*inherited, *items])
+    below = [change for change in changes if change.path[: len(path)] == path]
+    if not below:
+        return _inherited(path)
+    if isinstance(value, (list, tuple)):
+        parts = [_part(item, (*path, i), changes) for i, item in enumerate(value)]
+        return '[\n' + _indent(''.join(f'{part},\n' for part in parts)) + ']'
+    keys = dict.fromkeys(change.path[len(path)] for change in below)
+    return _dict((str(key), _part(value[key], (*path, key), changes)) for key in keys)
+
+
+def _inherited(path: tuple[Key, ...]) -> str:
+    steps = (f'[{key}]' if isinstance(key, int) else f'.{key}' for key in path)
+    return f'_base_.model{"".join(steps)}'
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return _dict((key, _value(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
+        return '[' + ', '.join(_value(item) for item in value) + ']'
+    return repr(value)
+
+
+def _dict(items: Any) -> str:
+    """``dict(...)`` on one line if it fits there, one item per line if not."""
+    parts = [text if key is None else f'{key}={text}' for key, text in items]
+    line = f'dict({", ".join(parts)})'
+    if len(line) <= 88 and '\n' not in line and not any('dict(' in part for part in parts):
+        return line
+    return 'dict(\n' + _indent(''.join(f'{part},\n' for part in parts)) + ')'
+
+
+def _indent(text: str) -> str:
+    return ''.join(f'    {line}' for line in text.splitlines(keepends=True))
+
+
+class _LinspaceOnCPU(TorchFunctionMode):
+    """Stochastic depth reads its rates with ``.item()``, which meta tensors have not."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.linspace:
+            kwargs = dict(kwargs, device='cpu')
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _without_memory() -> Iterator[None]:
+    with torch.device('meta'), _LinspaceOnCPU():
+        yield
+
+
+def build_without_memory(cfg: Config) -> nn.Module:
+    """The model of ``cfg`` on the meta device: shapes and names, no weights, no downloads."""
+    scope = cfg.get('default_scope') or 'mmengine'
+    with DefaultScope.overwrite_default_scope(scope), _without_memory():
+        return MODELS.build(copy.deepcopy(cfg.model))

@@ -1,0 +1,231 @@
+"""Fixtures for tests that train: tiny data sets, tiny stock configs, tools run in this process.
+
+``tiny_seg`` and ``tiny_cls`` write a data set and a config into ``tmp_path`` and return the path
+of the config; ``run_tool('train', config, '--resume')`` runs ``tools/train.py`` on it without the
+seconds that a new process needs to import PyTorch and MM.
+"""
+
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+TOOLS = Path(__file__).parent.parent / 'tools'
+CLASSES = ('sky', 'road', 'tree', 'car')
+
+# FCN on two stages of a narrow ResNet-18: dropout, SyncBN and random augmentation, 20 k parameters.
+SEG_CONFIG = """
+_base_ = 'mmseg::_base_/default_runtime.py'
+norm_cfg = dict(type='SyncBN', requires_grad=True)
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[128.0] * 3, std=[64.0] * 3, bgr_to_rgb=True,
+        size=(32, 32), pad_val=0, seg_pad_val=255),
+    backbone=dict(
+        type='ResNetV1c', depth=18, stem_channels=8, base_channels=8, num_stages=2,
+        strides=(1, 2), dilations=(1, 1), out_indices=(1,), norm_cfg=norm_cfg),
+    decode_head=dict(
+        type='FCNHead', in_channels=16, in_index=0, channels=8, num_convs=1, concat_input=False,
+        dropout_ratio=0.3, num_classes={num_classes}, norm_cfg=norm_cfg, align_corners=False),
+    test_cfg=dict(mode='whole'))
+dataset = dict(
+    type='BaseSegDataset', data_root={root!r}, img_suffix='.png', seg_map_suffix='.png',
+    metainfo=dict(classes={classes!r}))
+load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        data_prefix=dict(img_path='images/train', seg_map_path='labels/train'),
+        pipeline=load + [
+            dict(type='RandomCrop', crop_size=(32, 32), cat_max_ratio=0.75),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PhotoMetricDistortion'),
+            dict(type='PackSegInputs')],
+        **dataset))
+val_dataloader = test_dataloader = dict(
+    batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        data_prefix=dict(img_path='images/val', seg_map_path='labels/val'),
+        pipeline=load + [dict(type='PackSegInputs')], **dataset))
+val_evaluator = test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=6, val_interval=3)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.05, momentum=0.9))
+param_scheduler = [dict(type='PolyLR', eta_min=0, power=0.9, begin=0, end=6, by_epoch=False)]
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=3, log_metric_by_epoch=False),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=3),
+    visualization=dict(type='SegVisualizationHook'))
+randomness = dict(seed=1)
+work_dir = {work_dir!r}
+"""
+
+CLS_CONFIG = """
+_base_ = 'mmpretrain::_base_/default_runtime.py'
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8, num_stages=1,
+        strides=(1,), dilations=(1,), out_indices=(0,)),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead', in_channels=8, num_classes={num_classes},
+        loss=dict(type='CrossEntropyLoss')),
+    train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)))
+data_preprocessor = dict(mean=[128.0] * 3, std=[64.0] * 3, num_classes={num_classes})
+train_dataloader = dict(
+    batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='CustomDataset', data_root={root!r}, data_prefix='train',
+        pipeline=[
+            dict(type='LoadImageFromFile'), dict(type='RandomCrop', crop_size=16, padding=2),
+            dict(type='RandomFlip', prob=0.5), dict(type='PackInputs')]))
+val_dataloader = test_dataloader = dict(
+    batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CustomDataset', data_root={root!r}, data_prefix='val',
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')]))
+val_evaluator = test_evaluator = [
+    dict(type='Accuracy', topk=(1,)), dict(type='SingleLabelMetric', average=None)]
+train_cfg = dict(by_epoch=True, max_epochs=2)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9))
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=2, by_epoch=True)]
+auto_scale_lr = dict(base_batch_size=4)
+randomness = dict(seed=1)
+work_dir = {work_dir!r}
+"""
+
+
+def write_seg_dataset(root: Path, *, train: int = 7, val: int = 2) -> None:
+    """PNG images of coloured blocks and their labels, in images/ and labels/ {train,val}."""
+    rng = np.random.default_rng(0)
+    for split, number in (('train', train), ('val', val)):
+        for folder in ('images', 'labels'):
+            (root / folder / split).mkdir(parents=True)
+        for i in range(number):
+            labels = np.kron(rng.integers(0, len(CLASSES), (5, 6)), np.ones((8, 8))).astype('u1')
+            noise = rng.integers(0, 40, (*labels.shape, 3))
+            image = (labels[..., None] * 50 + noise).astype('u1')
+            cv2.imwrite(str(root / 'images' / split / f'{i}.png'), image)
+            cv2.imwrite(str(root / 'labels' / split / f'{i}.png'), labels)
+
+
+def write_cls_dataset(root: Path, *, train: int = 3, val: int = 2) -> None:
+    """16x16 PNG images in {train,val}/<class>/, so many per class."""
+    rng = np.random.default_rng(0)
+    for split, number in (('train', train), ('val', val)):
+        for label, name in enumerate(CLASSES):
+            (root / split / name).mkdir(parents=True)
+            for i in range(number):
+                image = (rng.integers(0, 60, (16, 16, 3)) + 50 * label).astype('u1')
+                cv2.imwrite(str(root / split / name / f'{i}.png'), image)
+
+
+@pytest.fixture
+def tiny_seg(tmp_path: Path) -> Callable[..., Path]:
+    """``tiny_seg(extra='', num_classes=4)`` -> config of a 4-class segmentation training.
+
+    ``extra`` is Python text at the end of the config; six iterations, checkpoints and validation
+    at 3 and 6, ``work_dir`` is ``tmp_path / 'work'``.
+    """
+    return _config_writer(tmp_path, SEG_CONFIG, write_seg_dataset)
+
+
+@pytest.fixture
+def tiny_cls(tmp_path: Path) -> Callable[..., Path]:
+    """``tiny_cls(extra='', num_classes=4)`` -> config of a classification training, 2 epochs."""
+    return _config_writer(tmp_path, CLS_CONFIG, write_cls_dataset)
+
+
+def _config_writer(folder: Path, text: str, write: Callable[[Path], None]) -> Callable[..., Path]:
+    def config(extra: str = '', num_classes: int = len(CLASSES)) -> Path:
+        if not (folder / 'data').exists():
+            write(folder / 'data')
+        path = folder / 'config.py'
+        path.write_text(
+            text.format(
+                root=str(folder / 'data'),
+                work_dir=str(folder / 'work'),
+                classes=CLASSES,
+                num_classes=num_classes,
+            )
+            + extra
+        )
+        return path
+
+    return config
+
+
+@pytest.fixture
+def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """``run_tool(name, *arguments)`` runs ``tools/<name>.py`` as a program, in this process."""
+    # Set by the tools for their process; monkeypatch puts the old values back.
+    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, '0')
+
+    def run(name: str, *arguments: object) -> None:
+        script = TOOLS / f'{name}.py'
+        monkeypatch.setattr(sys, 'argv', [str(script), *map(str, arguments)])
+        forget_runs()
+        runpy.run_path(str(script), run_name='__main__')
+
+    yield run
+    forget_runs()
+
+
+def forget_runs() -> None:
+    """Clears MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+
+    for logger in MMLogger._instance_dict.values():
+        for handler in logger.handlers:
+            handler.close()
+    managers = [MMLogger, MessageHub, Visualizer, DefaultScope]
+    for manager in managers:
+        managers.extend(manager.__subclasses__())
+        manager._instance_dict.clear()
+
+
+@pytest.fixture
+def run_script() -> Callable[..., subprocess.CompletedProcess]:
+    """``run_script('dist_train.sh', *arguments)`` in a process of its own, on a free port, CPU."""
+
+    def run(
+        name: str, *arguments: object, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess:
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            port = probe.getsockname()[1]
+        result = subprocess.run(
+            ['bash', str(TOOLS / name), *map(str, arguments)],
+            env={
+                **os.environ,
+                'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
+                'PORT': str(port),
+                'CUDA_VISIBLE_DEVICES': '',
+                'OMP_NUM_THREADS': '1',
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    return run

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from paco_seg.engine.checkpoint import load_from_local
+
+# Everything a run continues with; the rest is logs, names and times.
+STATE = ('state_dict', 'optimizer', 'param_schedulers')
+
+
+def assert_same_run(straight: Path, resumed: Path) -> None:
+    one, two = load_from_local(straight), load_from_local(resumed)
+    for part in STATE:
+        _assert_equal(one[part], two[part], part)
+    for key in ('iter', 'epoch', 'seed'):
+        assert one['meta'][key] == two['meta'][key]
+    # The losses that both runs saw after the resume.
+    loss = [state['message_hub']['log_scalars']['train/loss'].data[0][-1] for state in (one, two)]
+    assert loss[0] == loss[1]
+
+
+def _assert_equal(one: object, two: object, path: str) -> None:
+    assert type(one) is type(two), path
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, two), path
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys(), path
+        for key in one:
+            _assert_equal(one[key], two[key], f'{path}.{key}')
+    elif isinstance(one, list):
+        assert len(one) == len(two), path
+        for i, (left, right) in enumerate(zip(one, two, strict=True)):
+            _assert_equal(left, right, f'{path}[{i}]')
+    else:
+        assert one == two, path
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_resume_of_an_iteration_based_run_is_exact(tiny_seg, run_tool, tmp_path, workers):
+    config = tiny_seg(f'train_dataloader["num_workers"] = {workers}\n')
+    run_tool('train', config)
+    run_tool(
+        'train', config, '--work-dir', tmp_path / 'b', '--resume', tmp_path / 'work/iter_3.pth'
+    )
+    assert_same_run(tmp_path / 'work/iter_6.pth', tmp_path / 'b/iter_6.pth')
+
+
+def test_workers_do_not_change_the_run(tiny_seg, run_tool, tmp_path):
+    config = tiny_seg()
+    for workers in (0, 2):
+        option = f'train_dataloader.num_workers={workers}'
+        run_tool('train', config, '--work-dir', tmp_path / f'{workers}', '--cfg-options', option)
+    assert_same_run(tmp_path / '0/iter_6.pth', tmp_path / '2/iter_6.pth')
+
+
+def test_a_finite_sampler_is_fast_forwarded_over_its_restart(tiny_seg, run_tool, tmp_path):
+    """Seven images in batches of two: the fourth batch is a single image, the fifth a restart."""
+    config = tiny_seg(
+        'train_dataloader["sampler"] = dict(type="DefaultSampler", shuffle=True)\n'
+        'train_dataloader["drop_last"] = True\n'
+        'default_hooks["checkpoint"]["interval"] = 4\n'
+    )
+    run_tool('train', config)
+    run_tool(
+        'train', config, '--work-dir', tmp_path / 'b', '--resume', tmp_path / 'work/iter_4.pth'
+    )
+    assert_same_run(tmp_path / 'work/iter_6.pth', tmp_path / 'b/iter_6.pth')
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_resume_of_an_epoch_based_run_is_exact(tiny_cls, run_tool, tmp_path, workers):
+    config = tiny_cls(f'train_dataloader["num_workers"] = {workers}\n')
+    run_tool('train', config)
+    run_tool(
+        'train', config, '--work-dir', tmp_path / 'b', '--resume', tmp_path / 'work/epoch_1.pth'
+    )
+    assert_same_run(tmp_path / 'work/epoch_2.pth', tmp_path / 'b/epoch_2.pth')
+
+
+def test_a_seed_drawn_by_the_first_run_is_taken_over(tiny_seg, run_tool, tmp_path):
+    config = tiny_seg('randomness = dict(seed=None)\n')
+    run_tool('train', config)
+    run_tool(
+        'train', config, '--work-dir', tmp_path / 'b', '--resume', tmp_path / 'work/iter_3.pth'
+    )
+    assert_same_run(tmp_path / 'work/iter_6.pth', tmp_path / 'b/iter_6.pth')
+
+
+def test_without_the_hook_the_resumed_run_differs(tiny_seg, run_tool, tmp_path, monkeypatch):
+    """Guards the tests above: the tiny run does draw random numbers that a resume would change."""
+    from paco_seg.engine.hooks import RNGStateHook
+
+    monkeypatch.setattr(RNGStateHook, 'before_train', lambda self, runner: None)
+    monkeypatch.setattr(RNGStateHook, 'before_train_iter', lambda self, *args, **kwargs: None)
+    config = tiny_seg()
+    run_tool('train', config)
+    run_tool(
+        'train', config, '--work-dir', tmp_path / 'b', '--resume', tmp_path / 'work/iter_3.pth'
+    )
+    with pytest.raises(AssertionError):
+        assert_same_run(tmp_path / 'work/iter_6.pth', tmp_path / 'b/iter_6.pth')

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from mmengine.config import Config
+from torch import distributed, nn
+
+from paco_seg.engine import launch
+from paco_seg.engine.launch import RANK_VARIABLES, CPUDistributedDataParallel, prepare_launch
+
+
+@pytest.fixture
+def one_process(monkeypatch, tmp_path):
+    """Environment of one process; the port is 0, so that the system chooses a free one."""
+    monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+    for names in RANK_VARIABLES.values():
+        for name in names.values():
+            monkeypatch.delenv(name, raising=False)
+    for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '0')
+    monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
+    for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'):
+        monkeypatch.delenv(name)
+    yield monkeypatch
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
+def test_launchers_open_a_gloo_group(one_process, launcher):
+    names = RANK_VARIABLES[launcher]
+    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
+        one_process.setenv(names[name], value)
+    cfg = Config({'launcher': launcher, 'find_unused_parameters': True})
+    prepare_launch(cfg)
+    assert distributed.get_backend() == 'gloo'
+    assert cfg.model_wrapper_cfg == dict(
+        type='CPUDistributedDataParallel', find_unused_parameters=True
+    )
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4))
+    wrapped = CPUDistributedDataParallel(model, device_ids=[0])
+    assert not wrapped.broadcast_buffers
+    wrapped(torch.rand(2, 3, 4, 4)).sum().backward()
+    assert wrapped.module[0].weight.grad is not None
+
+
+def test_a_wrapper_of_the_user_is_kept(one_process):
+    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
+        one_process.setenv(name, value)
+    wrapper = dict(type='MMFullyShardedDataParallel')
+    cfg = Config({'launcher': 'pytorch', 'model_wrapper_cfg': wrapper})
+    prepare_launch(cfg)
+    assert cfg.model_wrapper_cfg == wrapper
+
+
+def test_nothing_happens_without_a_launcher(one_process):
+    cfg = Config({'launcher': 'none'})
+    prepare_launch(cfg)
+    assert cfg.to_dict() == {'launcher': 'none'}
+    assert not distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'message'),
+    [
+        ('pytorch', r'--launcher pytorch: expected the variable RANK .* tools/dist_\*\.sh'),
+        ('slurm', r'--launcher slurm: expected the variable SLURM_PROCID .* tools/slurm_\*\.sh'),
+        ('mpi', r'--launcher mpi: expected the variable OMPI_COMM_WORLD_RANK .* mpirun'),
+    ],
+)
+def test_a_launcher_that_did_not_launch_is_refused(one_process, launcher, message):
+    with pytest.raises(ValueError, match=message):
+        prepare_launch(Config({'launcher': launcher}))
+
+
+def test_more_processes_than_gpus_are_refused(one_process):
+    one_process.setattr(launch, 'get_device', lambda: 'cuda')
+    one_process.setattr(torch.cuda, 'device_count', lambda: 2)
+    for name, value in (('RANK', '2'), ('WORLD_SIZE', '3'), ('LOCAL_RANK', '2')):
+        one_process.setenv(name, value)
+    with pytest.raises(ValueError, match=r'expected at most 2 processes .* got local rank 2'):
+        prepare_launch(Config({'launcher': 'pytorch'}))

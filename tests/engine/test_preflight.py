@@ -1,0 +1,67 @@
+import pytest
+from mmengine.config import Config
+
+from paco_seg.engine.preflight import check_data_folders
+
+
+def config(scope: str = 'mmseg', **dataset: object) -> Config:
+    return Config({'default_scope': scope, 'train_dataloader': {'dataset': dataset}})
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'list.txt').write_text('a\n')
+    return str(tmp_path)
+
+
+def test_complete_data_passes(root):
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=root,
+        data_prefix=dict(img_path='images', seg_map_path=''),
+        ann_file='list.txt',
+    )
+    check_data_folders(config(**dataset), ['train_dataloader', 'val_dataloader'])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            dict(data_root='/nowhere'),
+            r"train_dataloader\.dataset\.data_root: expected an existing folder, got '/nowhere'",
+        ),
+        (
+            dict(data_prefix=dict(img_path='pictures')),
+            r'train_dataloader\.dataset\.data_prefix\.img_path: expected an existing folder, got '
+            r"'.*/pictures' \(data_root='.*'\)\. Prepare the data set there",
+        ),
+        (dict(data_prefix='list.txt'), r'dataset\.data_prefix: expected an existing folder'),
+        (dict(ann_file='names.txt'), r'dataset\.ann_file: expected an existing file'),
+    ],
+)
+def test_what_is_missing_is_named(root, change, message):
+    dataset = {'type': 'BaseSegDataset', 'data_root': root, **change}
+    with pytest.raises(FileNotFoundError, match=message):
+        check_data_folders(config(**dataset), ['train_dataloader'])
+
+
+def test_wrappers_are_entered(root):
+    inner = [dict(type='BaseSegDataset', data_root=root), dict(type='A', data_root='/nowhere')]
+    wrapped = dict(
+        type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=inner)
+    )
+    with pytest.raises(FileNotFoundError, match=r'dataset\.dataset\.datasets\[1\]\.data_root'):
+        check_data_folders(config(**wrapped), ['train_dataloader'])
+
+
+def test_remote_and_self_downloading_data_are_left_alone():
+    remote = dict(type='BaseSegDataset', data_root='s3://bucket/a', ann_file='b.txt')
+    check_data_folders(config(**remote), ['train_dataloader'])
+    petrel = dict(type='A', data_root='a', backend_args=dict(backend='petrel'))
+    check_data_folders(config(**petrel), ['train_dataloader'])
+    cifar = dict(type='CIFAR10', data_root='/nowhere', split='train')
+    check_data_folders(config('mmpretrain', **cifar), ['train_dataloader'])
+    with pytest.raises(FileNotFoundError, match='data_root'):
+        check_data_folders(config('mmpretrain', download=False, **cifar), ['train_dataloader'])

@@ -1,0 +1,60 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from paco_seg.engine.results import PerClassRecorder, write_metrics
+
+CLASSES = ('a', 'b')
+
+
+def written(tmp_path, metrics, per_class=None, classes=CLASSES):
+    path = tmp_path / 'new' / 'out.json'
+    write_metrics(str(path), metrics, per_class=per_class or {}, classes=classes, config='c.py')
+    assert [file.name for file in path.parent.iterdir()] == ['out.json']
+    return json.loads(path.read_text())
+
+
+def test_metrics_and_recorded_values(tmp_path):
+    metrics = {'mIoU': np.float32(0.5), 'aAcc': torch.tensor(2.0)}
+    assert written(tmp_path, metrics, {'IoU': [50.0, float('nan')]}) == {
+        'config': 'c.py',
+        'metrics': {'mIoU': 0.5, 'aAcc': 2.0},
+        'per_class': {'class': ['a', 'b'], 'IoU': [50.0, None]},
+    }
+
+
+def test_lists_over_the_classes_are_told_from_others(tmp_path):
+    metrics = {
+        'accuracy/top1': 1.0,
+        'single-label/recall_classwise': [1.0, 2.0],
+        'curve': [1.0, 2.0, 3.0],
+    }
+    content = written(tmp_path, metrics)
+    assert content['per_class'] == {'class': ['a', 'b'], 'recall': [1.0, 2.0]}
+    assert content['metrics'] == {'accuracy/top1': 1.0, 'curve': [1.0, 2.0, 3.0]}
+    assert written(tmp_path, {'mIoU': 1.0}, classes=None)['per_class'] is None
+
+
+def test_a_table_of_the_metric_itself_comes_first(tmp_path):
+    table = {'class': ['a', 'b'], 'group': ['head', 'tail'], 'IoU': [1.0, 2.0]}
+    content = written(tmp_path, {'mIoU': 1.5, 'per_class': table}, {'IoU': [9.0, 9.0]})
+    assert content['per_class'] == table
+    assert content['metrics'] == {'mIoU': 1.5}
+
+
+def test_recorder_watches_the_iou_metric():
+    from mmseg.evaluation import IoUMetric
+
+    metric = IoUMetric(iou_metrics=['mIoU'])
+    metric.dataset_meta = {'classes': CLASSES}
+    recorder = PerClassRecorder([metric])
+    labels = torch.tensor([[0, 0, 1, 1]])
+    prediction = torch.tensor([[0, 0, 0, 1]])
+    metric.process({}, [{'pred_sem_seg': {'data': prediction}, 'gt_sem_seg': {'data': labels}}])
+    metric.evaluate(1)
+    assert recorder.values == {
+        'IoU': pytest.approx([100 * 2 / 3, 50.0]),
+        'Acc': pytest.approx([100.0, 50.0]),
+    }

@@ -1,0 +1,127 @@
+"""Tests a checkpoint of a segmentation or classification config; the config decides which.
+
+    python tools/test.py CONFIG CHECKPOINT [--tta] [--out FILE_OR_FOLDER] [--show-dir DIR] ...
+
+``--out`` takes its meaning from the name:
+    FILE.json  the metrics, with the values of every class where the metric computes them;
+    FILE.pkl   the predictions of all samples (MMEngine's DumpResults);
+    FOLDER     segmentation only: one PNG of predicted labels per image.
+"""
+
+import argparse
+from pathlib import Path
+
+from paco_seg import compat
+
+compat.setup()  # ahead of the MM imports: one clear error where a package is missing
+
+from mmengine.config import Config  # noqa: E402
+from mmengine.dist import is_main_process  # noqa: E402
+from mmengine.evaluator import DumpResults  # noqa: E402
+
+from paco_seg.engine.cli import (  # noqa: E402
+    add_common_arguments,
+    add_hook,
+    build_runner,
+    load_config,
+    require_keys,
+    use_test_time_augmentation,
+)
+from paco_seg.engine.preflight import check_data_folders  # noqa: E402
+from paco_seg.engine.results import PerClassRecorder, write_metrics  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description='Test a segmentor or a classifier')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out',
+        help='FILE.json: metrics and per-class values; FILE.pkl: predictions; FOLDER: predicted '
+        'label maps (segmentation)',
+    )
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='folder for painted predictions')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds per window')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation by the config's tta_model and tta_pipeline",
+    )
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def use_visualization(cfg: Config, args: argparse.Namespace) -> None:
+    """Switches the visualization hook on; its words differ between the two packages."""
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            f'{args.config}: default_hooks.visualization: expected a hook, since --show or '
+            '--show-dir was given, got none. Inherit default_runtime.py'
+        )
+    hook.show = args.show
+    hook.wait_time = args.wait_time
+    if cfg.default_scope == 'mmpretrain':
+        hook.update(enable=True, interval=1, out_dir=args.show_dir)
+        return
+    hook.draw = True
+    if args.show_dir:
+        cfg.visualizer.save_dir = args.show_dir
+
+
+def use_out_folder(cfg: Config, out: str) -> None:
+    """Makes the metric write label maps, as MMSegmentation's tool does."""
+    if cfg.default_scope != 'mmseg':
+        raise ValueError(
+            f'--out: expected a name that ends in .json or .pkl, got {out!r}. Label maps exist '
+            'in segmentation only'
+        )
+    evaluators = cfg.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        evaluator.output_dir = out
+
+
+def main() -> None:
+    """Checks what can be checked, then tests."""
+    args = parse_args()
+    cfg = load_config(args)
+    require_keys(cfg, args.config, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
+    if '://' not in args.checkpoint and not Path(args.checkpoint).expanduser().is_file():
+        raise FileNotFoundError(f'checkpoint: expected an existing file, got {args.checkpoint!r}')
+    check_data_folders(cfg, ('test_dataloader',))
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show or args.show_dir:
+        use_visualization(cfg, args)
+    if args.tta:
+        use_test_time_augmentation(cfg, args.config)
+    kind = Path(args.out).suffix if args.out else ''
+    if args.out and kind not in ('.json', '.pkl', '.pickle'):
+        use_out_folder(cfg, args.out)
+    add_hook(cfg, type='CheckpointMatchHook', require='inference')
+
+    runner = build_runner(cfg)
+    # Building the loop now gives access to its metrics; Runner.test() takes it as it is.
+    runner._test_loop = runner.build_test_loop(runner._test_loop)
+    evaluator = runner.test_evaluator
+    if kind in ('.pkl', '.pickle'):
+        evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    recorder = PerClassRecorder(evaluator.metrics)
+    metrics = runner.test()
+    if kind == '.json' and is_main_process():
+        write_metrics(
+            args.out,
+            metrics,
+            per_class=recorder.values,
+            classes=(evaluator.dataset_meta or {}).get('classes'),
+            config=args.config,
+            checkpoint=args.checkpoint,
+            tta=args.tta,
+            num_samples=len(runner.test_dataloader.dataset),
+        )
+
+
+if __name__ == '__main__':
+    main()

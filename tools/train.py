@@ -1,0 +1,113 @@
+"""Trains a segmentation or classification config; the config decides which.
+
+    python tools/train.py CONFIG [--work-dir DIR] [--resume [auto|CHECKPOINT]] [--amp] ...
+
+On several GPUs, or CPU processes: ``tools/dist_train.sh`` and ``tools/slurm_train.sh``.
+"""
+
+import argparse
+
+from paco_seg import compat
+
+compat.setup()  # ahead of the MM imports: one clear error where a package is missing
+
+import torch  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.runner import find_latest_checkpoint  # noqa: E402
+
+from paco_seg.engine.checkpoint import load_from_local  # noqa: E402
+from paco_seg.engine.cli import (  # noqa: E402
+    add_common_arguments,
+    add_hook,
+    build_runner,
+    load_config,
+    require_keys,
+)
+from paco_seg.engine.preflight import check_data_folders  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description='Train a segmentor or a classifier')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from a checkpoint; without a path (or "auto") from the latest one in the '
+        'work directory, from the start if there is none',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the actual over the base batch size',
+    )
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def use_amp(cfg: Config) -> None:
+    """Switches to ``AmpOptimWrapper``, which runs on accelerators only."""
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(
+            f"optim_wrapper.type: expected 'OptimWrapper', since --amp was given, got {kind!r}. "
+            'Leave --amp out, or set the type'
+        )
+    if not torch.cuda.is_available():
+        raise ValueError(
+            '--amp: expected a GPU, got none: AmpOptimWrapper does not run on the CPU. Leave it out'
+        )
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def use_auto_scale_lr(cfg: Config, source: str) -> None:
+    """Switches the scaling on, given the batch size that the learning rate belongs to."""
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+        raise ValueError(
+            f'{source}: auto_scale_lr.base_batch_size: expected the batch size of the learning '
+            'rate, since --auto-scale-lr was given, got none. Add '
+            'auto_scale_lr=dict(base_batch_size=...)'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def use_resume(cfg: Config, resume: str) -> None:
+    """Points the Runner to the checkpoint and takes over its seed.
+
+    The loader shuffles by the seed and is built before the Runner reads the checkpoint: a seed
+    that the first run drew itself has to be known now.
+    """
+    checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == 'auto' else resume
+    cfg.resume = checkpoint is not None
+    if checkpoint is None:
+        return
+    cfg.load_from = checkpoint
+    randomness = cfg.setdefault('randomness', {})
+    if randomness.get('seed') is None:
+        seed = load_from_local(checkpoint, map_location='cpu').get('meta', {}).get('seed')
+        cfg.randomness = dict(randomness, seed=seed)
+
+
+def main() -> None:
+    """Checks what can be checked, then trains."""
+    args = parse_args()
+    cfg = load_config(args)
+    require_keys(cfg, args.config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
+    check_data_folders(cfg, ('train_dataloader', 'val_dataloader'))
+    if args.amp:
+        use_amp(cfg)
+    if args.auto_scale_lr:
+        use_auto_scale_lr(cfg, args.config)
+    if args.resume:
+        use_resume(cfg, args.resume)
+    add_hook(cfg, type='RNGStateHook')
+    add_hook(cfg, type='NumClassCheckHook')
+    add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
+    build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
