@@ -43,7 +43,7 @@ def gather_rows(rows: Tensor) -> list[Tensor]:
     """
     if world_size() == 1:
         return [rows]
-    gathered: tuple[Tensor, ...] = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
+    gathered: tuple[Tensor, ...] = _GatherRows.apply(rows)
     return list(gathered)
 
 
@@ -62,7 +62,7 @@ class _GatherRows(torch.autograd.Function):
         return tuple(part[:count] for part, count in zip(gathered, ctx.sizes, strict=True))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         total = torch.cat([grad.contiguous() for grad in grads])
         dist.all_reduce(total)

@@ -106,7 +106,7 @@ def class_positive_sums(
     return (embeddings * (own_sum - rows)).sum(dim=-1), own_count
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def pairwise_logsumexp(
     embeddings: Tensor,
     keys: Tensor,
@@ -140,7 +140,7 @@ def pairwise_logsumexp(
     device_type = embeddings.device.type
     # Autocast would run the products of a tile in half precision.
     with torch.autocast(device_type=device_type, enabled=False):
-        result: Tensor = _PairwiseLogSumExp.apply(  # type: ignore[no-untyped-call]
+        result: Tensor = _PairwiseLogSumExp.apply(
             embeddings, keys, temperature, contrasted, key_contrasted, chunk_size
         )
     return result
@@ -205,7 +205,7 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         return log_sum_exp
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         embeddings, keys, weight, key_weight, log_sum_exp = ctx.saved_tensors
         need_rows, need_keys = ctx.needs_input_grad[:2]
