@@ -6,4 +6,12 @@ from paco_seg import compat
 compat.require('mmengine', 'mmcv', 'mmpretrain')
 compat.setup()
 
-from paco_seg.cls import backbones, datasets, evaluation  # noqa: E402,F401
+from paco_seg.cls import (  # noqa: F401
+    backbones,
+    classifiers,
+    datasets,
+    evaluation,
+    heads,
+    hooks,
+    losses,
+)

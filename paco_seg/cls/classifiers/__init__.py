@@ -1,0 +1,13 @@
+"""Classifiers that train on several views of an image."""
+
+from .gpaco_classifier import GPaCoClassifier
+from .momentum_encoder import MomentumEncoder
+from .multi_view_cls_data_preprocessor import MultiViewClsDataPreprocessor
+from .paco_classifier import PaCoClassifier
+
+__all__ = [
+    'GPaCoClassifier',
+    'MomentumEncoder',
+    'MultiViewClsDataPreprocessor',
+    'PaCoClassifier',
+]

@@ -1,0 +1,68 @@
+"""GPaCo for image classification: several views through one encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from paco_seg.cls.heads import GPaCoClsHead, PaCoClsHead
+
+from .multi_view_classifier import MultiViewClassifier
+
+
+@MODELS.register_module()
+class GPaCoClassifier(MultiViewClassifier):
+    """``ImageClassifier`` that trains on one or several views of each image (arXiv 2209.12400).
+
+    The views pass the encoder one after the other, so that BatchNorm computes the statistics of
+    each view by itself, as the authors' code does. Prediction is that of ``ImageClassifier``.
+
+    A head of another type (``LinearClsHead`` with ``BalancedSoftmaxLoss``, say) is trained on all
+    views as further images: the baseline that sees the same data.
+
+    Args:
+        backbone: config, as all further arguments of ``ImageClassifier``.
+        joint_pass: all views in one pass: faster, one set of BatchNorm statistics.
+        **kwargs: ``neck``, ``head``, ``train_cfg``, ``data_preprocessor`` and so on.
+
+    Raises:
+        TypeError: the head is a :class:`PaCoClsHead`.
+        ValueError: batch augmentation with a contrastive head.
+
+    Example:
+        >>> model = dict(type='GPaCoClassifier', backbone=..., neck=..., head=dict(
+        ...     type='GPaCoClsHead', num_classes=1000, in_channels=2048))
+    """
+
+    def __init__(self, backbone: dict, *, joint_pass: bool = False, **kwargs: Any) -> None:
+        super().__init__(backbone, **kwargs)
+        if isinstance(self.head, PaCoClsHead):
+            raise TypeError(
+                'model.type: expected PaCoClassifier for PaCoClsHead, whose keys come from a '
+                'momentum encoder, got GPaCoClassifier. Set model.type, or take GPaCoClsHead'
+            )
+        self.joint_pass = joint_pass
+
+    def loss(self, inputs: Tensor | list[Tensor], data_samples: list[DataSample]) -> dict:
+        """Losses of a batch.
+
+        Args:
+            inputs: (B, C, H, W), or a list of V such views.
+            data_samples: B samples.
+
+        Returns:
+            Loss components of the head.
+        """
+        views = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if self.joint_pass:
+            feats = self.extract_feat(torch.cat(views))
+        else:
+            stages = zip(*(self.extract_feat(view) for view in views), strict=True)
+            feats = tuple(torch.cat(stage) for stage in stages)
+        if isinstance(self.head, GPaCoClsHead):
+            return self.head.loss(feats, data_samples, num_views=len(views))
+        return self.head.loss(feats, list(data_samples) * len(views))

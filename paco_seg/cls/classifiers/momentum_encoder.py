@@ -1,0 +1,60 @@
+"""The slowly moving copy of an encoder that computes PaCo's keys."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from paco_seg.core.checks import check_range
+
+
+class MomentumEncoder(nn.Module):
+    """Copy of several modules whose parameters follow ``p_k <- m p_k + (1 - m) p_q``.
+
+    Only parameters follow. Buffers are its own after the first update: the running statistics of
+    its BatchNorm layers come from its own passes, as in the authors' code. It takes no gradient.
+
+    The first update copies parameters and buffers, whatever was initialised or loaded into either
+    side before; so a training may start from a checkpoint that has no momentum encoder. (MMEngine's
+    ``ExponentialMovingAverage`` copies the buffers at every update.)
+
+    Args:
+        modules: name -> module to follow. Their keys are ``<name>.<key of the module>``.
+        momentum: m in [0, 1], the share that stays.
+
+    Attributes:
+        updates: scalar int64 buffer, number of updates.
+
+    Raises:
+        ValueError: ``momentum`` is out of range.
+    """
+
+    updates: Tensor
+
+    def __init__(self, modules: dict[str, nn.Module], momentum: float) -> None:
+        super().__init__()
+        check_range('model.momentum', momentum, low=0.0, high=1.0)
+        self.momentum = momentum
+        for name, module in modules.items():
+            self.add_module(name, copy.deepcopy(module).requires_grad_(False))
+        self.register_buffer('updates', torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def update(self, modules: dict[str, nn.Module]) -> None:
+        """Follow the modules by one step.
+
+        Args:
+            modules: as given to the constructor, with the same structure.
+        """
+        is_first = int(self.updates) == 0
+        self.updates += 1
+        for name, source in modules.items():
+            own = self.get_submodule(name)
+            for mine, theirs in zip(own.parameters(), source.parameters(), strict=True):
+                # lerp_ with weight 1 copies
+                mine.lerp_(theirs.to(mine.dtype), 1.0 if is_first else 1.0 - self.momentum)
+            if is_first:
+                for buffer, other in zip(own.buffers(), source.buffers(), strict=True):
+                    buffer.copy_(other)

@@ -1,0 +1,87 @@
+"""Batches of several views of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmpretrain.models.utils import ClsDataPreprocessor
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from paco_seg.core.checks import check_range
+
+
+@MODELS.register_module()
+class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
+    """``ClsDataPreprocessor`` for the views of ``MultiView`` (MMPretrain's transform).
+
+    Normalises, pads and stacks each view as the stock class does. In training ``inputs`` becomes a
+    list of V tensors (B, C, H, W), which may differ in size between views, beside the B data
+    samples; with one view, and in evaluation, a tensor as in the stock class.
+
+    Args:
+        num_views: V, views of each image in training; another number in a batch is refused. 1 is
+            the ordinary pipeline without ``MultiView``.
+        **kwargs: of ``ClsDataPreprocessor``.
+
+    Raises:
+        ValueError: ``num_views`` is below 1.
+
+    Example:
+        >>> train_pipeline = [
+        ...     dict(type='LoadImageFromFile'),
+        ...     dict(type='MultiView', num_views=[1, 1], transforms=[view1, view2]),
+        ...     dict(type='PackInputs')]
+        >>> data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=2)
+    """
+
+    def __init__(self, *, num_views: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_range('data_preprocessor.num_views', num_views, low=1)
+        self.num_views = num_views
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Preprocess a batch.
+
+        Args:
+            data: ``inputs``: of V views, V sequences of B images (C, H, W) or V tensors
+                (B, C, H, W); of one view, B images or one tensor. ``data_samples``: B samples.
+            training: whether the batch is for training.
+
+        Returns:
+            ``inputs`` and ``data_samples``.
+
+        Raises:
+            ValueError: the batch has another number of views.
+        """
+        views = _views(data['inputs'])
+        found = 1 if views is None else len(views)
+        expected = self.num_views if training else 1
+        if found != expected:
+            raise ValueError(
+                f'data_preprocessor.num_views: expected {expected} views of each image in '
+                f'{"training" if training else "evaluation"}, got {found}. '
+                + (
+                    f'Give MultiView {expected} views (num_views={[1] * expected}), or set '
+                    f'data_preprocessor.num_views={found}'
+                    if training
+                    else 'Leave MultiView out of the val and test pipelines'
+                )
+            )
+        if views is None:
+            return super().forward(data, training)
+        first, *others = views
+        batch = super().forward({**data, 'inputs': first}, training)
+        inputs = [batch['inputs'], *map(self._preprocess_view, others)]
+        return {**batch, 'inputs': inputs if len(inputs) > 1 else inputs[0]}
+
+    def _preprocess_view(self, view: Tensor | Sequence[Tensor]) -> Tensor:
+        return super().forward({'inputs': view})['inputs']
+
+
+def _views(inputs: Tensor | Sequence) -> Sequence | None:
+    """The views of collated inputs, or None for the inputs of an ordinary pipeline."""
+    if isinstance(inputs, Tensor) or (isinstance(inputs[0], Tensor) and inputs[0].dim() == 3):
+        return None
+    return inputs

@@ -1,0 +1,144 @@
+"""Projector, key queue and contrastive loss beside a linear classifier."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.evaluation.metrics import Accuracy
+from mmpretrain.models.heads import LinearClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from paco_seg.core import KeyQueue
+from paco_seg.core.distributed import world_size
+
+from .projector import linear_projector
+
+
+class ContrastiveClsHead(LinearClsHead):
+    """What GPaCo, PaCo and the multi-task baseline have in common.
+
+    Projector, queue and prior exist in training only: prediction is that of ``LinearClsHead``,
+    ``fc`` has its key, and a checkpoint of either loads into the other. It needs pooled features
+    (B, in_channels): a ``GlobalAveragePooling`` neck, or a backbone that pools itself
+    (``out_type='avg_featmap'`` or ``'cls_token'`` of ViT, ``gap_before_final_norm`` of ConvNeXt).
+
+    Args:
+        num_classes: C.
+        in_channels: D, width of the pooled feature.
+        projector: arguments of :func:`linear_projector`.
+        queue_size: keys of past images, at least the images of a step over all processes.
+        loss: config of the loss; called with embeddings, labels, logits, keys and key_labels.
+        topk: for ``cal_acc``.
+        cal_acc: log the accuracy of the anchors.
+        init_cfg: None is PyTorch's initialisation, as the authors'. ``override=dict(name='fc')``
+            restricts another one to the classifier.
+
+    Raises:
+        ValueError: a setting is out of range, or the prior has another length than num_classes.
+    """
+
+    default_loss: dict = dict(type='GPaCoLoss')
+    default_projector: dict = dict()
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        *,
+        projector: dict | None = None,
+        queue_size: int = 8192,
+        loss: dict | nn.Module | None = None,
+        topk: int | tuple[int, ...] = (1,),
+        cal_acc: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            num_classes,
+            in_channels,
+            loss=loss if isinstance(loss, nn.Module) else {**self.default_loss, **(loss or {})},
+            topk=(topk,) if isinstance(topk, int) else topk,
+            cal_acc=cal_acc,
+            init_cfg=init_cfg,
+        )
+        settings = {'out_channels': 128, **self.default_projector, **(projector or {})}
+        self.projector = linear_projector(in_channels, **settings)
+        self.queue = KeyQueue(queue_size, settings['out_channels'])
+        prior = getattr(self.loss_module, 'class_prior', None)
+        if prior is not None:
+            prior.check_length(num_classes)
+
+    def contrast_rows(self, batch_size: int, num_views: int) -> tuple[int, int]:
+        """Contrast rows of an anchor, once the queue is full.
+
+        Args:
+            batch_size: images per process.
+            num_views: views per image.
+
+        Returns:
+            Rows of other images, and rows of the image itself (certain positives).
+        """
+        return len(self.queue) + num_views * (batch_size - 1), num_views - 1
+
+    def embed(self, features: Tensor, projector: nn.Module | None = None) -> Tensor:
+        """Embeddings of unit length, (N, D) -> (N, d), at least float32.
+
+        Half precision would round the unit length to three digits.
+
+        Args:
+            features: pooled features.
+            projector: instead of the head's own.
+        """
+        embeddings = (projector or self.projector)(features)
+        return F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """The pooled feature of the last stage, (N, D).
+
+        Raises:
+            ValueError: it is not pooled, or of another width.
+        """
+        features = feats[-1]
+        if features.dim() != 2 or features.shape[1] != self.in_channels:
+            remedy = (
+                f'Set model.head.in_channels={features.shape[1]}'
+                if features.dim() == 2
+                else "Add model.neck=dict(type='GlobalAveragePooling'), or let the backbone pool"
+            )
+            raise ValueError(
+                f'model.head.in_channels: expected pooled features (N, {self.in_channels}), got '
+                f'{tuple(features.shape)}. {remedy}'
+            )
+        return features
+
+    def _contrast(
+        self, features: Tensor, embeddings: Tensor, labels: Tensor, **keys: Tensor
+    ) -> dict[str, Tensor]:
+        logits = self.fc(features)
+        losses = dict(loss=self.loss_module(embeddings, labels, logits, **keys))
+        if self.cal_acc:
+            accuracy = Accuracy.calculate(logits, labels, topk=self.topk)
+            for k, value in zip(self.topk, accuracy, strict=True):
+                losses[f'accuracy_top-{k}'] = value
+        return losses
+
+    def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
+        if self.training:  # a loss on validation data leaves no trace
+            self.queue.enqueue(keys, labels)
+
+    def _labels(self, data_samples: list[DataSample]) -> Tensor:
+        """Class indices (B,), after the checks of a step that cost no synchronisation."""
+        if 'gt_score' in data_samples[0]:
+            raise ValueError(
+                'model.train_cfg.augments: expected hard labels, got samples with gt_score. An '
+                'image of two classes has no positives: remove Mixup and CutMix '
+                '(model.train_cfg=None), and data_preprocessor.to_onehot'
+            )
+        images = len(data_samples) * world_size()
+        if images > len(self.queue):
+            raise ValueError(
+                f'model.head.queue_size: expected at least the {images} images of a step '
+                f'({len(data_samples)} per process), got {len(self.queue)}. Use a longer queue, '
+                'or a smaller train_dataloader.batch_size'
+            )
+        return torch.cat([sample.gt_label for sample in data_samples])

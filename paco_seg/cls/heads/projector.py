@@ -1,0 +1,50 @@
+"""The projection MLP of image embeddings."""
+
+from __future__ import annotations
+
+from mmcv.cnn import build_activation_layer, build_norm_layer
+from torch import nn
+
+from paco_seg.core.checks import check_range
+
+KEY = 'model.head.projector'
+
+
+def linear_projector(
+    in_channels: int,
+    *,
+    num_layers: int = 3,
+    hidden_channels: int | None = None,
+    out_channels: int = 128,
+    norm: str | None = None,
+    act: str = 'ReLU',
+) -> nn.Sequential:
+    """Linear layers, all but the last followed by norm and activation; PyTorch's initialisation.
+
+    GPaCo: 3 layers without norm, GELU on ViT. PaCo: 2 layers with ``norm='BN1d'``. Maps
+    (N, in_channels) to (N, out_channels).
+
+    Args:
+        in_channels: width of the pooled feature.
+        num_layers: linear layers, >= 1.
+        hidden_channels: width between them; None = ``in_channels``.
+        out_channels: width of the embedding.
+        norm: type of a registered norm layer, or None.
+        act: type of a registered activation.
+
+    Raises:
+        ValueError: a number of layers or channels is below 1.
+    """
+    check_range(f'{KEY}.num_layers', num_layers, low=1)
+    check_range(f'{KEY}.out_channels', out_channels, low=1)
+    hidden_channels = in_channels if hidden_channels is None else hidden_channels
+    check_range(f'{KEY}.hidden_channels', hidden_channels, low=1)
+    layers: list[nn.Module] = []
+    for _ in range(num_layers - 1):
+        layers.append(nn.Linear(in_channels, hidden_channels))
+        if norm is not None:
+            layers.append(build_norm_layer(dict(type=norm), hidden_channels)[1])
+        layers.append(build_activation_layer(dict(type=act)))
+        in_channels = hidden_channels
+    layers.append(nn.Linear(in_channels, out_channels))
+    return nn.Sequential(*layers)

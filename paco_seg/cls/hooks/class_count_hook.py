@@ -1,0 +1,102 @@
+"""Tells the model how often each class occurs in the training set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from mmpretrain.registry import DATASETS, HOOKS
+
+from paco_seg.cls.datasets import class_counts
+from paco_seg.cls.evaluation import shot_groups
+from paco_seg.cls.evaluation.long_tail_accuracy import SHOT_GROUPS
+from paco_seg.cls.heads import ContrastiveClsHead
+from paco_seg.cls.losses import ClassCounts, GPaCoLoss
+from paco_seg.core.alpha import alpha_products, alpha_report, alpha_warning, expected_positives
+
+
+@HOOKS.register_module()
+class ClassCountHook(Hook):
+    """Fills ``class_prior='auto'`` and ``alpha='auto'``, and reports the scale of alpha.
+
+    Before training: counts the labels of the training set (refusing labels outside the classes of
+    the head), hands the counts to every part of the model that holds :class:`ClassCounts`, and
+    logs alpha times the expected number of positives for classes with many, a medium number of
+    and few images, with a warning outside the range of the published recipes.
+
+    Before a test: a prior that neither the config nor the checkpoint provides is counted on the
+    dataset of ``train_dataloader``.
+
+    Example:
+        >>> custom_hooks = [dict(type='ClassCountHook')]
+    """
+
+    # Ahead of EMAHook, which copies the model in before_run: the counts have their size by then.
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Counts, checks and reports, if the run is a training.
+
+        Raises:
+            ValueError: a label is outside the classes of the head, a class without images has to
+                give a prior, or a given prior has another length.
+        """
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # a config dict as long as nobody trains
+        model = _unwrap(runner.model)
+        dataset = runner.train_dataloader.dataset
+        counts = class_counts(dataset, getattr(model.head, 'num_classes', None))
+        _fill(model, counts)
+        loss = getattr(model.head, 'loss_module', None)
+        if isinstance(model.head, ContrastiveClsHead) and isinstance(loss, GPaCoLoss):
+            self._report_alpha(runner, model, loss, counts)
+
+    def before_val(self, runner: Runner) -> None:
+        """Counts on the config's training set what is still unknown."""
+        self.before_test(runner)
+
+    def before_test(self, runner: Runner) -> None:
+        """Counts on the config's training set what is still unknown."""
+        model = _unwrap(runner.model)
+        loader = runner.cfg.get('train_dataloader')
+        if loader is None or all(len(module.counts) for module in _holders(model)):
+            return
+        _fill(model, class_counts(DATASETS.build(loader['dataset']), model.head.num_classes))
+
+    def _report_alpha(
+        self, runner: Runner, model: Any, loss: GPaCoLoss, counts: np.ndarray
+    ) -> None:
+        num_views = getattr(model.data_preprocessor, 'num_views', 1)
+        loader = runner.train_dataloader
+        batch_size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
+        rows, certain = model.head.contrast_rows(batch_size, num_views)
+        shares = torch.from_numpy(counts / counts.sum())
+        positives = expected_positives(shares, rows, certain=certain)
+        alpha = loss.set_positives(positives)
+        members = shot_groups(counts.tolist())
+        groups = {
+            name: np.flatnonzero(members == index).tolist()
+            for index, name in enumerate(SHOT_GROUPS)
+        }
+        products = alpha_products(alpha, positives, groups)
+        runner.logger.info(alpha_report(alpha, products))
+        warning = alpha_warning(alpha, positives, key='model.head.loss.alpha')
+        if warning is not None:
+            runner.logger.warning(warning)
+
+
+def _unwrap(model: Any) -> Any:
+    return model.module if is_model_wrapper(model) else model
+
+
+def _holders(model: torch.nn.Module) -> list[ClassCounts]:
+    return [module for module in model.modules() if isinstance(module, ClassCounts)]
+
+
+def _fill(model: torch.nn.Module, counts: np.ndarray) -> None:
+    for module in _holders(model):
+        module.fill(torch.from_numpy(counts))
