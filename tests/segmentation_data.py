@@ -9,9 +9,7 @@ import numpy as np
 Images = dict[str, list[Path]]
 
 
-def _save(
-    image_path: Path, label_path: Path, labels: np.ndarray, rng: np.random.Generator
-) -> None:
+def _save(image_path: Path, label_path: Path, labels: np.ndarray, rng: np.random.Generator) -> None:
     for path in (image_path, label_path):
         path.parent.mkdir(parents=True, exist_ok=True)
     image = rng.integers(0, 256, (*labels.shape, 3), dtype=np.uint8)
@@ -71,9 +69,7 @@ def write_pascal_context_59(
         (lists / f'{split}.txt').write_text('\n'.join(names) + '\n')
 
 
-def write_cityscapes(
-    root: Path, rng: np.random.Generator, size: tuple[int, int], num: int
-) -> None:
+def write_cityscapes(root: Path, rng: np.random.Generator, size: tuple[int, int], num: int) -> None:
     """0 to 18 the train ids, 255 = ignored; one folder per city."""
     for split, city in (('train', 'aachen'), ('val', 'lindau')):
         for i in range(num):

@@ -13,8 +13,7 @@ model = dict(
         base_type='DepthwiseSeparableASPPHead',
         num_classes=171,
         projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(
-            type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
+        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
     ),
     auxiliary_head=dict(num_classes=171),
 )

@@ -8,8 +8,7 @@ model = dict(
         type='GPaCoDecodeHead',
         base_type='DepthwiseSeparableASPPHead',
         projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(
-            type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
+        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
     ),
 )
 tta_pipeline = _base_.relative_tta_pipeline

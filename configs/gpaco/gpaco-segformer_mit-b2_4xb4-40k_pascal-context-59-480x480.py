@@ -7,7 +7,9 @@ _base_ = [
 ]
 custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
 # Backbone weights and sizes of the stock SegFormer-B2 file for ADE20K.
-checkpoint = 'https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/segformer/mit_b2_20220624-66e8bf70.pth'  # noqa: E501
+checkpoint = (
+    'https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/segformer/mit_b2_20220624-66e8bf70.pth'
+)
 model = dict(
     data_preprocessor=dict(size=(480, 480)),
     backbone=dict(
@@ -21,8 +23,7 @@ model = dict(
         in_channels=[64, 128, 320, 512],
         num_classes=59,
         projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(
-            type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
+        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
     ),
     test_cfg=dict(mode='slide', crop_size=(480, 480), stride=(320, 320)),
 )

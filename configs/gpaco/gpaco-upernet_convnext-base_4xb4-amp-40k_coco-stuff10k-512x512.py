@@ -13,8 +13,7 @@ model = dict(
         base_type='UPerHead',
         num_classes=171,
         projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(
-            type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
+        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
     ),
     # The third stage of ConvNeXt-B is 512 wide; the stock base file says 384 (ConvNeXt-T).
     auxiliary_head=dict(in_channels=512, num_classes=171),

@@ -1,6 +1,5 @@
 _base_ = [
-    'mmseg::swin/swin-base-patch4-window12-in22k-384x384-pre_upernet_'
-    '8xb2-160k_ade20k-512x512.py',
+    'mmseg::swin/swin-base-patch4-window12-in22k-384x384-pre_upernet_8xb2-160k_ade20k-512x512.py',
     '../_base_/schedules/poly_from_start_160k.py',
     '../_base_/tta/relative_2048x512.py',
 ]
@@ -10,8 +9,7 @@ model = dict(
         type='GPaCoDecodeHead',
         base_type='UPerHead',
         projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(
-            type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
+        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
     ),
 )
 param_scheduler = _base_.poly_from_start

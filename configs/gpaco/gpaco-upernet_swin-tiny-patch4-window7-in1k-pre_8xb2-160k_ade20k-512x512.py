@@ -9,8 +9,7 @@ model = dict(
         type='GPaCoDecodeHead',
         base_type='UPerHead',
         projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(
-            type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
+        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
     ),
 )
 param_scheduler = _base_.poly_from_start

@@ -7,5 +7,6 @@ compat.require('mmengine', 'mmcv', 'mmseg')
 compat.setup()
 
 from paco_seg.seg import datasets, evaluation, heads, losses
+from paco_seg.seg.swap_loss import swap_loss
 
-__all__ = ['datasets', 'evaluation', 'heads', 'losses']
+__all__ = ['datasets', 'evaluation', 'heads', 'losses', 'swap_loss']

@@ -9,9 +9,9 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
-
-import paco_seg.seg
 from segmentation_recipes import CONFIGS, RECIPES, load_config
+
+from paco_seg.seg.losses import PixelGPaCoLoss
 
 SEG_FOLDERS = ('gpaco', 'baselines')
 SEG_DATASETS = ('ade20k', 'coco-stuff', 'pascal-context', 'cityscapes')
@@ -98,7 +98,7 @@ def test_model(recipe):
         options = dict(loss_type='multi_class', classes='present', per_image=False)
         assert has(losses[1], options)[0] == options
     if gpaco:
-        loss = paco_seg.seg.PixelGPaCoLoss(**{k: v for k, v in head.loss_contrast.items() if k != 'type'})
+        loss = PixelGPaCoLoss(**{k: v for k, v in head.loss_contrast.items() if k != 'type'})
         assert head.loss_contrast.type == 'PixelGPaCoLoss'
         found = (loss.alpha, loss.temperature, loss.num_pixels, loss.scope, loss.contrast_ignored)
         wanted = (recipe['alpha'], recipe['temperature'], recipe['num_pixels'], 'image', True)
@@ -163,8 +163,8 @@ def test_multi_scale_test(recipe):
     assert [step['prob'] for step in flips] == [0.0, 1.0]
 
 
-def optimizer_of(cfg):
-    """The optimizer as MMEngine builds it, over parameters with telling names."""
+def parameter_groups(cfg):
+    """The optimizer's groups as MMEngine builds them, by telling parameter names."""
     model = torch.nn.Module()
     for name in ('conv', 'norm', 'pos_block', 'head'):
         model.add_module(name, torch.nn.Linear(2, 2, bias=False))
@@ -179,7 +179,7 @@ def optimizer_of(cfg):
     groups = {names[id(group['params'][0])]: group for group in optimizer.param_groups}
     if len(groups) == 1:
         groups = {name: optimizer.param_groups[0] for name in names.values()}
-    return optimizer, groups
+    return groups
 
 
 @every_recipe
@@ -190,7 +190,7 @@ def test_optimizer(recipe):
     assert found == wanted
     assert not cfg.optim_wrapper.get('clip_grad')
     assert not cfg.optim_wrapper.optimizer.get('nesterov')
-    optimizer, groups = optimizer_of(cfg)
+    groups = parameter_groups(cfg)
     assert groups['conv.weight']['lr'] == pytest.approx(recipe['lr'])
     assert groups['conv.weight']['weight_decay'] == pytest.approx(recipe['weight_decay'])
     free = {name.split('.')[0] for name, group in groups.items() if group['weight_decay'] == 0}

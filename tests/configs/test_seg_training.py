@@ -11,9 +11,8 @@ import math
 import pytest
 import torch
 from mmengine.runner import Runner
-
-from segmentation_recipes import RECIPES, load_config
 from segmentation_data import WRITERS, write_benchmark
+from segmentation_recipes import RECIPES, load_config
 
 CROP = (32, 32)
 SCALE = (64, 32)
@@ -23,7 +22,7 @@ STAGE_DEPTHS = {'depths': [1, 1, 2, 1], 'num_layers': [1, 1, 2, 1]}
 @pytest.fixture(scope='module')
 def data_roots(tmp_path_factory):
     root = tmp_path_factory.mktemp('benchmarks')
-    return {name: write_benchmark(name, root / name) for name in WRITERS}
+    return {name: write_benchmark(name, root / name, size=(64, 96)) for name in WRITERS}
 
 
 def steps(pipeline):
