@@ -28,8 +28,8 @@ def check_shape(name: str, tensor: Tensor, expected: Sequence[int | str]) -> Non
         for want, size in zip(expected, tensor.shape, strict=True)
     )
     if not matches:
-        wanted = ", ".join(str(size) for size in expected)
-        raise ShapeError(f"{name}: expected shape ({wanted}), got {tuple(tensor.shape)}")
+        wanted = ', '.join(str(size) for size in expected)
+        raise ShapeError(f'{name}: expected shape ({wanted}), got {tuple(tensor.shape)}')
 
 
 def check_integer(name: str, tensor: Tensor) -> None:
@@ -39,7 +39,7 @@ def check_integer(name: str, tensor: Tensor) -> None:
         TypeError: the tensor is of a floating, complex or boolean dtype.
     """
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        raise TypeError(f"{name}: expected integer class indices, got dtype {tensor.dtype}")
+        raise TypeError(f'{name}: expected integer class indices, got dtype {tensor.dtype}')
 
 
 def check_range(
@@ -49,7 +49,7 @@ def check_range(
     low: float = -math.inf,
     high: float = math.inf,
     low_open: bool = False,
-    remedy: str = "",
+    remedy: str = '',
 ) -> None:
     """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``low_open``), NaN included.
 
@@ -58,14 +58,14 @@ def check_range(
         ValueError: ``value`` is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
+        raise TypeError(f'{name}: expected a number, got {value!r}')
     above = value > low if low_open else value >= low
     if not (above and value <= high):
         if high == math.inf:
-            wanted = f"{'>' if low_open else '>='} {low:g}"
+            wanted = f'{">" if low_open else ">="} {low:g}'
         else:
-            wanted = f"a value in {'(' if low_open else '['}{low:g}, {high:g}]"
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}. {remedy}".rstrip())
+            wanted = f'a value in {"(" if low_open else "["}{low:g}, {high:g}]'
+        raise ValueError(f'{name}: expected {wanted}, got {value!r}. {remedy}'.rstrip())
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
@@ -75,8 +75,8 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
         ValueError: lists the choices.
     """
     if value not in choices:
-        wanted = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name}: expected one of {wanted}, got {value!r}")
+        wanted = ', '.join(repr(choice) for choice in choices)
+        raise ValueError(f'{name}: expected one of {wanted}, got {value!r}')
 
 
 def check_labels(
@@ -92,10 +92,10 @@ def check_labels(
         bad &= labels != value
     if bool(bad.any()):
         found = sorted(set(labels[bad].tolist()))[:5]
-        special = "".join(f" or {value}" for value in allowed)
+        special = ''.join(f' or {value}' for value in allowed)
         raise ValueError(
-            f"{name}: expected values in [0, {num_classes}){special}, got {found}. "
-            "Check num_classes, ignore_index and reduce_zero_label of the dataset"
+            f'{name}: expected values in [0, {num_classes}){special}, got {found}. '
+            'Check num_classes, ignore_index and reduce_zero_label of the dataset'
         )
 
 
@@ -111,9 +111,9 @@ def check_prior(name: str, prior: Tensor, num_classes: int) -> None:
     if bool(bad.any()):
         classes = bad.nonzero().flatten().tolist()[:10]
         raise ValueError(
-            f"{name}: expected positive finite frequencies, got {prior[bad].tolist()[:10]} for "
-            f"classes {classes}. A class without training samples has no prior: drop it or give "
-            "it a small count"
+            f'{name}: expected positive finite frequencies, got {prior[bad].tolist()[:10]} for '
+            f'classes {classes}. A class without training samples has no prior: drop it or give '
+            'it a small count'
         )
 
 

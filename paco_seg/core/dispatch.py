@@ -22,7 +22,7 @@ from paco_seg.core.dense import dense_contrast_sums
 from paco_seg.core.reduction import REDUCTIONS, reduce_anchors
 from paco_seg.core.streaming import streaming_contrast_sums
 
-IMPLEMENTATIONS = ("auto", "dense", "streaming")
+IMPLEMENTATIONS = ('auto', 'dense', 'streaming')
 # Key label of a queue slot that has not been written yet.
 EMPTY = -1
 # Pairs per set up to which 'auto' takes the dense form (benchmarks/README.md, "dispatch").
@@ -46,8 +46,8 @@ def parametric_contrastive_loss(
     contrast_ignored: bool = True,
     keys: Tensor | None = None,
     key_labels: Tensor | None = None,
-    reduction: str = "mean",
-    impl: str = "auto",
+    reduction: str = 'mean',
+    impl: str = 'auto',
     chunk_size: int | None = None,
 ) -> Tensor:
     """Parametric contrastive loss: PaCo (arXiv 2107.12028, eq. 4) and GPaCo (arXiv 2209.12400).
@@ -115,8 +115,8 @@ def parametric_contrastive_loss(
     )
     if embeddings.dim() not in (2, 3):
         raise ShapeError(
-            "embeddings: expected shape (N, D) or (G, N, D), "
-            f"got {tuple(embeddings.shape)}. Flatten pixels to rows first"
+            'embeddings: expected shape (N, D) or (G, N, D), '
+            f'got {tuple(embeddings.shape)}. Flatten pixels to rows first'
         )
     batched = embeddings.dim() == 3
     if not batched:
@@ -158,14 +158,14 @@ def parametric_contrastive_loss(
             chunk_size=chunk_size,
         )
         loss = reduce_anchors(values, valid, reduction)
-    return loss if batched or reduction != "none" else loss.squeeze(0)
+    return loss if batched or reduction != 'none' else loss.squeeze(0)
 
 
 def choose_impl(impl: str, num_anchors: int, num_keys: int) -> str:
     """Resolve 'auto': dense where the matrix of one set is small, else streaming."""
-    if impl != "auto":
+    if impl != 'auto':
         return impl
-    return "dense" if num_anchors * (num_anchors + num_keys) <= _DENSE_PAIRS else "streaming"
+    return 'dense' if num_anchors * (num_anchors + num_keys) <= _DENSE_PAIRS else 'streaming'
 
 
 def _per_anchor(
@@ -207,7 +207,7 @@ def _per_anchor(
             embeddings = embeddings.masked_fill(~valid.unsqueeze(-1), 0.0)
     keys = keys.masked_fill(~key_contrasted.unsqueeze(-1), 0.0)
 
-    if choose_impl(impl, embeddings.shape[1], len(keys)) == "dense":
+    if choose_impl(impl, embeddings.shape[1], len(keys)) == 'dense':
         contrast_lse, positive_sum, positive_count = dense_contrast_sums(
             embeddings,
             class_index,
@@ -250,8 +250,8 @@ def _default_keys(
     embeddings: Tensor, keys: Tensor | None, key_labels: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     if (keys is None) != (key_labels is None):
-        given, missing = ("keys", "key_labels") if key_labels is None else ("key_labels", "keys")
-        raise ValueError(f"{missing}: expected a tensor because {given} is given, got None")
+        given, missing = ('keys', 'key_labels') if key_labels is None else ('key_labels', 'keys')
+        raise ValueError(f'{missing}: expected a tensor because {given} is given, got None')
     if keys is None or key_labels is None:
         no_labels = torch.empty(0, dtype=torch.long, device=embeddings.device)
         return embeddings.new_empty(0, embeddings.shape[-1]), no_labels
@@ -271,22 +271,22 @@ def _check_settings(
     impl: str,
     chunk_size: int | None,
 ) -> None:
-    check_range("alpha", alpha, low=0.0)
-    check_range("beta", beta, low=0.0)
-    check_range("gamma", gamma, low=0.0)
-    check_range("temperature", temperature, low=0.0, low_open=True)
-    check_range("center_temperature", center_temperature, low=0.0, low_open=True)
+    check_range('alpha', alpha, low=0.0)
+    check_range('beta', beta, low=0.0)
+    check_range('gamma', gamma, low=0.0)
+    check_range('temperature', temperature, low=0.0, low_open=True)
+    check_range('center_temperature', center_temperature, low=0.0, low_open=True)
     if base_temperature is not None:
-        check_range("base_temperature", base_temperature, low=0.0, low_open=True)
-    check_range("label_smoothing", label_smoothing, low=0.0, high=1.0)
+        check_range('base_temperature', base_temperature, low=0.0, low_open=True)
+    check_range('label_smoothing', label_smoothing, low=0.0, high=1.0)
     if label_smoothing == 1.0:
-        raise ValueError("label_smoothing: expected a value in [0, 1), got 1.0")
+        raise ValueError('label_smoothing: expected a value in [0, 1), got 1.0')
     if alpha == 0 and beta == 0:
-        raise ValueError("alpha, beta: expected at least one > 0, got 0 and 0")
-    check_choice("reduction", reduction, REDUCTIONS)
-    check_choice("impl", impl, IMPLEMENTATIONS)
+        raise ValueError('alpha, beta: expected at least one > 0, got 0 and 0')
+    check_choice('reduction', reduction, REDUCTIONS)
+    check_choice('impl', impl, IMPLEMENTATIONS)
     if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
-        raise ValueError(f"chunk_size: expected a positive integer or None, got {chunk_size!r}")
+        raise ValueError(f'chunk_size: expected a positive integer or None, got {chunk_size!r}')
 
 
 def _check_tensors(
@@ -305,25 +305,25 @@ def _check_tensors(
     if not batched:  # report the shapes that the caller passed
         lead = (anchors,)
         labels, center_logits = labels.squeeze(0), center_logits.squeeze(0)
-    check_shape("labels", labels, lead)
-    check_shape("center_logits", center_logits, (*lead, "C"))
-    check_shape("keys", keys, ("M", channels))
-    check_shape("key_labels", key_labels, (len(keys),))
-    check_integer("labels", labels)
-    check_integer("key_labels", key_labels)
+    check_shape('labels', labels, lead)
+    check_shape('center_logits', center_logits, (*lead, 'C'))
+    check_shape('keys', keys, ('M', channels))
+    check_shape('key_labels', key_labels, (len(keys),))
+    check_integer('labels', labels)
+    check_integer('key_labels', key_labels)
     num_classes = center_logits.shape[-1]
     if num_classes < 1:
-        raise ShapeError("center_logits: expected at least one class, got C = 0")
+        raise ShapeError('center_logits: expected at least one class, got C = 0')
     if label_smoothing > 0 and num_classes < 2:
         raise ValueError(
-            f"label_smoothing: expected 0 with a single class, got {label_smoothing!r}"
+            f'label_smoothing: expected 0 with a single class, got {label_smoothing!r}'
         )
     ignored = () if ignore_index is None else (ignore_index,)
     if ignore_index is not None and 0 <= ignore_index < num_classes:
         raise ValueError(
-            f"ignore_index: expected a value outside [0, {num_classes}), got {ignore_index}"
+            f'ignore_index: expected a value outside [0, {num_classes}), got {ignore_index}'
         )
-    check_labels("labels", labels, num_classes, allowed=ignored)
-    check_labels("key_labels", key_labels, num_classes, allowed=(EMPTY, *ignored))
+    check_labels('labels', labels, num_classes, allowed=ignored)
+    check_labels('key_labels', key_labels, num_classes, allowed=(EMPTY, *ignored))
     if class_prior is not None:
-        check_prior("class_prior", class_prior, num_classes)
+        check_prior('class_prior', class_prior, num_classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-REDUCTIONS = ("none", "mean", "sum")
+REDUCTIONS = ('none', 'mean', 'sum')
 
 
 def reduce_anchors(values: Tensor, valid: Tensor, reduction: str) -> Tensor:
@@ -21,9 +21,9 @@ def reduce_anchors(values: Tensor, valid: Tensor, reduction: str) -> Tensor:
         (G, N) or a scalar. Without any valid anchor (or set) the scalar is a zero that is
         attached to the graph, so that every parameter still receives a (zero) gradient.
     """
-    if reduction == "none":
+    if reduction == 'none':
         return values
-    if reduction == "sum" or values.numel() == 0:
+    if reduction == 'sum' or values.numel() == 0:
         return values.sum()
     counts = valid.sum(dim=-1).clamp(min=1)
     return (values.sum(dim=-1) / counts).mean()

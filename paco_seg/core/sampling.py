@@ -1,4 +1,4 @@
-"""Which pixels of an image become anchors: labels (and scores) to indices, nothing else."""
+"""Which rows of a set are used: labels (and logits) to indices or masks, nothing else."""
 
 from __future__ import annotations
 
@@ -36,6 +36,99 @@ def uniform_indices(
     return scores.topk(num_samples, dim=1, sorted=False).indices
 
 
-def gather_rows(values: Tensor, indices: Tensor) -> Tensor:
+def take_rows(values: Tensor, indices: Tensor) -> Tensor:
     """Rows of each set at its own indices: (G, N, K) and (G, S) -> (G, S, K)."""
     return values.gather(1, indices.unsqueeze(2).expand(-1, -1, values.shape[2]))
+
+
+def weighted_indices(
+    weights: Tensor, num_samples: int, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Indices drawn without replacement with probability proportional to weights, per set.
+
+    The draw at each step is proportional to the weights of what is left (Efraimidis and
+    Spirakis, 2006: the smallest of exponential waiting times with these rates). Candidates of
+    weight 0 come last.
+
+    Args:
+        weights: (G, N), >= 0.
+        num_samples: as in :func:`uniform_indices`.
+        generator: as in :func:`uniform_indices`.
+
+    Returns:
+        (G, min(num_samples, N)) int64.
+    """
+    sets, candidates = weights.shape
+    if num_samples == -1 or num_samples >= candidates:
+        return uniform_indices(sets, candidates, num_samples, device=weights.device)
+    waiting = torch.empty_like(weights, dtype=torch.float32).exponential_(generator=generator)
+    # A finite floor keeps zero weights comparable: they wait 1e30 times longer.
+    rates = weights.to(waiting).clamp(min=1e-30)
+    return (waiting / rates).topk(num_samples, dim=1, largest=False, sorted=False).indices
+
+
+def class_balance_weights(labels: Tensor, num_classes: int) -> Tensor:
+    """Weights that give every class present in a set the same total, ignored pixels included.
+
+    Args:
+        labels: (G, N) integer; everything outside [0, C) counts as one class of its own.
+        num_classes: C.
+
+    Returns:
+        (G, N) float32, 1 / (pixels of the own class in the set).
+    """
+    outside = (labels < 0) | (labels >= num_classes)
+    index = labels.long().masked_fill(outside, num_classes)
+    counts = torch.zeros(len(labels), num_classes + 1, device=labels.device)
+    counts.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float32))
+    return counts.gather(1, index).reciprocal()
+
+
+def hardness_weights(logits: Tensor, labels: Tensor) -> Tensor:
+    """One minus the predicted probability of the true class; 0 for ignored pixels.
+
+    Args:
+        logits: (G, N, C); no gradient flows.
+        labels: (G, N) integer; outside [0, C) = ignored.
+
+    Returns:
+        (G, N) float32 in [0, 1].
+    """
+    outside = (labels < 0) | (labels >= logits.shape[2])
+    index = labels.long().masked_fill(outside, 0)
+    probability = logits.detach().float().softmax(dim=2).gather(2, index.unsqueeze(2)).squeeze(2)
+    return (1.0 - probability).masked_fill(outside, 0.0)
+
+
+def per_class_mask(
+    labels: Tensor,
+    num_classes: int,
+    per_class: int,
+    *,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Marks at most ``per_class`` random members of each class in each set.
+
+    Classes with fewer members are taken whole: rare classes are never left out.
+
+    Args:
+        labels: (G, N) integer; outside [0, C) is never marked.
+        num_classes: C.
+        per_class: members to mark, >= 1.
+        generator: as in :func:`uniform_indices`.
+
+    Returns:
+        (G, N) bool.
+    """
+    sets, candidates = labels.shape
+    outside = (labels < 0) | (labels >= num_classes)
+    index = labels.long().masked_fill(outside, num_classes)
+    shuffle = torch.rand(sets, candidates, device=labels.device, generator=generator).argsort(1)
+    # Stable sort of the shuffled classes: each class in one run, in random order within.
+    classes, order = index.gather(1, shuffle).sort(dim=1, stable=True)
+    place = torch.arange(candidates, device=labels.device).expand(sets, -1)
+    new_run = torch.ones_like(outside)
+    new_run[:, 1:] = classes[:, 1:] != classes[:, :-1]
+    run_start = torch.where(new_run, place, torch.zeros_like(place)).cummax(dim=1).values
+    chosen = (place - run_start < per_class) & (classes < num_classes)
+    return torch.zeros_like(outside).scatter(1, shuffle.gather(1, order), chosen)

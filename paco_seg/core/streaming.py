@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Elements of one tile when ``chunk_size`` is not given. Two tiles are alive at a time (the
 # exponentials, and in backward their weights): on CPU 2 x 512^2 x 4 B = 2 MiB, which stays in a
@@ -148,7 +147,7 @@ def pairwise_logsumexp(
 
 def default_chunk_size(sets: int, device_type: str) -> int:
     """Side of a square tile of ``sets`` batched products that fits the memory budget."""
-    elements = _CPU_TILE_ELEMENTS if device_type == "cpu" else _DEVICE_TILE_ELEMENTS
+    elements = _CPU_TILE_ELEMENTS if device_type == 'cpu' else _DEVICE_TILE_ELEMENTS
     return max(_MIN_CHUNK, math.isqrt(elements // max(sets, 1)))
 
 
@@ -205,8 +204,14 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         return log_sum_exp
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # Grad mode is on exactly under create_graph=True. torch's once_differentiable would let
+        # an incoming gradient that is constant pass, and drop the second derivative silently.
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "impl: expected 'dense' for second derivatives (create_graph=True), got "
+                "'streaming', which can be differentiated once. Set impl='dense'"
+            )
         embeddings, keys, weight, key_weight, log_sum_exp = ctx.saved_tensors
         need_rows, need_keys = ctx.needs_input_grad[:2]
         grad_rows = torch.zeros_like(embeddings)
@@ -214,8 +219,8 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         device_type = embeddings.device.type
         with torch.autocast(device_type=device_type, enabled=False):
             if ctx.safe:
-                # d lse_i / d s_ij = exp(s_ij) / sum_i; rows with an empty S(i), or whose gradient is
-                # zero (ignored anchors), have no weight.
+                # d lse_i / d s_ij = exp(s_ij) / sum_i; rows with an empty S(i), or whose gradient
+                # is zero (ignored anchors), have no weight.
                 scale = torch.where(grad == 0, grad, grad * torch.exp(-log_sum_exp))
                 if need_rows:
                     _backward_symmetric(
@@ -255,7 +260,7 @@ class _Tiles:
         self._inverse_temperature = 1.0 / temperature
 
     def similarity(self, left: Tensor, right: Tensor) -> Tensor:
-        """left (B, R, D) x right (B, S, D) -> (B, R, S), divided by the temperature."""
+        """Tile left (B, R, D) x right (B, S, D) -> (B, R, S), divided by the temperature."""
         shape = (left.shape[0], left.shape[1], right.shape[1])
         tile = self._buffer[: math.prod(shape)].view(shape)
         # beta=0: the old content of the buffer is not read.

@@ -56,6 +56,7 @@ def center_loss(
     scale: float = 5.0,
     prior: Tensor | None = None,
     label_smoothing: float = 0.0,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Center collapse regularisation: ``mean_k -log softmax(s f_k W^T + log prior)_k``.
 
@@ -69,6 +70,8 @@ def center_loss(
         scale: s > 0.
         prior: (C,) positive image frequencies; None = no prior.
         label_smoothing: eps, see :func:`paco_seg.core.baselines.region.region_loss`.
+        dropout: probability of dropping a channel of a unit center, in [0, 1); the published
+            code drops 0.1. It draws from the global generator of the device.
 
     Returns:
         A scalar, float32 (float64 for float64 centers); a zero attached to the graph if no class
@@ -79,9 +82,11 @@ def center_loss(
         ValueError: a setting is out of range.
     """
     check_range('scale', scale, low=0.0, low_open=True)
+    check_range('dropout', dropout, low=0.0, high=1.0)
     check_shape('frame', frame, ('C', 'D'))
     check_shape('centers', centers, ('G', *frame.shape))
     dtype = compute_dtype(centers)
     with torch.autocast(device_type=centers.device.type, enabled=False):
-        logits = scale * F.linear(F.normalize(centers.to(dtype), dim=-1), frame.to(dtype))
+        unit = F.dropout(F.normalize(centers.to(dtype), dim=-1), dropout)
+        logits = scale * F.linear(unit, frame.to(dtype))
     return region_rebalance_loss(logits, present, prior=prior, label_smoothing=label_smoothing)

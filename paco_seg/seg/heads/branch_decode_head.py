@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.seg.heads.feature_taps import tap_for
+from paco_seg.seg.heads.feature_taps import TappedFeatures, tap_for
 from paco_seg.seg.heads.training_branch import BranchInputs
 
 
@@ -68,10 +68,10 @@ class BranchDecodeHead:
 
     def loss(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Losses of the base head and of the branches; arguments as the base head's."""
-        self._taps = []
+        taps: list[TappedFeatures] = []
+        self._taps: list[TappedFeatures] | None = taps
         try:
             losses = super().loss(*args, **kwargs)
-            taps = self._taps
         finally:
             self._taps = None
         if len(taps) != 1:
@@ -82,10 +82,14 @@ class BranchDecodeHead:
             )
         samples = _data_samples(args, kwargs)
         inputs = BranchInputs.from_tap(taps[0], samples, ignore_index=self.ignore_index)
-        for branch in self.training_branches.values():
+        for branch in self.branches():
             for name, value in branch(inputs).items():
                 losses[name] = losses[name] + value if name in losses else value
         return losses
+
+    def branches(self) -> list[nn.Module]:
+        """The branches that add losses."""
+        return list(self.training_branches.values())
 
     def __reduce__(self) -> tuple:
         # The generated class may belong to a head of a third party that is not imported yet in

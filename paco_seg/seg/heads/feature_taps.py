@@ -35,7 +35,7 @@ class TappedFeatures:
     """
 
     features: Tensor
-    logits: Tensor | None
+    logits: Tensor
     labels: Tensor | None = None
 
 

@@ -12,6 +12,9 @@ from paco_seg.core.checks import check_range
 from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
 
+# Width of the embedding in every published segmentation recipe.
+EMBED_CHANNELS = 128
+
 
 @MODELS.register_module()
 class GPaCoDecodeHead(BranchDecodeHead):
@@ -62,11 +65,14 @@ class GPaCoBranch(TrainingBranch):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        projector = dict(projector or {})
-        projector.setdefault('norm_cfg', norm_cfg or dict(type='SyncBN', requires_grad=True))
-        self.projector = conv_projector(in_channels, **projector)
-        loss = dict(type='PixelGPaCoLoss')
+        settings: dict[str, Any] = dict(norm_cfg=norm_cfg or dict(type='SyncBN', requires_grad=True))
+        settings.update(projector or {})
+        embed_channels = settings.setdefault('out_channels', EMBED_CHANNELS)
+        self.projector = conv_projector(in_channels, **settings)
+        loss: dict[str, Any] = dict(type='PixelGPaCoLoss')
         loss.update(loss_contrast or {})
+        if loss.get('queue_size'):
+            loss.setdefault('embed_channels', embed_channels)
         self.loss_contrast = MODELS.build(loss)
 
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
@@ -90,7 +96,7 @@ def conv_projector(
     *,
     num_layers: int = 3,
     hidden_channels: int | None = None,
-    out_channels: int = 128,
+    out_channels: int = EMBED_CHANNELS,
     norm_cfg: dict | None = None,
 ) -> nn.Sequential:
     """1x1 convolutions, all but the last followed by norm and ReLU (GPaCo segmentation).

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.core import parametric_contrastive_loss
+from paco_seg.core import KeyQueue, parametric_contrastive_loss
 from paco_seg.core.checks import check_choice, check_range, check_shape
+from paco_seg.core.dispatch import IMPLEMENTATIONS
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, world_size
-from paco_seg.core.sampling import gather_rows as gather_pixels
-from paco_seg.core.sampling import uniform_indices
+from paco_seg.core.sampling import (
+    class_balance_weights,
+    hardness_weights,
+    per_class_mask,
+    take_rows,
+    uniform_indices,
+    weighted_indices,
+)
 
 SCOPES = ('image', 'batch', 'world')
+SELECTIONS = ('uniform', 'class_balanced', 'hard')
 
 
 @MODELS.register_module()
 class PixelGPaCoLoss(nn.Module):
     """Pixel-level GPaCo loss (arXiv 2209.12400, semantic segmentation).
+
+    The defaults are the paper's; every option below ``contrast_ignored`` is off by default.
 
     Args:
         alpha: weight of a pixel positive relative to the class center, > 0. The paper uses .01
@@ -26,18 +37,29 @@ class PixelGPaCoLoss(nn.Module):
         temperature: T > 0 of the similarities between pixels.
         beta: weight of the center positive, > 0.
         gamma: weight of the pixel part of the denominator, >= 0.
-        num_pixels: pixels drawn per image, uniformly without replacement; -1 = all.
+        num_pixels: pixels drawn per image without replacement; -1 = all.
         scope: which pixels see each other: those of one 'image' (the paper), of the 'batch' of
             this process, or of the batches of all processes ('world', with gradient).
         contrast_ignored: whether ignored pixels stay in the contrast set as negatives, as in
             the released code.
+        pixel_selection: how pixels are drawn: 'uniform' (the paper), 'class_balanced' (every
+            class present in the image is drawn equally often, as far as it has pixels) or 'hard'
+            (in proportion to one minus the predicted probability of the true class).
+        warmup_iters: the loss weight grows linearly from 0 over these iterations; for training
+            from scratch.
+        queue_size: slots of a queue of pixels of earlier images, contrasted by every image;
+            0 = no queue. Needs ``embed_channels``.
+        queue_pixels_per_class: pixels of each class that each image adds to the queue.
+        embed_channels: channels of the embeddings, needed by the queue; the GPaCo branch fills
+            it in.
         loss_weight: factor of the loss.
         loss_name: key of the loss in the log; has to start with ``loss`` to be summed.
         impl: implementation of the core, 'auto', 'dense' or 'streaming'.
         chunk_size: tile side of the streaming implementation; None = from a memory budget.
 
     Raises:
-        ValueError: a setting is out of range; the message starts with ``loss_contrast.<key>``.
+        TypeError, ValueError: a setting is out of range; the message starts with
+            ``loss_contrast.<key>``.
     """
 
     def __init__(
@@ -50,6 +72,11 @@ class PixelGPaCoLoss(nn.Module):
         num_pixels: int = 8192,
         scope: str = 'image',
         contrast_ignored: bool = True,
+        pixel_selection: str = 'uniform',
+        warmup_iters: int = 0,
+        queue_size: int = 0,
+        queue_pixels_per_class: int = 10,
+        embed_channels: int | None = None,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_gpaco',
         impl: str = 'auto',
@@ -57,7 +84,9 @@ class PixelGPaCoLoss(nn.Module):
     ) -> None:
         super().__init__()
         where = 'loss_contrast'
-        check_range(f'{where}.alpha', alpha, low=0.0, low_open=True, remedy='The paper uses 0.01')
+        check_range(
+            f'{where}.alpha', alpha, low=0.0, low_open=True, remedy='The paper uses 0.01 to 0.03'
+        )
         check_range(
             f'{where}.temperature',
             temperature,
@@ -69,11 +98,20 @@ class PixelGPaCoLoss(nn.Module):
         check_range(f'{where}.gamma', gamma, low=0.0)
         check_range(f'{where}.loss_weight', loss_weight, low=0.0)
         check_choice(f'{where}.scope', scope, SCOPES)
-        check_choice(f'{where}.impl', impl, ('auto', 'dense', 'streaming'))
+        check_choice(f'{where}.pixel_selection', pixel_selection, SELECTIONS)
+        check_choice(f'{where}.impl', impl, IMPLEMENTATIONS)
         if not isinstance(num_pixels, int) or (num_pixels != -1 and num_pixels < 1):
             raise ValueError(
                 f'{where}.num_pixels: expected a positive integer, or -1 for all pixels, '
                 f'got {num_pixels!r}'
+            )
+        check_range(f'{where}.warmup_iters', warmup_iters, low=0)
+        check_range(f'{where}.queue_size', queue_size, low=0)
+        check_range(f'{where}.queue_pixels_per_class', queue_pixels_per_class, low=1)
+        if queue_size and embed_channels is None:
+            raise ValueError(
+                f'{where}.embed_channels: expected the channels of the embeddings because '
+                f'queue_size is {queue_size}, got None'
             )
         if not loss_name.startswith('loss'):
             raise ValueError(
@@ -87,6 +125,10 @@ class PixelGPaCoLoss(nn.Module):
         self.num_pixels = num_pixels
         self.scope = scope
         self.contrast_ignored = contrast_ignored
+        self.pixel_selection = pixel_selection
+        self.warmup_iters = warmup_iters
+        self.queue = KeyQueue(queue_size, embed_channels) if queue_size else None
+        self.queue_pixels_per_class = queue_pixels_per_class
         self.loss_weight = loss_weight
         self.loss_name = loss_name
         self.impl = impl
@@ -107,6 +149,10 @@ class PixelGPaCoLoss(nn.Module):
             Scalar. 'image': mean over valid pixels of an image, then over images, images
             without a valid pixel counting as 0. 'batch', 'world': mean over the valid pixels of
             the joined batch (under 'world' the mean over ranks of what each rank returns).
+
+        Raises:
+            ShapeError: the maps do not fit each other.
+            ValueError: a label is neither a class nor ``ignore_index``.
         """
         batch, _, *size = embeddings.shape
         check_shape('labels', labels, (batch, *size))
@@ -116,27 +162,33 @@ class PixelGPaCoLoss(nn.Module):
         logits = center_logits.flatten(2).transpose(1, 2)
         labels = labels.flatten(1)
         if self.num_pixels != -1 and self.num_pixels < rows.shape[1]:
-            indices = uniform_indices(batch, rows.shape[1], self.num_pixels, device=rows.device)
-            rows, logits = gather_pixels(rows, indices), gather_pixels(logits, indices)
+            indices = self._select(logits, labels)
+            rows, logits = take_rows(rows, indices), take_rows(logits, indices)
             labels = labels.gather(1, indices)
         # Half precision would round the unit length to three digits.
         rows = F.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=-1)
+        loss = self._contrast(rows, labels, logits, ignore_index)
+        if self.queue is not None:
+            chosen = per_class_mask(labels, logits.shape[2], self.queue_pixels_per_class)
+            self.queue.enqueue(rows[chosen], labels[chosen])
+        return loss * (self.loss_weight * self._warmup_factor())
+
+    def _select(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Indices (B, num_pixels) of the pixels that take part."""
+        if self.pixel_selection == 'uniform':
+            return uniform_indices(*labels.shape, self.num_pixels, device=labels.device)
+        if self.pixel_selection == 'class_balanced':
+            weights = class_balance_weights(labels, logits.shape[2])
+        else:
+            weights = hardness_weights(logits, labels)
+        return weighted_indices(weights, self.num_pixels)
+
+    def _contrast(self, rows: Tensor, labels: Tensor, logits: Tensor, ignore_index: int) -> Tensor:
+        """Mean over what ``scope`` says; rows (B, N, D), labels (B, N), logits (B, N, C)."""
         if self.scope != 'image':
             rows, logits, labels = rows.flatten(0, 1), logits.flatten(0, 1), labels.flatten()
-        contrast = self._contrast_world if self.scope == 'world' else self._contrast
-        return self.loss_weight * contrast(rows, labels, logits, ignore_index)
-
-    def _contrast(
-        self,
-        rows: Tensor,
-        labels: Tensor,
-        logits: Tensor,
-        ignore_index: int,
-        keys: Tensor | None = None,
-        key_labels: Tensor | None = None,
-        reduction: str = 'mean',
-    ) -> Tensor:
-        return parametric_contrastive_loss(
+        keys, key_labels = self._keys(rows, labels)
+        loss = parametric_contrastive_loss(
             rows,
             labels,
             logits,
@@ -148,22 +200,35 @@ class PixelGPaCoLoss(nn.Module):
             contrast_ignored=self.contrast_ignored,
             keys=keys,
             key_labels=key_labels,
-            reduction=reduction,
+            reduction='sum' if self.scope == 'world' else 'mean',
             impl=self.impl,
             chunk_size=self.chunk_size,
         )
-
-    def _contrast_world(
-        self, rows: Tensor, labels: Tensor, logits: Tensor, ignore_index: int
-    ) -> Tensor:
-        """Pixels of the other ranks are keys that take gradient; the mean is over all ranks."""
-        others, other_labels = gather_rows(rows), gather_rows(labels)
-        own = rank()
-        keys = torch.cat([part for index, part in enumerate(others) if index != own] or [rows[:0]])
-        key_labels = torch.cat(
-            [part for index, part in enumerate(other_labels) if index != own] or [labels[:0]]
-        )
-        total = self._contrast(rows, labels, logits, ignore_index, keys, key_labels, 'sum')
+        if self.scope != 'world':
+            return loss
         valid = all_reduce_sum((labels != ignore_index).sum()).clamp(min=1)
         # DDP averages gradients over ranks: the factor turns that mean back into the sum.
-        return total * (world_size() / valid)
+        return loss * (world_size() / valid)
+
+    def _keys(self, rows: Tensor, labels: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Contrast rows beyond the own set: pixels of other ranks, then the queue."""
+        keys, key_labels = [], []
+        if self.scope == 'world' and world_size() > 1:
+            own = rank()
+            keys = [part for index, part in enumerate(gather_rows(rows)) if index != own]
+            key_labels = [part for index, part in enumerate(gather_rows(labels)) if index != own]
+        if self.queue is not None:
+            queued, queued_labels = self.queue.contents()
+            keys.append(queued.to(rows.dtype))
+            key_labels.append(queued_labels)
+        if not keys:
+            return None, None
+        return torch.cat(keys), torch.cat(key_labels)
+
+    def _warmup_factor(self) -> float:
+        """Share of the loss weight at the current iteration of the runner, in (0, 1]."""
+        if self.warmup_iters == 0:
+            return 1.0
+        # MMEngine's RuntimeInfoHook writes the iteration before every step, also after resume.
+        iteration = MessageHub.get_current_instance().runtime_info.get('iter', 0)
+        return min(1.0, (iteration + 1) / self.warmup_iters)

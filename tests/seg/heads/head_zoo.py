@@ -62,7 +62,9 @@ ZOO = {
         [(8, 16)] * 4,
     ),
     'DepthwiseSeparableASPPHead': (
-        dict(in_channels=8, in_index=1, dilations=(1, 2), c1_in_channels=8, c1_channels=4, **COMMON),
+        dict(
+            in_channels=8, in_index=1, dilations=(1, 2), c1_in_channels=8, c1_channels=4, **COMMON
+        ),
         [(8, 4), (8, 8)],
     ),
     'DepthwiseSeparableFCNHead': (dict(num_convs=1, **SINGLE), ONE_MAP),
