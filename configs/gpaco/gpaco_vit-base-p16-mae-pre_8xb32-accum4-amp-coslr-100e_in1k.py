@@ -22,6 +22,7 @@ model = dict(
     train_cfg=None,
 )
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
+custom_hooks = [dict(type='ClassCountHook')]
 train_pipeline = [
     _base_.views.load,
     dict(

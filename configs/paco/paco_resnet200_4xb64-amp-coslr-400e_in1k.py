@@ -18,12 +18,17 @@ train_pipeline = [
         type='MultiView',
         num_views=[1, 1],
         transforms=[
-            [*_base_.views.rcs, dict(_base_.views.rand_augment, num_policies=3, magnitude_level=12)],
+            [
+                *_base_.views.rcs,
+                dict(_base_.views.rand_augment, num_policies=3, magnitude_level=12),
+            ],
             _base_.views.sim,
         ],
     ),
     _base_.views.pack,
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
-optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(lr=0.04, weight_decay=1e-4))
+optim_wrapper = dict(
+    type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(lr=0.04, weight_decay=1e-4)
+)
 auto_scale_lr = dict(enable=False, base_batch_size=256)  # 4 GPUs x 64 images

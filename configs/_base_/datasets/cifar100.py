@@ -10,7 +10,6 @@ data_preprocessor = dict(
 train_dataloader = dict(
     batch_size=128,
     num_workers=4,
-    persistent_workers=True,
     drop_last=True,
     dataset=dict(type='CIFAR100', data_root='data/cifar100', split='train', pipeline=[]),
     sampler=dict(type='DefaultSampler', shuffle=True),
@@ -19,7 +18,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=256,
     num_workers=2,
-    persistent_workers=True,
     dataset=dict(
         type='CIFAR100',
         data_root='data/cifar100',

@@ -4,7 +4,6 @@
 imagenet_c_dataloader = dict(
     batch_size=64,
     num_workers=8,
-    persistent_workers=True,
     dataset=dict(type='ImageNetC', data_root='data/imagenet-c', pipeline=[]),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
@@ -12,7 +11,6 @@ imagenet_c_evaluator = dict(type='ImageNetCError')
 imagenet_r_dataloader = dict(
     batch_size=64,
     num_workers=8,
-    persistent_workers=True,
     dataset=dict(type='ImageNetR', data_root='data/imagenet-r', pipeline=[]),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
@@ -21,9 +19,12 @@ imagenet_r_evaluator = dict(type='SubsetAccuracy', class_indices='imagenet-r', p
 imagenet_sketch_dataloader = dict(
     batch_size=64,
     num_workers=8,
-    persistent_workers=True,
     dataset=dict(
-        type='ImageNet', data_root='data/imagenet-sketch', split='', data_prefix='sketch', pipeline=[]
+        type='ImageNet',
+        data_root='data/imagenet-sketch',
+        split='',
+        data_prefix='sketch',
+        pipeline=[],
     ),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )

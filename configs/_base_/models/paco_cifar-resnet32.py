@@ -12,8 +12,6 @@ model = dict(
         queue_size=1024,
         loss=dict(type='GPaCoLoss', alpha=0.01, temperature=0.05, class_prior='auto'),
         # the classifier; the projector keeps PyTorch's default
-        init_cfg=dict(
-            type='Kaiming', mode='fan_in', nonlinearity='relu', override=dict(name='fc')
-        ),
+        init_cfg=dict(type='Kaiming', mode='fan_in', nonlinearity='relu', override=dict(name='fc')),
     ),
 )

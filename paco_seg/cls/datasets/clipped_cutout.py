@@ -33,7 +33,8 @@ class ClippedCutout(BaseTransform):
 
     @cache_randomness
     def _center(self, height: int, width: int) -> tuple[int, int]:
-        return np.random.randint(height), np.random.randint(width)
+        # the global stream, like all MM transforms: MMEngine seeds it for each worker
+        return np.random.randint(height), np.random.randint(width)  # noqa: NPY002
 
     def transform(self, results: dict) -> dict:
         """Erase one square of ``results['img']``."""

@@ -85,9 +85,7 @@ class ImageListDataset(CustomDataset):
                     absent,
                 )
         root = self.img_prefix or ''
-        data = [
-            dict(img_path=os.path.join(root, path), gt_label=label) for path, label in samples
-        ]
+        data = [dict(img_path=os.path.join(root, path), gt_label=label) for path, label in samples]
         if self.check_files:
             missing = self._missing([info['img_path'] for info in data])
             if missing:

@@ -1,0 +1,145 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmpretrain.registry import METRICS
+from mmpretrain.structures import DataSample
+
+from paco_seg.cls.evaluation import LongTailAccuracy, read_train_counts, shot_groups
+
+# two classes with many, two with a medium number of, one with few training images
+COUNTS = [500, 101, 100, 20, 19]
+
+
+def samples(pairs, num_classes=5):
+    """One data sample per (label, prediction)."""
+    for label, pred in pairs:
+        score = torch.zeros(num_classes)
+        score[pred] = 1
+        yield DataSample().set_gt_label(label).set_pred_score(score).set_pred_label(pred).to_dict()
+
+
+def evaluate(metric, pairs, **kwargs):
+    metric.process(None, list(samples(pairs, **kwargs)))
+    return metric.evaluate(len(pairs))
+
+
+PAIRS = [(0, 0), (0, 0), (0, 1), (0, 0), (1, 1), (1, 0), (2, 2), (3, 0), (4, 4), (4, 4), (4, 0)]
+
+
+def test_borders_of_the_groups():
+    assert shot_groups(COUNTS).tolist() == [0, 0, 1, 1, 2]
+
+
+def test_group_means_are_over_classes():
+    result = evaluate(METRICS.build(dict(type='LongTailAccuracy', train_counts=COUNTS)), PAIRS)
+    assert result == pytest.approx(
+        {
+            'long-tail/top1': 100 * 7 / 11,
+            'long-tail/class_mean': (75 + 50 + 100 + 0 + 200 / 3) / 5,
+            'long-tail/many': (75 + 50) / 2,
+            'long-tail/medium': (100 + 0) / 2,
+            'long-tail/few': 200 / 3,
+        }
+    )
+
+
+def test_classes_without_test_images_and_empty_groups():
+    result = evaluate(LongTailAccuracy(COUNTS), [(0, 0), (2, 2)])
+    assert result['long-tail/many'] == 100
+    assert result['long-tail/few'] == 0
+    assert result['long-tail/class_mean'] == 100
+
+
+def test_predicted_labels_without_scores():
+    metric = LongTailAccuracy(COUNTS)
+    rows = list(samples([(0, 0), (1, 0)]))
+    for row in rows:
+        row.pop('pred_score')
+    metric.process(None, rows)
+    assert metric.evaluate(2)['long-tail/top1'] == 50
+
+
+def test_other_thresholds_and_tables(tmp_path, capsys):
+    out = tmp_path / 'classes.json'
+    metric = LongTailAccuracy(COUNTS, many=300, few=50, per_class=True, out_file=str(out))
+    evaluator = Evaluator([metric])
+    evaluator.dataset_meta = dict(classes=('ant', 'bee', 'cat', 'dog', 'eel'))
+    result = evaluate(metric, PAIRS)
+    assert result['long-tail/medium'] == pytest.approx(75)
+    saved = json.loads(out.read_text())
+    assert saved['metrics']['few'] == pytest.approx(result['long-tail/few'])
+    assert saved['classes'][1] == dict(
+        index=1, name='bee', group='medium', train_images=101, test_images=2, accuracy=50.0
+    )
+
+
+def test_the_table_is_logged(caplog, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'paco_seg.cls.evaluation.long_tail_accuracy.print_log',
+        lambda text, logger: lines.append(text),
+    )
+    evaluate(LongTailAccuracy(COUNTS, per_class=True), [(0, 0), (4, 0)])
+    (table,) = lines
+    many, few = (
+        next(row for row in table.split('\n') if f'│ {g} ' in row) for g in ('many', 'few')
+    )
+    assert [cell.strip() for cell in many.split('│')[1:-1]] == ['many', '2', '601', '1', '100.00']
+    assert [cell.strip() for cell in few.split('│')[1:-1]] == ['few', '1', '19', '1', '0.00']
+    assert 'few: 4' in table
+
+
+def test_sources_of_the_counts(tmp_path):
+    file = tmp_path / 'counts.json'
+    file.write_text(json.dumps(COUNTS))
+    assert read_train_counts(str(file)).tolist() == COUNTS
+    (tmp_path / 'list.txt').write_text('a.jpg 0\nb.jpg 2\nc.jpg 2\n')
+    config = dict(
+        type='ImageListDataset',
+        data_root=str(tmp_path),
+        ann_file='list.txt',
+        num_classes=3,
+        check_files=False,
+    )
+    assert LongTailAccuracy(config).train_counts.tolist() == [1, 0, 2]
+    assert config['type'] == 'ImageListDataset'  # the config can be used again
+
+
+@pytest.mark.parametrize(
+    ('counts', 'message'),
+    [
+        ([[1, 2]], r'flat list .* got shape \(1, 2\)'),
+        ([1.5, 2.0], 'got shape .* of float64'),
+        ([1, -2], 'non-negative'),
+        (dict(counts=[1]), r"got the keys \['counts'\]"),
+    ],
+)
+def test_malformed_counts(counts, message, tmp_path):
+    with pytest.raises(ValueError, match=f'train_counts: .*{message}'):
+        read_train_counts(counts)
+    file = tmp_path / 'counts.json'
+    file.write_text(json.dumps(counts))
+    with pytest.raises(ValueError, match=r'train_counts \(.*counts.json\): '):
+        read_train_counts(str(file))
+
+
+def test_counts_of_another_data_set():
+    with pytest.raises(ValueError, match=r'train_counts: expected 5 counts.* got 3'):
+        evaluate(LongTailAccuracy([3, 2, 1]), [(0, 0)])
+
+
+def test_thresholds_out_of_order():
+    with pytest.raises(ValueError, match=r'few: expected <= many \(100\), got 101'):
+        LongTailAccuracy(COUNTS, few=101)
+
+
+def test_agrees_with_numpy_on_random_predictions():
+    rng = np.random.default_rng(0)
+    label, pred = rng.integers(0, 5, (2, 400))
+    result = evaluate(LongTailAccuracy(COUNTS), np.stack([label, pred], axis=1).tolist())
+    per_class = [100 * (pred[label == c] == c).mean() for c in range(5)]
+    assert result['long-tail/many'] == pytest.approx(np.mean(per_class[:2]))
+    assert result['long-tail/top1'] == pytest.approx(100 * (pred == label).mean())
