@@ -20,6 +20,8 @@ INSTALL_REQUIRES = [
     'numpy>=2,<3',
     # Reads and writes images, for MMCV and for the demo data. 4.10 is the first for NumPy 2.
     'opencv-python>=4.10',
+    # Label maps with palettes, and what is wrong with an image file that cannot be read.
+    'pillow>=10',
     # The maintained continuation of OpenMMLab under the same import names (releases of 2026,
     # pure Python, NumPy 2 and current torch). OpenMMLab's last releases also work, see below.
     'onedl-mmengine>=0.10.12,<0.11',  # runner, registry, config

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 TOOLS = Path(__file__).parent.parent / 'tools'
 CLASSES = ('sky', 'road', 'tree', 'car')
@@ -106,6 +107,14 @@ auto_scale_lr = dict(base_batch_size=4)
 randomness = dict(seed=1)
 work_dir = {work_dir!r}
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the tests marked ``gpu`` where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip(reason='needs a CUDA device'))
 
 
 def write_seg_dataset(root: Path, *, train: int = 7, val: int = 2) -> None:

@@ -20,7 +20,12 @@ from paco_seg import __version__, compat
 
 REPOSITORY = Path(__file__).parents[1]
 # Import name -> distribution, where they differ (the MM packages are in paco_seg/compat.py).
-DISTRIBUTIONS = {'cv2': 'opencv-python', 'sklearn': 'scikit-learn', 'yaml': 'pyyaml'}
+DISTRIBUTIONS = {
+    'PIL': 'pillow',
+    'cv2': 'opencv-python',
+    'sklearn': 'scikit-learn',
+    'yaml': 'pyyaml',
+}
 
 
 @pytest.fixture(scope='module')
