@@ -1,6 +1,7 @@
 """Tests a checkpoint of a segmentation or classification config; the config decides which.
 
     python tools/test.py CONFIG CHECKPOINT [--tta] [--out FILE_OR_FOLDER] [--show-dir DIR] ...
+    python tools/test.py CONFIG --ensemble CHECKPOINT CHECKPOINT ...    (classification)
 
 ``--out`` takes its meaning from the name:
     FILE.json  the metrics, with the values of every class where the metric computes them;
@@ -35,7 +36,13 @@ def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(description='Test a segmentor or a classifier')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument(
+        '--ensemble',
+        nargs='+',
+        metavar='CHECKPOINT',
+        help='classification: sum the raw logits of these checkpoints',
+    )
     parser.add_argument(
         '--out',
         help='FILE.json: metrics and per-class values; FILE.pkl: predictions; FOLDER: predicted '
@@ -50,7 +57,19 @@ def parse_args() -> argparse.Namespace:
         help="test-time augmentation by the config's tta_model and tta_pipeline",
     )
     add_common_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if (args.checkpoint is None) == (args.ensemble is None):
+        parser.error('expected either a checkpoint or --ensemble with several')
+    return args
+
+
+def use_ensemble(cfg: Config, checkpoints: list[str]) -> None:
+    """Puts one model per checkpoint into an ensemble, unless the config describes it already."""
+    if cfg.default_scope != 'mmpretrain':
+        raise ValueError('--ensemble: expected a classification config, got one of segmentation')
+    if cfg.model.type != 'EnsembleClassifier':
+        cfg.model = dict(type='EnsembleClassifier', members=[cfg.model] * len(checkpoints))
+    cfg.model.checkpoints = checkpoints
 
 
 def use_visualization(cfg: Config, args: argparse.Namespace) -> None:
@@ -88,11 +107,14 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
-    if '://' not in args.checkpoint and not Path(args.checkpoint).expanduser().is_file():
-        raise FileNotFoundError(f'checkpoint: expected an existing file, got {args.checkpoint!r}')
+    for path in args.ensemble or [args.checkpoint]:
+        if '://' not in path and not Path(path).expanduser().is_file():
+            raise FileNotFoundError(f'checkpoint: expected an existing file, got {path!r}')
     check_data_folders(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
+    if args.ensemble:
+        use_ensemble(cfg, args.ensemble)
     if args.show or args.show_dir:
         use_visualization(cfg, args)
     if args.tta:
@@ -117,7 +139,7 @@ def main() -> None:
             per_class=recorder.values,
             classes=(evaluator.dataset_meta or {}).get('classes'),
             config=args.config,
-            checkpoint=args.checkpoint,
+            checkpoint=args.ensemble or args.checkpoint,
             tta=args.tta,
             num_samples=len(runner.test_dataloader.dataset),
         )

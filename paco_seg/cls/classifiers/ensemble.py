@@ -1,0 +1,106 @@
+"""Sum of the logits of several classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from types import SimpleNamespace
+
+import torch
+from mmengine.runner import CheckpointLoader
+from mmpretrain.models.classifiers.base import BaseClassifier
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from paco_seg.engine.hooks import CheckpointMatchHook
+
+
+@MODELS.register_module()
+class EnsembleClassifier(BaseClassifier):
+    """Classifies by the sum of the raw logits of its members (evaluation only).
+
+    The members see the same preprocessed images, so that they need equal input sizes and
+    normalisation; their backbones may differ. ``tools/test.py CONFIG --ensemble A.pth B.pth``
+    builds it around the model of any classification config.
+
+    Args:
+        members: configs of classifiers with equal numbers of classes.
+        checkpoints: one checkpoint per member, in their order, or None to keep the weights.
+        data_preprocessor: of all members.
+
+    Raises:
+        ValueError: no member, another number of checkpoints than members, or a checkpoint that
+            does not fit its member (names it).
+    """
+
+    def __init__(
+        self,
+        members: Sequence[dict],
+        checkpoints: Sequence[str] | None = None,
+        data_preprocessor: dict | None = None,
+    ):
+        # in MMPretrain's registry, where the default scope is another one too
+        super().__init__(
+            data_preprocessor=MODELS.build(
+                {'type': 'ClsDataPreprocessor', **(data_preprocessor or {})}
+            )
+        )
+        if not members:
+            raise ValueError('model.members: expected at least one classifier, got none')
+        # A config may name one dict twice; building removes entries from it.
+        self.members = nn.ModuleList(MODELS.build(deepcopy(member)) for member in members)
+        if checkpoints is None:
+            return
+        if len(checkpoints) != len(self.members):
+            raise ValueError(
+                f'--ensemble: expected {len(self.members)} checkpoints, one per member, got '
+                f'{len(checkpoints)}. Give them in the order of model.members'
+            )
+        match = CheckpointMatchHook(require='inference')
+        for member, path in zip(self.members, checkpoints, strict=True):
+            checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+            try:
+                # loads what fits, and refuses what belongs to another model
+                match.after_load_checkpoint(SimpleNamespace(model=member), checkpoint)
+            except ValueError as error:
+                raise ValueError(f'--ensemble {path}: {error}') from None
+
+    @property
+    def head(self) -> nn.Module:
+        """Head of the first member, for whoever asks for the number of classes."""
+        return self.members[0].head
+
+    def extract_feat(self, inputs: Tensor) -> list:
+        """Features of every member, as its head takes them."""
+        return [member.extract_feat(inputs) for member in self.members]
+
+    def forward(
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor'
+    ) -> Tensor | list[DataSample]:
+        """Sum the logits.
+
+        Args:
+            inputs: (N, 3, H, W), preprocessed.
+            data_samples: filled with the predictions, in the mode 'predict'.
+            mode: 'tensor' (summed logits, (N, C)) or 'predict'.
+
+        Raises:
+            RuntimeError: another mode: an ensemble is not trained.
+            ValueError: the members have different numbers of classes.
+        """
+        if mode not in ('tensor', 'predict'):
+            raise RuntimeError(
+                f'mode: expected tensor or predict, got {mode!r}. An ensemble is not trained: '
+                'train its members'
+            )
+        logits = [member(inputs, mode='tensor') for member in self.members]
+        if len({score.shape for score in logits}) > 1:
+            raise ValueError(
+                'model.members: expected equal numbers of classes, got '
+                f'{[score.shape[-1] for score in logits]}'
+            )
+        total = torch.stack(logits).sum(dim=0)
+        if mode == 'tensor':
+            return total
+        return self.head._get_predictions(total, data_samples)
