@@ -21,8 +21,9 @@ from torch import Tensor
 
 # Elements of one tile when ``chunk_size`` is not given. Two tiles are alive at a time (the
 # exponentials, and in backward their weights): on CPU 2 x 1024^2 x 4 B = 8 MiB, which stays in a
-# last-level cache (sides of 384 to 1024 measure alike); on an accelerator 2 x 4096^2 x 4 B = 128 MiB, large enough that launching
-# a tile costs nothing next to computing it.
+# last-level cache (sides of 384 to 1024 measure alike, 2048 is slower); on an accelerator
+# 2 x 4096^2 x 4 B = 128 MiB, large enough that launching a tile costs nothing next to computing
+# it.
 _CPU_TILE_ELEMENTS = 1024 * 1024
 _DEVICE_TILE_ELEMENTS = 4096 * 4096
 # Backward of a tile of rows from different sets is one batched product; below this side the

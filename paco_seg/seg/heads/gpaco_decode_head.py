@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_range
+from paco_seg.seg.class_frequency import REMEDY, load_class_frequency
 from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
 
@@ -65,14 +66,21 @@ class GPaCoBranch(TrainingBranch):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        settings: dict[str, Any] = dict(norm_cfg=norm_cfg or dict(type='SyncBN', requires_grad=True))
-        settings.update(projector or {})
+        settings: dict[str, Any] = dict(projector or {})
+        settings.setdefault('norm_cfg', norm_cfg or dict(type='SyncBN', requires_grad=True))
         embed_channels = settings.setdefault('out_channels', EMBED_CHANNELS)
         self.projector = conv_projector(in_channels, **settings)
         loss: dict[str, Any] = dict(type='PixelGPaCoLoss')
         loss.update(loss_contrast or {})
         if loss.get('queue_size'):
             loss.setdefault('embed_channels', embed_channels)
+        if loss.get('frequency_file'):
+            key = 'loss_contrast.frequency_file'
+            known = len(load_class_frequency(loss['frequency_file'], key).classes)
+            if known != num_classes:
+                raise ValueError(
+                    f'{key}: expected {num_classes} classes as in the head, got {known}. {REMEDY}'
+                )
         self.loss_contrast = MODELS.build(loss)
 
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:

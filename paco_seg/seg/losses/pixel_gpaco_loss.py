@@ -20,6 +20,7 @@ from paco_seg.core.sampling import (
     uniform_indices,
     weighted_indices,
 )
+from paco_seg.seg.losses.pixel_alpha import PixelAlpha
 
 SCOPES = ('image', 'batch', 'world')
 SELECTIONS = ('uniform', 'class_balanced', 'hard')
@@ -33,7 +34,8 @@ class PixelGPaCoLoss(nn.Module):
 
     Args:
         alpha: weight of a pixel positive relative to the class center, > 0. The paper uses .01
-            to .03 with 8192 pixels; what acts is alpha times the positives of a pixel.
+            to .03 with 8192 pixels; what acts is alpha times the positives of a pixel. 'auto'
+            derives it from ``frequency_file`` (see :class:`PixelAlpha`).
         temperature: T > 0 of the similarities between pixels.
         beta: weight of the center positive, > 0.
         gamma: weight of the pixel part of the denominator, >= 0.
@@ -52,6 +54,8 @@ class PixelGPaCoLoss(nn.Module):
         queue_pixels_per_class: pixels of each class that each image adds to the queue.
         embed_channels: channels of the embeddings, needed by the queue; the GPaCo branch fills
             it in.
+        frequency_file: JSON of class frequencies; reports alpha |P| by class group, and feeds
+            ``alpha='auto'``.
         loss_weight: factor of the loss.
         loss_name: key of the loss in the log; has to start with ``loss`` to be summed.
         impl: implementation of the core, 'auto', 'dense' or 'streaming'.
@@ -65,7 +69,7 @@ class PixelGPaCoLoss(nn.Module):
     def __init__(
         self,
         *,
-        alpha: float = 0.01,
+        alpha: float | str = 0.01,
         temperature: float = 0.07,
         beta: float = 1.0,
         gamma: float = 1.0,
@@ -77,6 +81,7 @@ class PixelGPaCoLoss(nn.Module):
         queue_size: int = 0,
         queue_pixels_per_class: int = 10,
         embed_channels: int | None = None,
+        frequency_file: str | None = None,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_gpaco',
         impl: str = 'auto',
@@ -84,9 +89,6 @@ class PixelGPaCoLoss(nn.Module):
     ) -> None:
         super().__init__()
         where = 'loss_contrast'
-        check_range(
-            f'{where}.alpha', alpha, low=0.0, low_open=True, remedy='The paper uses 0.01 to 0.03'
-        )
         check_range(
             f'{where}.temperature',
             temperature,
@@ -118,7 +120,7 @@ class PixelGPaCoLoss(nn.Module):
                 f"{where}.loss_name: expected a name that starts with 'loss' (MMEngine sums only "
                 f'such keys), got {loss_name!r}'
             )
-        self.alpha = alpha
+        self.alpha = PixelAlpha(alpha, frequency_file, within_image=scope == 'image')
         self.temperature = temperature
         self.beta = beta
         self.gamma = gamma
@@ -127,7 +129,7 @@ class PixelGPaCoLoss(nn.Module):
         self.contrast_ignored = contrast_ignored
         self.pixel_selection = pixel_selection
         self.warmup_iters = warmup_iters
-        self.queue = KeyQueue(queue_size, embed_channels) if queue_size else None
+        self.queue = KeyQueue(queue_size, embed_channels or 0) if queue_size else None
         self.queue_pixels_per_class = queue_pixels_per_class
         self.loss_weight = loss_weight
         self.loss_name = loss_name
@@ -176,7 +178,9 @@ class PixelGPaCoLoss(nn.Module):
     def _select(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Indices (B, num_pixels) of the pixels that take part."""
         if self.pixel_selection == 'uniform':
-            return uniform_indices(*labels.shape, self.num_pixels, device=labels.device)
+            return uniform_indices(
+                len(labels), labels.shape[1], self.num_pixels, device=labels.device
+            )
         if self.pixel_selection == 'class_balanced':
             weights = class_balance_weights(labels, logits.shape[2])
         else:
@@ -192,7 +196,7 @@ class PixelGPaCoLoss(nn.Module):
             rows,
             labels,
             logits,
-            alpha=self.alpha,
+            alpha=self.alpha.resolve(self._set_size(labels)),
             temperature=self.temperature,
             beta=self.beta,
             gamma=self.gamma,
@@ -224,6 +228,10 @@ class PixelGPaCoLoss(nn.Module):
         if not keys:
             return None, None
         return torch.cat(keys), torch.cat(key_labels)
+
+    def _set_size(self, labels: Tensor) -> int:
+        """Pixels of one contrast set, those of the other ranks included."""
+        return labels.shape[-1] * (world_size() if self.scope == 'world' else 1)
 
     def _warmup_factor(self) -> float:
         """Share of the loss weight at the current iteration of the runner, in (0, 1]."""

@@ -1,0 +1,97 @@
+"""alpha of the pixel loss: a number, or derived from class frequencies; reported at the start."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from paco_seg.core.alpha import (
+    PUBLISHED_SEGMENTATION,
+    alpha_products,
+    alpha_report,
+    alpha_warning,
+    auto_alpha,
+    expected_positives,
+)
+from paco_seg.core.checks import check_range
+from paco_seg.seg.class_frequency import REMEDY, ClassFrequency, load_class_frequency
+
+KEY = 'loss_contrast.alpha'
+REMEDY_ALPHA = "The paper uses 0.01 to 0.03; 'auto' derives it from class frequencies"
+
+
+class PixelAlpha:
+    """Weight of one pixel positive for any number of pixels in a contrast set.
+
+    Args:
+        alpha: the weight, > 0; or 'auto': the most frequent class then meets alpha |P| = 1.
+        frequency_file: class frequencies of the training set, needed by 'auto'. With a number,
+            the product alpha |P| of head, common and tail classes is logged at the first step,
+            with a warning outside the range of the published recipes.
+        within_image: whether a contrast set is one image (else many images).
+
+    Raises:
+        ValueError: ``alpha`` is out of range, or 'auto' without pixel counts.
+    """
+
+    def __init__(
+        self, alpha: float | str, frequency_file: str | None, *, within_image: bool
+    ) -> None:
+        self.frequency: ClassFrequency | None = None
+        if frequency_file is not None:
+            key = 'loss_contrast.frequency_file'
+            self.frequency = load_class_frequency(frequency_file, key)
+            self._shares = pixel_shares(self.frequency, within_image=within_image)
+        elif alpha == 'auto':
+            raise ValueError(
+                "loss_contrast.frequency_file: expected a file because alpha is 'auto', got None. "
+                f'{REMEDY}'
+            )
+        if alpha != 'auto':
+            check_range(KEY, alpha, low=0.0, low_open=True, remedy=REMEDY_ALPHA)  # type: ignore[arg-type]
+        self.alpha = alpha
+        self._resolved: dict[int, float] = {}
+
+    def resolve(self, num_rows: int) -> float:
+        """Alpha for sets of ``num_rows`` pixels; logs the scale of alpha the first time."""
+        if num_rows not in self._resolved:
+            if self.frequency is None:
+                self._resolved[num_rows] = float(self.alpha)
+            else:
+                first = not self._resolved
+                self._resolved[num_rows] = self._from_frequencies(self.frequency, num_rows, first)
+        return self._resolved[num_rows]
+
+    def _from_frequencies(self, frequency: ClassFrequency, num_rows: int, report: bool) -> float:
+        positives = expected_positives(self._shares, max(num_rows - 1, 1))
+        alpha = auto_alpha(positives) if self.alpha == 'auto' else float(self.alpha)
+        if report:
+            products = alpha_products(alpha, positives, frequency.groups('images'))
+            print_log(alpha_report(alpha, products), logger='current')
+            message = alpha_warning(alpha, positives, PUBLISHED_SEGMENTATION, KEY)
+            if message:
+                warnings.warn(message, stacklevel=2)
+        return alpha
+
+
+def pixel_shares(frequency: ClassFrequency, *, within_image: bool) -> Tensor:
+    """Share of each class among the pixels that one of its pixels meets.
+
+    Within an image: the mean share of the class in the images that contain it, for a pixel only
+    ever meets such images. Across images: its share of all pixels.
+
+    Returns:
+        (C,) float64 in [0, 1].
+
+    Raises:
+        ValueError: the file has no pixel counts.
+    """
+    pixels = torch.from_numpy(frequency.counts('pixels', 'loss_contrast.frequency_file')).double()
+    shares = pixels / pixels.sum()
+    if within_image:
+        images = torch.from_numpy(frequency.counts('images')).double()
+        shares = shares * frequency.num_images / images.clamp(min=1)
+    return shares.clamp(max=1.0)

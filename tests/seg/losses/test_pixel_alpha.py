@@ -1,0 +1,85 @@
+"""alpha='auto' and the report of alpha |P| for pixels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+import paco_seg.seg  # noqa: F401
+from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.losses import pixel_alpha
+from paco_seg.seg.losses.pixel_alpha import PixelAlpha, pixel_shares
+
+# 100 images of 1000 pixels: grass fills half of each, a bird 2 % of one image in twenty.
+FREQUENCY = ClassFrequency(
+    classes=('grass', 'tree', 'bird'),
+    images=(100, 60, 5),
+    pixels=(50_000, 49_900, 100),
+    num_images=100,
+)
+
+
+@pytest.fixture
+def file(tmp_path):
+    save_class_frequency(FREQUENCY, tmp_path / 'frequency.json')
+    return str(tmp_path / 'frequency.json')
+
+
+def test_shares_within_an_image_are_those_of_the_images_with_the_class():
+    shares = pixel_shares(FREQUENCY, within_image=True)
+    torch.testing.assert_close(shares, torch.tensor([0.5, 49_900 / 60_000, 0.02]).double())
+    across = pixel_shares(FREQUENCY, within_image=False)
+    torch.testing.assert_close(across, torch.tensor([0.5, 0.499, 0.001]).double())
+
+
+def test_auto_sets_the_product_of_the_most_frequent_class_to_one(file):
+    alpha = PixelAlpha('auto', file, within_image=True)
+    assert alpha.resolve(1001) == pytest.approx(1 / (49_900 / 60_000 * 1000))
+    assert PixelAlpha('auto', file, within_image=False).resolve(1001) == pytest.approx(1 / 500)
+
+
+def test_a_number_stays_and_is_reported_once(file, monkeypatch):
+    log = []
+    monkeypatch.setattr(pixel_alpha, 'print_log', lambda line, **_: log.append(line))
+    alpha = PixelAlpha(0.01, file, within_image=True)
+    assert [alpha.resolve(rows) for rows in (1001, 1001, 50)] == [0.01] * 3
+    reports = [line for line in log if 'alpha |P|' in line]
+    assert len(reports) == 1
+    assert 'head (2 classes)' in reports[0]
+    assert 'common (1 classes) 0.2' in reports[0]
+
+
+def test_outside_the_published_range_warns(file):
+    with pytest.warns(UserWarning, match=r'loss_contrast.alpha: expected alpha \|P\| of the most'):
+        PixelAlpha(5.0, file, within_image=True).resolve(1001)
+
+
+def test_the_loss_uses_it(file):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 6, 5, 5), torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 5, 5))
+    settings = dict(type='PixelGPaCoLoss', num_pixels=-1)
+    auto = MODELS.build(dict(alpha='auto', frequency_file=file, **settings))
+    fixed = MODELS.build(dict(alpha=auto.alpha.resolve(25), **settings))
+    torch.testing.assert_close(auto(*maps), fixed(*maps))
+
+
+def test_auto_without_a_file_names_the_key():
+    message = r"loss_contrast.frequency_file: expected a file because alpha is 'auto', got None"
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(dict(type='PixelGPaCoLoss', alpha='auto'))
+
+
+def test_image_counts_alone_do_not_do(tmp_path):
+    path = tmp_path / 'images_only.json'
+    save_class_frequency(ClassFrequency(('a', 'b'), (3, 1), None, 3), path)
+    with pytest.raises(ValueError, match=r"frequency_file: expected 'pixels' counts"):
+        PixelAlpha('auto', str(path), within_image=True)
+
+
+def test_a_file_of_other_classes_is_refused_when_the_head_is_built(file):
+    head = dict(type='GPaCoDecodeHead', base_type='FCNHead', in_channels=4, channels=4)
+    loss = dict(type='PixelGPaCoLoss', frequency_file=file)
+    message = r'loss_contrast.frequency_file: expected 4 classes as in the head, got 3'
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(dict(num_classes=4, loss_contrast=loss, **head))
