@@ -19,8 +19,8 @@ class NumClassCheckHook(Hook):
     """Compares ``num_classes`` of every head with the classes of the training set.
 
     Too many classes train silently, too few fail in the loss (on a GPU: in an assertion without a
-    name). A head with one output channel has no class axis (STDC's boundary head) and is passed
-    over, and so is a dataset without ``classes`` in its ``metainfo``.
+    name). Heads without an axis of classes are passed over (STDC's boundary head, regression), and
+    so is a dataset without ``classes`` in its ``metainfo``.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -36,13 +36,17 @@ class NumClassCheckHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for key, head in _heads(model):
             got = getattr(head, 'num_classes', None)
-            if got is None or getattr(head, 'out_channels', None) == 1 or got == len(classes):
+            if got is None or got == len(classes) or not _has_classes(head):
                 continue
             raise ValueError(
                 f'{key}.num_classes: expected {len(classes)} (the classes of '
                 f'{type(dataset).__name__}), got {got}. Set it to {len(classes)}, or correct '
                 'train_dataloader.dataset.metainfo'
             )
+
+
+def _has_classes(head: nn.Module) -> bool:
+    return getattr(head, 'out_channels', None) != 1 and not hasattr(head, 'boundary_threshold')
 
 
 def _heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

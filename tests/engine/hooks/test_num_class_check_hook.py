@@ -44,5 +44,6 @@ def test_a_mismatch_is_refused(heads, key):
 def test_what_cannot_be_compared_passes():
     check = NumClassCheckHook().before_train
     check(runner(decode_head=head(3), auxiliary_head=head(2, out_channels=1)))
+    check(runner(decode_head=head(3), auxiliary_head=head(2, boundary_threshold=0.1)))
     check(runner(classes=None, head=head(19)))
     check(runner(head=nn.Linear(1, 1)))

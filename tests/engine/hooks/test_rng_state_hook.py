@@ -1,39 +1,5 @@
-from pathlib import Path
-
 import pytest
-import torch
-
-from paco_seg.engine.checkpoint import load_from_local
-
-# Everything a run continues with; the rest is logs, names and times.
-STATE = ('state_dict', 'optimizer', 'param_schedulers')
-
-
-def assert_same_run(straight: Path, resumed: Path) -> None:
-    one, two = load_from_local(straight), load_from_local(resumed)
-    for part in STATE:
-        _assert_equal(one[part], two[part], part)
-    for key in ('iter', 'epoch', 'seed'):
-        assert one['meta'][key] == two['meta'][key]
-    # The losses that both runs saw after the resume.
-    loss = [state['message_hub']['log_scalars']['train/loss'].data[0][-1] for state in (one, two)]
-    assert loss[0] == loss[1]
-
-
-def _assert_equal(one: object, two: object, path: str) -> None:
-    assert type(one) is type(two), path
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, two), path
-    elif isinstance(one, dict):
-        assert one.keys() == two.keys(), path
-        for key in one:
-            _assert_equal(one[key], two[key], f'{path}.{key}')
-    elif isinstance(one, list):
-        assert len(one) == len(two), path
-        for i, (left, right) in enumerate(zip(one, two, strict=True)):
-            _assert_equal(left, right, f'{path}[{i}]')
-    else:
-        assert one == two, path
+from run_state import assert_same_run
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -55,7 +21,7 @@ def test_workers_do_not_change_the_run(tiny_seg, run_tool, tmp_path):
 
 
 def test_a_finite_sampler_is_fast_forwarded_over_its_restart(tiny_seg, run_tool, tmp_path):
-    """Seven images in batches of two: the fourth batch is a single image, the fifth a restart."""
+    """Seven images in batches of two, the last image dropped: the fourth batch is a restart."""
     config = tiny_seg(
         'train_dataloader["sampler"] = dict(type="DefaultSampler", shuffle=True)\n'
         'train_dataloader["drop_last"] = True\n'

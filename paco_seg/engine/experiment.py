@@ -1,0 +1,442 @@
+"""Comparisons of training methods: the same search and seeds for each, cell by cell, resumable.
+
+A *cell* is one training (and its test) in a folder of its own; it counts as done once its
+``cell.json`` exists, which is written last. A cell is repeated only if what decides its result has
+changed (commands, resolved config, data, versions), so an interrupted comparison continues where it
+stopped and a finished one takes seconds.
+
+Cells call the tools of the repository by their command lines. Where the system can fork, each is a
+child of a process that has imported PyTorch and MM already, which saves seconds per command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import runpy
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from mmengine.config import Config
+
+from paco_seg import __version__, compat
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+DONE = 'cell.json'
+POLL_SECONDS = 0.2
+REPORT_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work whose result is kept.
+
+    Args:
+        name: folder below the root of the comparison, unique.
+        commands: command lines, tool file first; ``{dir}`` stands for the folder of the cell.
+        inputs: JSON; with ``commands`` all that decides the result.
+        collect: reads the result, JSON, from the folder after the last command.
+        cost: expected duration relative to other cells, for the estimate of the remaining time.
+        progress: share of the cell that is done, from its folder while it runs.
+    """
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    inputs: Mapping[str, Any]
+    collect: Callable[[Path], dict]
+    cost: float = 1.0
+    progress: Callable[[Path], float] = lambda folder: 0.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the commands and inputs."""
+        content = json.dumps([self.commands, self.inputs], sort_keys=True, default=str)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+class CellRunner:
+    """Runs cells one after the other and keeps their results.
+
+    Args:
+        root: folder of the comparison.
+        total_cost: sum of the costs of all cells to come, for the estimate.
+        force: repeat finished cells.
+        preload: modules to import once, before the first command runs.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        *,
+        total_cost: float,
+        force: bool = False,
+        preload: Sequence[str] = (),
+    ) -> None:
+        self.root = Path(root)
+        self.total_cost = total_cost
+        self.force = force
+        self.preload = preload
+        self.executed: list[str] = []
+        self._reused_cost = 0.0
+        self._done_cost = 0.0
+        self._busy_seconds = 0.0
+
+    def run(self, cell: Cell) -> dict:
+        """Result of a cell, from its folder if it is done, else by running its commands.
+
+        Raises:
+            RuntimeError: a command failed; names it and its log.
+        """
+        folder = self.root / cell.name
+        result = None if self.force else finished_result(folder, cell.fingerprint)
+        if result is not None:
+            self._reused_cost += cell.cost
+            return result
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for module in self.preload:
+            import_module(module)
+        start = time.perf_counter()
+        for number, command in enumerate(cell.commands):
+            command = tuple(word.replace('{dir}', str(folder)) for word in command)
+            self._run_command(cell, command, folder, folder / f'command-{number}.log', start)
+        result = cell.collect(folder)
+        seconds = time.perf_counter() - start
+        write_json(
+            folder / DONE,
+            dict(fingerprint=cell.fingerprint, name=cell.name, seconds=seconds, result=result),
+        )
+        self.executed.append(cell.name)
+        self._busy_seconds += seconds
+        self._done_cost += cell.cost
+        print(f'{cell.name}: done in {seconds:.0f} s{self._remaining(0.0, 0.0)}', flush=True)
+        return result
+
+    def _run_command(
+        self, cell: Cell, command: tuple[str, ...], folder: Path, log: Path, start: float
+    ) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
+        sys.stdout.flush()
+        sys.stderr.flush()
+        process = context.Process(target=run_tool, args=(command, str(log)), daemon=True)
+        process.start()
+        told = time.perf_counter()
+        try:
+            while process.is_alive():
+                process.join(POLL_SECONDS)
+                if time.perf_counter() - told > REPORT_SECONDS:
+                    told = time.perf_counter()
+                    share = cell.progress(folder)
+                    left = self._remaining(share * cell.cost, told - start)
+                    print(f'{cell.name}: {share:.0%}{left}', flush=True)
+        finally:
+            if process.is_alive():
+                process.terminate()
+                process.join()
+        if process.exitcode != 0:
+            tail = '\n'.join(log.read_text(errors='replace').splitlines()[-15:])
+            raise RuntimeError(
+                f'{" ".join(command)}: expected exit status 0, got {process.exitcode}. The end of '
+                f'{log}:\n{tail}'
+            )
+
+    def _remaining(self, current_cost: float, current_seconds: float) -> str:
+        done = self._done_cost + current_cost
+        left = self.total_cost - self._reused_cost - done
+        if done <= 0 or left <= 0:
+            return ''
+        seconds = left * (self._busy_seconds + current_seconds) / done
+        return f', about {seconds / 60:.1f} min left'
+
+
+def finished_result(folder: Path, fingerprint: str) -> dict | None:
+    """Result of a cell that is done, else None: half-finished and outdated cells do not count."""
+    try:
+        content = json.loads((folder / DONE).read_text())
+    except (OSError, ValueError):
+        return None
+    return content['result'] if content.get('fingerprint') == fingerprint else None
+
+
+def run_tool(command: Sequence[str], log: str) -> None:
+    """Run ``command[0]`` as a program in this process, with its output in a file."""
+    with open(log, 'w', buffering=1) as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+        sys.stdout = sys.stderr = stream
+        print('python', *command, flush=True)
+        sys.argv = list(command)
+        runpy.run_path(command[0], run_name='__main__')
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that is complete or absent."""
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(json.dumps(content, indent=1) + '\n')
+    os.replace(partial, path)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to train.
+
+    Args:
+        name: key in results and folder names.
+        title: name in tables and pictures.
+        config: config file.
+        search: config key -> values to try, in all combinations.
+    """
+
+    name: str
+    title: str
+    config: str
+    search: Mapping[str, Sequence[Any]]
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """All combinations of the searched settings."""
+        return [
+            dict(zip(self.search, values, strict=True))
+            for values in itertools.product(*self.search.values())
+        ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same search and the same seeds for every method.
+
+    Each candidate trains once for the short ``search_options`` and is judged by ``metric`` on the
+    validation loader of the config; the best trains for every seed as the config says and is
+    evaluated by ``tools/test.py`` on the test loader, which has to be another split.
+
+    Args:
+        methods: what is compared.
+        seeds: of the final trainings; the search uses the first.
+        metric: name of the metric that chooses, larger is better.
+        search_options: config options of a search training.
+        search_cost: its expected duration relative to a final training.
+        test_options: further config options of the test; ``{dir}`` is the folder of the cell.
+        data_files: files whose content identifies the data.
+    """
+
+    methods: Sequence[Method]
+    seeds: Sequence[int]
+    metric: str
+    search_options: Mapping[str, Any]
+    search_cost: float
+    test_options: Mapping[str, Any] = field(default_factory=dict)
+    data_files: Sequence[str] = ()
+
+    @property
+    def total_cost(self) -> float:
+        """Sum of the costs of all cells."""
+        searches = sum(len(method.candidates()) for method in self.methods)
+        return searches * self.search_cost + len(self.methods) * len(self.seeds)
+
+    def run(self, runner: CellRunner) -> list[dict]:
+        """Run what is missing.
+
+        Returns:
+            per method: name, title, config, ``search`` (settings and value of each candidate),
+            ``chosen`` settings and ``runs`` (one per seed: settings of :func:`collect_training`,
+            ``test`` as ``tools/test.py --out`` writes it).
+        """
+        found = []
+        for method in self.methods:
+            search = []
+            for settings in method.candidates():
+                cell = self.search_cell(method, settings)
+                value = final_metric(runner.run(cell)['validation'], self.metric)
+                search.append(dict(settings=settings, value=value))
+            # the first of equal candidates, whatever their order in a dict
+            chosen = max(search, key=lambda entry: entry['value'])['settings']
+            runs = []
+            for seed in self.seeds:
+                cell = self.final_cell(method, chosen, seed)
+                runs.append(dict(seed=seed, folder=cell.name, **runner.run(cell)))
+            found.append(
+                dict(
+                    name=method.name,
+                    title=method.title,
+                    config=method.config,
+                    search=search,
+                    chosen=chosen,
+                    runs=runs,
+                )
+            )
+        return found
+
+    def search_cell(self, method: Method, settings: Mapping[str, Any]) -> Cell:
+        """Short training of one candidate."""
+        options = {**self.search_options, **settings, 'randomness.seed': self.seeds[0]}
+        label = '_'.join(f'{key.rsplit(".", 1)[-1]}-{value}' for key, value in settings.items())
+        return Cell(
+            name=f'{method.name}/search_{label}',
+            commands=(train_command(method.config, options),),
+            inputs=self._inputs(method.config, options),
+            collect=collect_training,
+            cost=self.search_cost,
+            progress=training_progress,
+        )
+
+    def final_cell(self, method: Method, settings: Mapping[str, Any], seed: int) -> Cell:
+        """Full training with the chosen settings, and its test."""
+        options = {**settings, 'randomness.seed': seed}
+        test = (
+            str(TOOLS / 'test.py'), method.config, '{dir}/final.pth', '--work-dir', '{dir}/test',
+            '--out', '{dir}/test.json', *as_arguments(self.test_options),
+        )  # fmt: skip
+        return Cell(
+            name=f'{method.name}/seed_{seed}',
+            commands=(train_command(method.config, options), test),
+            inputs=self._inputs(method.config, options),
+            collect=collect_final,
+            progress=training_progress,
+        )
+
+    def _inputs(self, config: str, options: Mapping[str, Any]) -> dict:
+        data = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in self.data_files]
+        return dict(config=resolved_config(config, options), data=data, versions=versions())
+
+
+def train_command(config: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Command line of a training in the folder of the cell; the last weights are ``final.pth``."""
+    options = {
+        **options,
+        'default_hooks.checkpoint.filename_tmpl': 'final.pth',
+        'default_hooks.checkpoint.save_optimizer': False,
+        'default_hooks.checkpoint.save_param_scheduler': False,
+    }
+    tool = str(TOOLS / 'train.py')
+    return (tool, config, '--work-dir', '{dir}', *as_arguments(options))
+
+
+def as_arguments(options: Mapping[str, Any]) -> list[str]:
+    """``--cfg-options`` of a tool."""
+    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] * bool(options)
+
+
+def resolved_config(path: str, options: Mapping[str, Any]) -> dict:
+    """A config file with all it inherits and the options, as plain data."""
+    compat.setup()
+    config = Config.fromfile(path, import_custom_modules=False)
+    config.merge_from_dict(dict(options))
+    return config.to_dict()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a result."""
+    from importlib.metadata import distributions
+
+    wanted = re.compile(r'(torch|(onedl-)?mm(engine|cv|segmentation|pretrain)|mmsegmentation)')
+    found = {
+        name: dist.version
+        for dist in distributions()
+        if (name := (dist.metadata['Name'] or '').lower()) and wanted.fullmatch(name)
+    }
+    return {'paco_seg': __version__, **dict(sorted(found.items()))}
+
+
+def scalar_log(folder: Path) -> list[dict]:
+    """Rows that MMEngine logged in a work directory, oldest first."""
+    rows = []
+    for file in sorted(folder.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # the last line of a training that is being written
+                break
+    return rows
+
+
+def collect_training(folder: Path) -> dict:
+    """Curves and duration of a training by iterations.
+
+    Returns:
+        ``loss`` as [iteration, value] pairs, ``validation`` as rows of metrics with ``step``, and
+        ``train_seconds``: the iterations alone, without validation and start-up.
+    """
+    loss, validation, seconds, last = [], [], 0.0, 0
+    for row in scalar_log(folder):
+        if 'loss' in row:
+            # 'time' is the mean over the iterations since the row before
+            seconds += row['time'] * (row['step'] - last)
+            last = row['step']
+            loss.append([row['step'], row['loss']])
+        else:
+            # time and data_time of a validation batch say nothing about the model
+            validation.append({k: v for k, v in row.items() if k not in ('time', 'data_time')})
+    return dict(loss=loss, validation=validation, train_seconds=seconds)
+
+
+def collect_final(folder: Path) -> dict:
+    """:func:`collect_training`, the test of its weights, and the number of parameters."""
+    from paco_seg.engine.checkpoint import load_from_local
+
+    state = load_from_local(str(folder / 'final.pth'), map_location='cpu')['state_dict']
+    buffers = ('running_mean', 'running_var', 'num_batches_tracked')
+    sizes = {key: value.numel() for key, value in state.items() if not key.endswith(buffers)}
+    return dict(
+        **collect_training(folder),
+        test=json.loads((folder / 'test.json').read_text()),
+        parameters=sum(sizes.values()),
+    )
+
+
+def training_progress(folder: Path) -> float:
+    """Share of the iterations that a training has logged."""
+    steps = [row['step'] for row in scalar_log(folder) if 'loss' in row]
+    dumped = list(folder.glob('*/vis_data/config.py'))
+    if not steps or not dumped:
+        return 0.0
+    max_iters = re.search(r'max_iters=(\d+)', dumped[-1].read_text())
+    return min(1.0, steps[-1] / int(max_iters[1])) if max_iters else 0.0
+
+
+def final_metric(validation: Sequence[Mapping[str, Any]], metric: str) -> float:
+    """A metric at the last validation.
+
+    Raises:
+        ValueError: the training did not report it.
+    """
+    if not validation or metric not in validation[-1]:
+        raise ValueError(
+            f'{metric}: expected this metric in the last validation, got '
+            f'{sorted(validation[-1]) if validation else "no validation"}. Set val_interval to a '
+            'divisor of max_iters.'
+        )
+    return float(validation[-1][metric])
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown table with aligned columns."""
+    rows = [list(header), *map(list, rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = [
+        '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |'
+        for row in rows
+    ]
+    lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
+    return '\n'.join(lines)
+
+
+def mean_and_spread(values: Sequence[float | None], digits: int = 1) -> str:
+    """``mean (min to max)`` over seeds; a value that was nowhere defined is a dash."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return '-'
+    mean = f'{fmean(known):.{digits}f}'
+    if len(known) == 1:
+        return mean
+    return f'{mean} ({min(known):.{digits}f} to {max(known):.{digits}f})'

@@ -1,0 +1,94 @@
+import pytest
+import torch
+from mmengine.config import Config
+
+from paco_seg.engine.model_changes import (
+    ModelChange,
+    apply_changes,
+    build_without_memory,
+    merged_imports,
+    read_config,
+    render_config,
+)
+
+BASE = """
+custom_imports = dict(imports='os.path', allow_failed_imports=False)
+model = dict(
+    type='Outer',
+    head=dict(type='Old', width=3, losses=[dict(type='A'), dict(type='B')]),
+    others=[dict(type='First', depth=1), dict(type='Second', depth=2)],
+    deep=dict(inner=dict(type='Old', width=4)))
+"""
+CHANGES = [
+    ModelChange(('head',), dict(type='New', loss=dict(type='L', options=[dict(a=1), dict(a=2)]))),
+    ModelChange(('others', 1), dict(type='New')),
+    ModelChange(('deep', 'inner'), dict(type='New')),
+]
+
+
+@pytest.fixture
+def base(tmp_path):
+    path = tmp_path / 'base.py'
+    path.write_text(BASE)
+    return path
+
+
+def test_written_config_equals_the_changed_one(base, tmp_path):
+    cfg = read_config(base)
+    expected = apply_changes(cfg, CHANGES, ['os'])
+    assert expected.model.head == dict(
+        type='New',
+        width=3,
+        losses=[dict(type='A'), dict(type='B')],
+        loss=dict(type='L', options=[dict(a=1), dict(a=2)]),
+    )
+    assert expected.model.others == [
+        dict(type='First', depth=1),
+        dict(type='New', depth=2),
+    ]
+    assert expected.model.deep.inner == dict(type='New', width=4)
+    assert expected.custom_imports.imports == ['os.path', 'os']
+    assert cfg.model.head.type == 'Old'
+
+    written = tmp_path / 'new.py'
+    written.write_text(render_config('./base.py', cfg, CHANGES, ['os']))
+    assert Config.fromfile(written).to_dict() == expected.to_dict()
+
+
+def test_only_the_difference_is_written(base):
+    text = render_config('./base.py', read_config(base), CHANGES[:1], ['os'])
+    assert text.splitlines()[:2] == [
+        "_base_ = './base.py'",
+        "custom_imports = dict(imports=['os.path', 'os'], allow_failed_imports=False)",
+    ]
+    assert 'width' not in text
+    assert 'others' not in text
+
+
+def test_imports_are_added_once():
+    assert merged_imports(Config(), ['a'])['imports'] == ['a']
+    cfg = Config(dict(custom_imports=dict(imports=['a', 'b'])))
+    assert merged_imports(cfg, ['b', 'c'])['imports'] == ['a', 'b', 'c']
+
+
+def test_errors_name_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match='CONFIG: expected an existing config file'):
+        read_config(tmp_path / 'none.py')
+    lazy = tmp_path / 'lazy.py'
+    lazy.write_text(
+        'from mmengine.config import read_base\n\nwith read_base():\n    from .base import *\n'
+    )
+    with pytest.raises(ValueError, match=r'lazy\.py: expected a config with `_base_` strings'):
+        read_config(lazy)
+
+
+def test_models_are_built_without_memory():
+    import paco_seg.seg  # noqa: F401
+
+    # 40 TB of float32 weights
+    head = dict(type='FCNHead', in_channels=10**6, channels=10**6, num_convs=1, num_classes=2)
+    backbone = dict(type='SwinTransformer', drop_path_rate=0.3)  # reads linspace with .item()
+    model = dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
+    built = build_without_memory(Config(dict(default_scope='mmseg', model=model)))
+    assert {parameter.device.type for parameter in built.parameters()} == {'meta'}
+    assert torch.zeros(1).device.type == 'cpu'

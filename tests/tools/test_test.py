@@ -1,0 +1,124 @@
+import json
+
+import cv2
+import mmengine
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+
+@pytest.fixture
+def save_checkpoint(tmp_path):
+    """``save_checkpoint(config)`` -> file with the weights of the freshly built model."""
+
+    def save(config):
+        cfg = Config.fromfile(config)
+        torch.manual_seed(0)
+        with MODELS.switch_scope_and_registry(cfg.default_scope):
+            model = MODELS.build(
+                {**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')}
+                if 'data_preprocessor' in cfg
+                else cfg.model
+            )
+        torch.save({'state_dict': model.state_dict()}, tmp_path / 'model.pth')
+        return tmp_path / 'model.pth'
+
+    return save
+
+
+def test_metrics_of_a_segmentor_with_every_class(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'out.json')
+    out = json.loads((tmp_path / 'out.json').read_text())
+    assert out['config'] == str(config)
+    assert out['num_samples'] == 2
+    assert set(out['metrics']) >= {'aAcc', 'mIoU', 'mAcc'}
+    assert out['per_class']['class'] == ['sky', 'road', 'tree', 'car']
+    values = [value for value in out['per_class']['IoU'] if value is not None]
+    assert sum(values) / len(values) == pytest.approx(out['metrics']['mIoU'], abs=0.01)
+
+
+def test_metrics_of_a_classifier_with_every_class(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls()
+    run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'out.json')
+    out = json.loads((tmp_path / 'out.json').read_text())
+    assert 'accuracy/top1' in out['metrics']
+    assert len(out['per_class']['recall']) == 4
+
+
+def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'maps')
+    maps = sorted((tmp_path / 'maps').iterdir())
+    assert [path.name for path in maps] == ['0.png', '1.png']
+    predicted = cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'out.pkl')
+    samples = mmengine.load(tmp_path / 'out.pkl')
+    assert (samples[0]['pred_sem_seg']['data'].numpy()[0] == predicted).all()
+
+    with pytest.raises(ValueError, match=r'--out: expected a name that ends in \.json or \.pkl'):
+        run_tool('test', tiny_cls(), checkpoint, '--out', 'maps', '--cfg-options', *data(tmp_path))
+
+
+def data(tmp_path) -> list[str]:
+    """The classification config on the folder that the segmentation data already occupies."""
+    return [f'test_dataloader.dataset.data_prefix={tmp_path}/data/images/val']
+
+
+TTA = """
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0., 1.)],
+        [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]])]
+"""
+
+
+def test_tta_of_a_segmentor(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg(TTA)
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--tta', '--out', tmp_path / 'out.json')
+    assert json.loads((tmp_path / 'out.json').read_text())['tta'] is True
+    with pytest.raises(ValueError, match=r'config\.py: tta_pipeline: expected a setting'):
+        run_tool('test', tiny_seg(), checkpoint, '--tta')
+
+
+def test_tta_of_a_classifier_averages_over_flips(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls()
+    run_tool('test', config, save_checkpoint(config), '--tta', '--out', tmp_path / 'out.json')
+    assert json.loads((tmp_path / 'out.json').read_text())['num_samples'] == 8
+
+
+def test_painted_predictions(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'show')
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == 2
+
+
+def test_painted_predictions_of_a_classifier(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls()
+    run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'show')
+    # Two images per class share the names 0.png and 1.png across the class folders.
+    assert {path.name for path in (tmp_path / 'show').iterdir()} == {'0.png_0.png', '1.png_0.png'}
+
+
+def test_bad_input_is_refused(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    with pytest.raises(FileNotFoundError, match=r"checkpoint: expected .*, got 'no\.pth'"):
+        run_tool('test', config, 'no.pth')
+    with pytest.raises(ValueError, match=r'2 of another shape: decode_head\.conv_seg\.weight'):
+        run_tool('test', tiny_seg(num_classes=5), checkpoint)
+    with pytest.raises(FileNotFoundError, match=r'test_dataloader\.dataset\.data_prefix\.img_path'):
+        run_tool(
+            'test',
+            tiny_seg('test_dataloader["dataset"]["data_prefix"]["img_path"] = "x"\n'),
+            checkpoint,
+        )
+    with pytest.raises(ValueError, match=r'config\.py: test_dataloader: expected a setting'):
+        run_tool('test', tiny_seg('test_dataloader = None\n'), checkpoint)
+    config = tiny_seg('default_hooks["visualization"] = None\n')
+    with pytest.raises(ValueError, match=r'default_hooks\.visualization: expected a hook'):
+        run_tool('test', config, checkpoint, '--show-dir', tmp_path / 'show')
