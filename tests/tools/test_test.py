@@ -7,12 +7,15 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from paco_seg import compat
+
 
 @pytest.fixture
 def save_checkpoint(tmp_path):
     """``save_checkpoint(config)`` -> file with the weights of the freshly built model."""
 
     def save(config):
+        compat.setup()
         cfg = Config.fromfile(config)
         torch.manual_seed(0)
         with MODELS.switch_scope_and_registry(cfg.default_scope):
