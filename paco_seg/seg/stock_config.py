@@ -1,0 +1,166 @@
+"""A config without anything of this package, for plain MMSegmentation."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import mmengine.registry
+import mmseg.registry
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+PACKAGE = 'paco_seg'
+_DROPPED = object()
+
+
+def stock_config(cfg: Config) -> Config:
+    """The config of the same model and evaluation in plain MMSegmentation.
+
+    A head with training branches becomes its base head, a metric or dataset of this package the
+    stock class it extends, a loss of this package cross entropy (a published model is
+    evaluated; its training losses only have to exist), a hook of this package goes.
+
+    Args:
+        cfg: a complete segmentation config.
+
+    Raises:
+        ValueError: something of this package has no counterpart; names the config key.
+    """
+    ours = {name: cls for name, cls in _registered().items() if _module(cls) == PACKAGE}
+    stock = Config({key: _stock(value, key, ours) for key, value in cfg.to_dict().items()})
+    imports = (cfg.get('custom_imports') or {}).get('imports') or []
+    imports = [imports] if isinstance(imports, str) else imports
+    kept = [name for name in imports if name.split('.')[0] != PACKAGE]
+    stock.pop('custom_imports', None)
+    if kept:
+        stock.custom_imports = dict(imports=kept, allow_failed_imports=False)
+    return stock
+
+
+def config_from_text(text: str, source: str) -> Config:
+    """The config in a checkpoint's ``meta``, read without running it.
+
+    Args:
+        text: assignments of plain values and ``dict(...)``, as ``Config.dump`` writes them.
+        source: the file, for errors.
+
+    Raises:
+        ValueError: the text contains anything else.
+    """
+    try:
+        return Config({name: _literal(value) for name, value in _assignments(ast.parse(text))})
+    except (ValueError, SyntaxError) as error:
+        raise ValueError(
+            f'{source}: meta.cfg: expected a dumped config of plain values, got {error}. Pass the '
+            'config file with --config.'
+        ) from error
+
+
+def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in tree.body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            raise ValueError(f'the statement {ast.unparse(node)[:60]!r}')
+        yield node.targets[0].id, node.value
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        if len(node.args) <= 1 and all(item.arg for item in node.keywords):
+            # dict({'not-a-name': 1}, name=2)
+            given = _literal(node.args[0]) if node.args else {}
+            if isinstance(given, dict):
+                return given | {item.arg: _literal(item.value) for item in node.keywords}
+    elif isinstance(node, ast.Dict):
+        return {
+            _literal(key): _literal(value)
+            for key, value in zip(node.keys, node.values, strict=True)
+            if key is not None  # None stands for **, which no dump contains
+        }
+    elif isinstance(node, (ast.List, ast.Tuple)):
+        items = [_literal(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    else:
+        return ast.literal_eval(node)
+    raise ValueError(f'the expression {ast.unparse(node)[:60]!r}')
+
+
+def _registered() -> dict[str, type]:
+    """Registered name -> class, over all registries of MMEngine and MMSegmentation."""
+    return {
+        name: cls
+        for module in (mmengine.registry, mmseg.registry)
+        for registry in vars(module).values()
+        if isinstance(registry, Registry)
+        for name, cls in registry.module_dict.items()
+    }
+
+
+def _stock(value: Any, key: str, ours: dict[str, type]) -> Any:
+    """``value`` without anything of ours; ``_DROPPED`` if nothing is left."""
+    if isinstance(value, (list, tuple)):
+        elements = [_stock(item, f'{key}.{i}', ours) for i, item in enumerate(value)]
+        return type(value)(item for item in elements if item is not _DROPPED)
+    if not isinstance(value, dict):
+        return copy.deepcopy(value)
+    cls = ours.get(str(value.get('type')).rsplit('.', 1)[-1])
+    if cls is not None:
+        value = _counterpart(dict(value), cls, key)
+        if value is _DROPPED:
+            return value
+    items = {name: _stock(item, f'{key}.{name}', ours) for name, item in value.items()}
+    return {name: item for name, item in items.items() if item is not _DROPPED}
+
+
+def _counterpart(config: dict, cls: type, key: str) -> Any:
+    """The stock config that stands for a config of our class ``cls``."""
+    if 'hooks' in key:
+        return _DROPPED
+    if '.loss_decode' in key:
+        weight = config.get('loss_weight', 1.0)
+        return dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=weight)
+    if 'base_type' in config:
+        base = mmseg.registry.MODELS.get(config.pop('base_type'))
+    else:
+        theirs = [
+            parent
+            for parent in cls.__mro__
+            if _module(parent) != PACKAGE and _registered().get(parent.__name__) is parent
+        ]
+        if not theirs:
+            raise ValueError(
+                f'{key}.type: expected a class that extends a registered stock class, got '
+                f'{cls.__name__}, which plain MMSegmentation cannot replace. Change this part of '
+                'the config.'
+            )
+        base = theirs[0]
+    own = _arguments(parent for parent in cls.__mro__ if _module(parent) == PACKAGE)
+    known = _arguments(base.__mro__)
+    for name, default in own.items():
+        if name not in known:
+            config.pop(name, None)
+        elif name not in config and default is not inspect.Parameter.empty:
+            config[name] = default
+    meta = getattr(cls, 'METAINFO', {})
+    if meta != getattr(base, 'METAINFO', {}):
+        config['metainfo'] = dict(meta, **(config.get('metainfo') or {}))
+    return dict(config, type=base.__name__)
+
+
+def _module(cls: Any) -> str:
+    return cls.__module__.split('.')[0]
+
+
+def _arguments(classes: Any) -> dict[str, Any]:
+    """Named constructor arguments of some classes, and their defaults."""
+    return {
+        name: parameter.default
+        for cls in classes
+        if '__init__' in vars(cls)
+        for name, parameter in inspect.signature(vars(cls)['__init__']).parameters.items()
+        if name != 'self'
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }

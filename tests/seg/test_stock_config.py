@@ -1,0 +1,85 @@
+import pytest
+from mmengine.config import Config
+from mmseg.registry import HOOKS, MODELS
+
+import paco_seg.engine  # noqa: F401  (registers hooks)
+from paco_seg.engine.model_changes import build_without_memory
+from paco_seg.seg import swap_loss
+from paco_seg.seg.stock_config import config_from_text, stock_config
+
+STOCK = 'mmseg::ocrnet/ocrnet_hr18_4xb2-160k_cityscapes-512x1024.py'
+
+
+def test_undoes_the_swap():
+    swapped = swap_loss(STOCK, heads='all', alpha=0.02)
+    plain = stock_config(swapped)
+    assert 'paco' not in plain.pretty_text.lower()
+    stock = Config.fromfile(Config._get_cfg_path(STOCK, '')[0])
+    assert plain.model.to_dict() == stock.model.to_dict()
+    names = build_without_memory(plain).state_dict().keys()
+    assert names == build_without_memory(stock).state_dict().keys()
+
+
+def test_everything_else_of_ours_is_replaced():
+    cfg = Config(
+        dict(
+            custom_imports=dict(imports=['paco_seg.seg', 'os'], allow_failed_imports=False),
+            custom_hooks=[dict(type='EMAHook'), dict(type='RNGStateHook')],
+            default_hooks=dict(
+                match=dict(type='CheckpointMatchHook'), a=dict(type='IterTimerHook')
+            ),
+            val_evaluator=dict(
+                type='LongTailIoUMetric', iou_metrics=['mIoU'], frequency_file='f', per_class=False
+            ),
+            val_dataloader=dict(
+                dataset=dict(type='DigitScenesDataset', data_root='d', ignore_index=255)
+            ),
+            model_wrapper_cfg=dict(type='CPUDistributedDataParallel'),
+        )
+    )
+    plain = stock_config(cfg)
+    assert plain.custom_imports.imports == ['os']
+    assert plain.custom_hooks == [dict(type='EMAHook')]
+    assert plain.default_hooks == dict(a=dict(type='IterTimerHook'))
+    assert plain.val_evaluator == dict(type='IoUMetric', iou_metrics=['mIoU'])
+    dataset = plain.val_dataloader.dataset
+    assert dataset.type == 'BaseSegDataset'
+    assert dataset.metainfo.classes[0] == 'background'
+    assert (dataset.img_suffix, dataset.seg_map_suffix) == ('.jpg', '.png')
+    assert plain.model_wrapper_cfg.type == 'MMDistributedDataParallel'
+    assert cfg.val_evaluator.type == 'LongTailIoUMetric'
+
+
+def test_losses_of_ours_become_cross_entropy():
+    head = dict(type='FCNHead', loss_decode=[dict(type='PixelGPaCoLoss', loss_weight=0.5)])
+    plain = stock_config(Config(dict(model=dict(decode_head=head))))
+    (loss,) = plain.model.decode_head.loss_decode
+    assert loss == dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.5)
+
+
+def test_what_has_no_counterpart_is_named():
+    assert MODELS.get('PixelGPaCoLoss') is not None
+    assert HOOKS.get('RNGStateHook') is not None
+    with pytest.raises(ValueError, match=r'model\.other\.type: expected a class that extends'):
+        stock_config(Config(dict(model=dict(other=dict(type='PixelGPaCoLoss')))))
+
+
+def test_a_dumped_config_is_read_without_running_it():
+    cfg = Config(dict(a=dict(b=[1, -2.5, None, (3, 'x')], c={'d-e': True}), f=dict()))
+    assert config_from_text(cfg.pretty_text, 'file.pth').to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        "a = __import__('os').getcwd()",
+        'import os',
+        'a = [b for b in range(3)]',
+        'a = dict([(1, 2)])',
+        'a.b = 1',
+        'a = (',
+    ],
+)
+def test_code_in_a_config_is_refused(text):
+    with pytest.raises(ValueError, match=r'file\.pth: meta\.cfg: expected a dumped config'):
+        config_from_text(text, 'file.pth')
