@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tests.references.ldam import cosine
-from tests.references.region import rebalanced_cross_entropy
+from references.ldam import cosine
+from references.region import rebalanced_cross_entropy
 
 
 def simplex_corners(num_classes: int) -> list[list[float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tests.references.ldam import cosine
+from references.ldam import cosine
 
 
 def prototype_contrast(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tests.references.balanced_softmax import softmax_cross_entropy
+from references.balanced_softmax import softmax_cross_entropy
 
 
 def cosine(left: list[float], right: list[float]) -> float:

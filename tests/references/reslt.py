@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.references.balanced_softmax import softmax_cross_entropy
+from references.balanced_softmax import softmax_cross_entropy
 
 
 def class_groups(counts: list[int], sizes: list[int]) -> list[set[int]]:

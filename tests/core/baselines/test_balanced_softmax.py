@@ -1,5 +1,6 @@
 import pytest
 import torch
+from references.balanced_softmax import balanced_softmax
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -9,7 +10,6 @@ from paco_seg.core.baselines import (
     posthoc_adjusted_logits,
 )
 from paco_seg.core.checks import ShapeError
-from tests.references.balanced_softmax import balanced_softmax
 
 COUNTS = torch.tensor([50, 20, 5, 1])
 

@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
+from references import ceco as reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from paco_seg.core.baselines import center_loss, simplex_etf
-from tests.references import ceco as reference
 
 
 @pytest.mark.parametrize(('classes', 'channels'), [(2, 2), (19, 512), (150, 512), (171, 171)])

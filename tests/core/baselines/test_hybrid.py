@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from references.hybrid import prototype_contrast
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -13,7 +14,6 @@ from paco_seg.core.baselines import (
     supcon_loss,
 )
 from paco_seg.core.checks import ShapeError
-from tests.references.hybrid import prototype_contrast
 
 
 def batch(samples=6, per_class=2, seed=0):

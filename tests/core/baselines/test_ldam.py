@@ -1,5 +1,6 @@
 import pytest
 import torch
+from references import ldam as reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -11,7 +12,6 @@ from paco_seg.core.baselines import (
     ldam_margins,
 )
 from paco_seg.core.checks import ShapeError
-from tests.references import ldam as reference
 
 COUNTS = torch.tensor([50, 20, 5, 1])
 CIFAR100_LT = torch.tensor([int(500 * 0.01 ** (index / 99)) for index in range(100)])

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from references import region as reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -16,7 +17,6 @@ from paco_seg.core.baselines import (
     suppress_absent,
 )
 from paco_seg.core.checks import ShapeError
-from tests.references import region as reference
 
 CLASSES = 4
 PRIOR = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)

@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
+from references import reslt as reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from paco_seg.core.baselines import fused_logits, nested_class_groups, reslt_loss, reslt_terms
 from paco_seg.core.checks import ShapeError
-from tests.references import reslt as reference
 
 COUNTS = torch.tensor([9, 30, 2, 9, 1])  # rarest first: 4, 2, then the tie 3, 0, then 1
 

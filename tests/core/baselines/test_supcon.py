@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
+from references.supcon import supcon
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from paco_seg.core.baselines import inverse_effective_weights, multi_task_loss, supcon_loss
 from paco_seg.core.checks import ShapeError
-from tests.references.supcon import supcon
 
 IMPLS = ('dense', 'streaming')
 

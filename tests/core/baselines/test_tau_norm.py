@@ -1,5 +1,6 @@
 import pytest
 import torch
+from references import tau_norm as reference
 from torch.testing import assert_close
 
 from paco_seg.core.baselines import (
@@ -9,7 +10,6 @@ from paco_seg.core.baselines import (
     tau_normalized_logits,
 )
 from paco_seg.core.checks import ShapeError
-from tests.references import tau_norm as reference
 
 
 def batch():

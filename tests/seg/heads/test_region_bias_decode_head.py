@@ -8,11 +8,11 @@ import torch
 from head_zoo import NUM_CLASSES, ZOO, loss_arguments, make_inputs
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
+from references import region as reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 import paco_seg.seg  # noqa: F401
-from tests.references import region as reference
 
 LOSSES = {'loss_biased', 'loss_present', 'loss_predicted_region', 'loss_true_region'}
 
