@@ -7,8 +7,8 @@ Writes ADE20K folders (``images/`` and ``annotations/`` with ``training``, ``sea
 ``class_frequency.json`` (the training frequencies, as ``tools/class_statistics.py`` writes them).
 No network is needed and the same seed gives the same bytes.
 
-Training holds ``round(1500 * 100 ** (-r / 9))`` instances of the digit of rank ``r = 9 - d``
-(1500 nines, 15 zeros), the balanced splits 60 of each. ``search`` is for choosing settings,
+Training holds ``round(1500 * 100 ** (-d / 9))`` instances of digit ``d`` (1500 zeros, 15 nines),
+the balanced splits 60 of each. ``search`` is for choosing settings,
 ``validation`` for reporting; no source digit serves two splits. Everything is written beside the
 target and renamed at the end, so that a folder that exists is complete.
 """
@@ -42,9 +42,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('data/digit_scenes'))
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--size', type=int, default=96, help='height and width of a scene')
-    parser.add_argument('--digits-per-scene', type=int, default=5)
+    parser.add_argument('--digits-per-scene', type=int, default=8)
     parser.add_argument(
-        '--max-instances', type=int, default=1500, help='training instances of the digit nine'
+        '--max-instances', type=int, default=1500, help='training instances of the digit zero'
     )
     parser.add_argument(
         '--balanced-instances', type=int, default=60, help='instances per digit of other splits'
@@ -64,13 +64,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def long_tailed_counts(max_instances: int) -> list[int]:
-    """Training instances per digit d: ``round(max_instances * IMBALANCE ** (-(9 - d) / 9))``.
-
-    The rare digits are the round and plain ones (zero, one, two), which a network tells apart
-    early: within the minutes of a demo their IoU leaves zero.
-    """
-    last = NUM_DIGITS - 1
-    return [round(max_instances * IMBALANCE ** ((d - last) / last)) for d in range(NUM_DIGITS)]
+    """Training instances per digit d: ``round(max_instances * IMBALANCE ** (-d / 9))``."""
+    return [round(max_instances * IMBALANCE ** (-d / (NUM_DIGITS - 1))) for d in range(NUM_DIGITS)]
 
 
 def split_sources(digits: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
@@ -100,7 +95,7 @@ def plan_scenes(
 
 
 def texture(size: int, colour: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """(size, size, 3) float field: a colour with blotches, stripes and grain."""
+    """(size, size, 3) float field: a colour with blotches and stripes."""
     cells = int(rng.integers(3, 9))
     blotches = cv2.resize(
         rng.normal(size=(cells, cells, 3)), (size, size), interpolation=cv2.INTER_CUBIC
@@ -108,22 +103,35 @@ def texture(size: int, colour: np.ndarray, strength: float, rng: np.random.Gener
     wave = rng.uniform(-0.6, 0.6, size=2)
     rows, columns = np.mgrid[:size, :size]
     stripes = np.sin(wave[0] * rows + wave[1] * columns + rng.uniform(0, 2 * np.pi))
-    grain = rng.normal(size=(size, size, 3))
     return (
         colour
-        + strength * (blotches + 0.4 * grain)
+        + strength * blotches
         + strength * rng.uniform(0, 1) * stripes[..., None] * rng.uniform(-1, 1, size=3)
     )
 
 
-def draw_digit(scan: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """(size, size) opacity in [0, 1] of one scan, scaled, turned, sheared and placed at random."""
-    side = rng.uniform(0.3, 0.45) * size
+def place_digit(
+    placed: list[np.ndarray], side: float, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Centre of the next digit: the one of some random points that is farthest from the others.
+
+    Digits may overlap, but none disappears behind the others.
+    """
+    points = rng.uniform(side / 2, size - side / 2, size=(12, 2))
+    if not placed:
+        return points[0]
+    distances = np.linalg.norm(points[:, None] - np.stack(placed), axis=-1)
+    return points[distances.min(axis=1).argmax()]
+
+
+def draw_digit(
+    scan: np.ndarray, centre: np.ndarray, side: float, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(size, size) opacity in [0, 1] of one scan, ``side`` pixels high, turned and sheared."""
     zoom = side / scan.shape[0]
     angle, shear = rng.uniform(-0.15, 0.15, size=2)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = zoom * turn @ np.array([[1, shear], [0, 1]])
-    centre = rng.uniform(side / 2, size - side / 2, size=2)
     offset = centre - matrix @ np.full(2, (scan.shape[0] - 1) / 2)
     # a rim of zeros lets the strokes at the border of the scan fade out
     padded = np.pad(scan / 16.0, 2)
@@ -137,7 +145,7 @@ def draw_digit(scan: np.ndarray, size: int, rng: np.random.Generator) -> np.ndar
 
 def random_colour(darkest: float, lightest: float, rng: np.random.Generator) -> np.ndarray:
     """An RGB colour of random hue whose mean lies between two grey levels."""
-    colour = rng.uniform(0, 1, size=3)
+    colour = rng.uniform(0.4, 1, size=3)
     return colour * rng.uniform(darkest, lightest) / colour.mean()
 
 
@@ -146,13 +154,14 @@ def draw_scene(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image (size, size, 3) and label map (size, size), both uint8."""
     # dark ground, light strokes: a network from scratch learns shapes within a minute
-    image = texture(size, random_colour(30, 90, rng), rng.uniform(6, 20), rng)
+    image = texture(size, random_colour(20, 70, rng), rng.uniform(5, 15), rng)
     label = np.zeros((size, size), dtype=np.uint8)
+    placed: list[np.ndarray] = []
     for digit, scan in plan:
-        # the least covering of a few placements: digits may overlap but none disappears
-        drawings = [draw_digit(scans[scan], size, rng) for _ in range(6)]
-        opacity = min(drawings, key=lambda drawn: int(((drawn > 0.5) & (label > 0)).sum()))
-        strokes = texture(size, random_colour(130, 210, rng), rng.uniform(4, 16), rng)
+        side = rng.uniform(0.25, 0.36) * size
+        placed.append(place_digit(placed, side, size, rng))
+        opacity = draw_digit(scans[scan], placed[-1], side, size, rng)
+        strokes = texture(size, random_colour(140, 200, rng), rng.uniform(4, 12), rng)
         image += opacity[..., None] * (strokes - image)
         label[opacity > 0.5] = digit + 1
     for _ in range(int(rng.integers(0, 3))):
@@ -162,7 +171,7 @@ def draw_scene(
         cv2.line(bar, start, end, 1, int(rng.integers(1, 4)))
         image[bar > 0] = random_colour(30, 210, rng)
         label[bar > 0] = 0
-    image += rng.normal(scale=rng.uniform(2, 9), size=image.shape)
+    image += rng.normal(scale=rng.uniform(2, 7), size=image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), label
 
 
@@ -206,7 +215,12 @@ def write_dataset(root: Path, args: argparse.Namespace) -> None:
     scans = load_digits()
     classes = DigitScenesDataset.METAINFO['classes']
     sources = split_sources(scans.target, args.seed)
-    statistics = dict(settings=settings(args), classes=classes, splits={})
+    statistics = dict(
+        settings=settings(args),
+        classes=classes,
+        palette=DigitScenesDataset.METAINFO['palette'],
+        splits={},
+    )
     for number, split in enumerate(SPLITS):
         counts = (
             long_tailed_counts(args.max_instances)

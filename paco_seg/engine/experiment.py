@@ -32,7 +32,7 @@ from mmengine.config import Config
 
 from paco_seg import __version__, compat
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+ROOT = Path(__file__).resolve().parents[2]
 DONE = 'cell.json'
 POLL_SECONDS = 0.2
 REPORT_SECONDS = 20
@@ -44,7 +44,8 @@ class Cell:
 
     Args:
         name: folder below the root of the comparison, unique.
-        commands: command lines, tool file first; ``{dir}`` stands for the folder of the cell.
+        commands: command lines, first the tool, a file relative to the repository; ``{dir}`` stands
+            for the folder of the cell.
         inputs: JSON; with ``commands`` all that decides the result.
         collect: reads the result, JSON, from the folder after the last command.
         cost: expected duration relative to other cells, for the estimate of the remaining time.
@@ -178,7 +179,7 @@ def run_tool(command: Sequence[str], log: str) -> None:
         sys.stdout = sys.stderr = stream
         print('python', *command, flush=True)
         sys.argv = list(command)
-        runpy.run_path(command[0], run_name='__main__')
+        runpy.run_path(str(ROOT / command[0]), run_name='__main__')
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -226,7 +227,8 @@ class Comparison:
         metric: name of the metric that chooses, larger is better.
         search_options: config options of a search training.
         search_cost: its expected duration relative to a final training.
-        test_options: further config options of the test; ``{dir}`` is the folder of the cell.
+        options: config options of every training, ahead of the searched ones.
+        test_options: config options of the test; ``{dir}`` is the folder of the cell.
         data_files: files whose content identifies the data.
     """
 
@@ -235,6 +237,7 @@ class Comparison:
     metric: str
     search_options: Mapping[str, Any]
     search_cost: float
+    options: Mapping[str, Any] = field(default_factory=dict)
     test_options: Mapping[str, Any] = field(default_factory=dict)
     data_files: Sequence[str] = ()
 
@@ -279,7 +282,12 @@ class Comparison:
 
     def search_cell(self, method: Method, settings: Mapping[str, Any]) -> Cell:
         """Short training of one candidate."""
-        options = {**self.search_options, **settings, 'randomness.seed': self.seeds[0]}
+        options = {
+            **self.options,
+            **self.search_options,
+            **settings,
+            'randomness.seed': self.seeds[0],
+        }
         label = '_'.join(f'{key.rsplit(".", 1)[-1]}-{value}' for key, value in settings.items())
         return Cell(
             name=f'{method.name}/search_{label}',
@@ -292,9 +300,9 @@ class Comparison:
 
     def final_cell(self, method: Method, settings: Mapping[str, Any], seed: int) -> Cell:
         """Full training with the chosen settings, and its test."""
-        options = {**settings, 'randomness.seed': seed}
+        options = {**self.options, **settings, 'randomness.seed': seed}
         test = (
-            str(TOOLS / 'test.py'), method.config, '{dir}/final.pth', '--work-dir', '{dir}/test',
+            'tools/test.py', method.config, '{dir}/final.pth', '--work-dir', '{dir}/test',
             '--out', '{dir}/test.json', *as_arguments(self.test_options),
         )  # fmt: skip
         return Cell(
@@ -318,8 +326,7 @@ def train_command(config: str, options: Mapping[str, Any]) -> tuple[str, ...]:
         'default_hooks.checkpoint.save_optimizer': False,
         'default_hooks.checkpoint.save_param_scheduler': False,
     }
-    tool = str(TOOLS / 'train.py')
-    return (tool, config, '--work-dir', '{dir}', *as_arguments(options))
+    return ('tools/train.py', config, '--work-dir', '{dir}', *as_arguments(options))
 
 
 def as_arguments(options: Mapping[str, Any]) -> list[str]:
@@ -382,8 +389,9 @@ def collect_training(folder: Path) -> dict:
 
 def collect_final(folder: Path) -> dict:
     """:func:`collect_training`, the test of its weights, and the number of parameters."""
-    from paco_seg.engine.checkpoint import load_from_local
+    from paco_seg.engine.checkpoint import load_from_local, set_safe_loading
 
+    set_safe_loading()
     state = load_from_local(str(folder / 'final.pth'), map_location='cpu')['state_dict']
     buffers = ('running_mean', 'running_var', 'num_batches_tracked')
     sizes = {key: value.numel() for key, value in state.items() if not key.endswith(buffers)}
