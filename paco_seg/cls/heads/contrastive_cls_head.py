@@ -117,7 +117,8 @@ class ContrastiveClsHead(LinearClsHead):
         logits = self.fc(features)
         losses = dict(loss=self.loss_module(embeddings, labels, logits, **keys))
         if self.cal_acc:
-            accuracy = Accuracy.calculate(logits, labels, topk=self.topk)
+            # without a threshold: by default only logits above 0 count as predictions
+            accuracy = Accuracy.calculate(logits, labels, topk=self.topk, thrs=(None,))
             for k, value in zip(self.topk, accuracy, strict=True):
                 losses[f'accuracy_top-{k}'] = value
         return losses

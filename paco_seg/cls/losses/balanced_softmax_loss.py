@@ -75,7 +75,8 @@ class BalancedSoftmaxLoss(nn.Module):
             Scalar, or (N,) for the reduction 'none'.
 
         Raises:
-            ValueError: 'auto' that nobody has filled, soft labels, or a label that is no class.
+            ValueError: 'auto' that nobody has filled, a prior of another length, soft labels, or
+                a label that is no class.
         """
         if label.dim() != 1:
             raise ValueError(
@@ -83,6 +84,7 @@ class BalancedSoftmaxLoss(nn.Module):
                 f'{tuple(label.shape)}. Balanced softmax has no published form for mixed labels: '
                 'remove Mixup and CutMix from model.train_cfg.augments'
             )
+        self.class_prior.check_length(cls_score.shape[1])
         values = balanced_softmax_loss(cls_score, label, self.class_prior(), strength=self.tau)
         return self.loss_weight * weight_reduce_loss(
             values, weight, reduction_override or self.reduction, avg_factor

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+from contrastive import work_on_rank
+from ranks import run_ranks
+
+
+@pytest.fixture(scope='session')
+def two_ranks() -> list[dict]:
+    """Results of :func:`contrastive.work_on_rank` in two processes, which start once."""
+    return run_ranks(work_on_rank)

@@ -1,0 +1,182 @@
+"""Closed-form inputs of the published loss values, and tiny classifiers on random images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from mmengine.optim import OptimWrapper
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+import paco_seg.cls  # noqa: F401
+from paco_seg.engine import CPUDistributedDataParallel
+
+NUM_CLASSES = 5
+COUNTS = [500, 100, 50, 20, 5]
+
+
+def embeddings(count: int, offset: int) -> torch.Tensor:
+    """(count, 6) unit rows of the published checks."""
+    i = torch.arange(count, dtype=torch.float64)[:, None] + offset
+    j = torch.arange(6, dtype=torch.float64)
+    return F.normalize(torch.sin(0.7 * i + 1.3 * j + 0.1 * i * j))
+
+
+def logits(count: int, offset: int) -> torch.Tensor:
+    """(count, 5) logits of the published checks."""
+    i = torch.arange(count, dtype=torch.float64)[:, None] + offset
+    return torch.cos(0.5 * i + 0.9 * torch.arange(NUM_CLASSES, dtype=torch.float64))
+
+
+def golden_inputs() -> SimpleNamespace:
+    """Two views of 4 images, 8 keys: q, k, keys, labels, key_labels, l1, l2."""
+    return SimpleNamespace(
+        q=embeddings(4, 0),
+        k=embeddings(4, 100),
+        keys=embeddings(8, 200),
+        labels=torch.tensor([0, 1, 1, 3]),
+        key_labels=(3 * torch.arange(8)) % 5,
+        l1=logits(4, 0),
+        l2=logits(4, 50),
+    )
+
+
+def paco_terms() -> tuple[tuple, dict]:
+    """Anchors (rows, labels, logits) and keys of PaCo."""
+    g = golden_inputs()
+    keys = dict(keys=torch.cat([g.k, g.keys]), key_labels=torch.cat([g.labels, g.key_labels]))
+    return (g.q, g.labels, g.l1), keys
+
+
+def gpaco_terms() -> tuple[tuple, dict]:
+    """Anchors and keys of GPaCo with two views."""
+    g = golden_inputs()
+    rows = torch.cat([g.q, g.k]), torch.cat([g.labels] * 2), torch.cat([g.l1, g.l2])
+    return rows, dict(keys=g.keys, key_labels=g.key_labels)
+
+
+def single_view_terms() -> tuple[tuple, dict]:
+    """Anchors and keys of GPaCo with one view."""
+    g = golden_inputs()
+    return (g.q, g.labels, g.l1), dict(keys=g.keys, key_labels=g.key_labels)
+
+
+def samples(labels: torch.Tensor | list[int]) -> list[DataSample]:
+    """One data sample per label."""
+    return [DataSample().set_gt_label(int(label)) for label in labels]
+
+
+def build_head(kind: str = 'GPaCo', **settings: object) -> torch.nn.Module:
+    """A head on features of width 11: embeddings of width 6, a queue of 8 keys."""
+    settings = dict(num_classes=5, in_channels=11, queue_size=8) | settings
+    settings['projector'] = dict(out_channels=6) | settings.get('projector', {})
+    settings['loss'] = dict(class_prior=None) | settings.get('loss', {})
+    return MODELS.build(dict(type=f'{kind}ClsHead', **settings))
+
+
+def golden_head(kind: str = 'GPaCo', **loss: object) -> torch.nn.Module:
+    """A head that cuts the embedding and the logits out of features (embedding, logits).
+
+    The queue holds the eight keys of the published checks.
+    """
+    head = build_head(kind, projector=dict(num_layers=1), loss=loss).double().train()
+    identity = torch.eye(11)
+    head.projector[0].weight.data.copy_(identity[:6])
+    head.fc.weight.data.copy_(identity[6:])
+    for layer in (head.projector[0], head.fc):
+        layer.bias.data.zero_()
+    g = golden_inputs()
+    head.queue.enqueue(g.keys, g.key_labels)
+    return head
+
+
+def golden_features(views: int = 2) -> tuple[torch.Tensor]:
+    """What :func:`golden_head` cuts the published embeddings and logits out of."""
+    g = golden_inputs()
+    both = (torch.cat([g.q, g.l1], dim=1), torch.cat([g.k, g.l2], dim=1))
+    return (torch.cat(both[:views]),)
+
+
+def classifier_config(kind: str = 'GPaCo', **head: object) -> dict:
+    """A 16-channel CIFAR ResNet-8 with the classifier and the head of ``kind``."""
+    head = (
+        dict(
+            type=f'{kind}ClsHead',
+            num_classes=NUM_CLASSES,
+            in_channels=16,
+            projector=dict(out_channels=6),
+            queue_size=16,
+            loss=dict(class_prior=COUNTS),
+        )
+        | head
+    )
+    return dict(
+        type='PaCoClassifier' if kind == 'PaCo' else 'GPaCoClassifier',
+        backbone=dict(type='CIFARResNet', depth=8, base_channels=4),
+        neck=dict(type='GlobalAveragePooling'),
+        head=head,
+    )
+
+
+def build_classifier(kind: str = 'GPaCo', seed: int = 0, **head: object) -> torch.nn.Module:
+    """The classifier of :func:`classifier_config` in training mode, with fixed weights."""
+    torch.manual_seed(seed)
+    model = MODELS.build(classifier_config(kind, **head))
+    model.init_weights()
+    return model.train()
+
+
+def batch(labels: list[int], views: int = 2, seed: int = 0, size: int = 8) -> dict:
+    """What a loader with ``pseudo_collate`` delivers: uint8 images of every view, and samples."""
+    generator = torch.Generator().manual_seed(seed)
+    images = [
+        tuple(
+            torch.randint(256, (3, size, size), generator=generator, dtype=torch.uint8)
+            for _ in labels
+        )
+        for _ in range(views)
+    ]
+    inputs = images if views > 1 else list(images[0])
+    return dict(inputs=inputs, data_samples=samples(labels))
+
+
+def views(labels: Sequence[int] = (0, 1, 1, 3), seed: int = 0, size: int = 8) -> list[torch.Tensor]:
+    """Two views, as the preprocessor delivers them."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(len(labels), 3, size, size, generator=generator) for _ in range(2)]
+
+
+def work_on_rank() -> dict:
+    """What one of several processes sees: two short trainings, and keys of shuffled images."""
+    results: dict = {kind: _train_on_rank(kind, steps=4) for kind in ('GPaCo', 'PaCo')}
+    for counts in ((4, 4), (3, 2)):
+        results['keys', counts] = _keys_on_rank(counts)
+    return results
+
+
+def _train_on_rank(kind: str, steps: int) -> dict[str, torch.Tensor]:
+    """State of a classifier after data-parallel training on this rank's images."""
+    model = build_classifier(kind, seed=dist.get_rank())  # DDP takes the weights of rank 0
+    wrapped = CPUDistributedDataParallel(model)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    for step in range(steps):
+        labels = [step % 5, dist.get_rank() * 2, 4]
+        wrapped.train_step(batch(labels, seed=10 * step + dist.get_rank()), wrapper)
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def _keys_on_rank(counts: tuple[int, ...]) -> list[torch.Tensor]:
+    """Keys shuffled and not shuffled, then the same with fixed statistics in BatchNorm."""
+    model = build_classifier('PaCo')
+    torch.manual_seed(dist.get_rank())
+    images = torch.randn(counts[dist.get_rank()], 3, 8, 8) + 3 * dist.get_rank()
+    keys = []
+    with torch.no_grad():
+        for training in (False, True):  # the running statistics are still those of the start
+            model.momentum_encoder.train(training)
+            keys = [model._keys(images), model._encode_keys(images), *keys]
+    return keys
