@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from contrastive import batch, classifier_config
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+import paco_seg.cls  # noqa: F401
+from paco_seg.engine.checkpoint import load_from_local
+
+COUNTS = [150, 60, 30, 12, 8]
+
+# Two views and a contrastive head in place of the one view and the head of the tiny config.
+TWO_VIEWS = """
+custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)
+model = dict(
+    type='{kind}Classifier',
+    backbone=dict(type='CIFARResNet', depth=8, base_channels=4),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='{kind}ClsHead', num_classes=4, in_channels=16, queue_size=10,
+        projector=dict(out_channels=6), loss=dict(alpha='auto', class_prior='auto')))
+view = [dict(type='RandomCrop', crop_size=16, padding=2), dict(type='RandomFlip', prob=0.5)]
+train_dataloader['dataset']['pipeline'] = [
+    dict(type='LoadImageFromFile'),
+    dict(type='MultiView', num_views=[1, 1], transforms=[view, view]),
+    dict(type='PackInputs')]
+custom_hooks = [dict(type='EMAHook'), dict(type='ClassCountHook'), dict(type='RNGStateHook')]
+"""
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """``prepare(model, counts=COUNTS)``: runner and log of what the hook does before training."""
+
+    def run(model, counts=COUNTS, batch_size=4):
+        lines = [f'{label}.png {label}' for label, n in enumerate(counts) for _ in range(n)]
+        (tmp_path / 'list.txt').write_text('\n'.join(lines))
+        dataset = dict(
+            type='CustomDataset',
+            data_root='',
+            ann_file=str(tmp_path / 'list.txt'),
+            metainfo=dict(classes=[str(label) for label in range(5)]),
+            pipeline=[],
+        )
+        cfg = Config(
+            dict(
+                default_scope='mmpretrain',
+                experiment_name=f'hook_{tmp_path.name}',
+                work_dir=str(tmp_path / 'work'),
+                model=model,
+                train_dataloader=dict(
+                    batch_size=batch_size,
+                    num_workers=0,
+                    dataset=dataset,
+                    sampler=dict(type='DefaultSampler', shuffle=True),
+                ),
+                train_cfg=dict(by_epoch=True, max_epochs=1),
+                optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            )
+        )
+        runner = Runner.from_cfg(cfg)
+        runner._train_loop = runner.build_train_loop(runner._train_loop)
+        HOOKS.build(dict(type='ClassCountHook')).before_run(runner)
+        logging.shutdown()
+        log = next((tmp_path / 'work').rglob('*.log')).read_text()
+        return runner, log
+
+    return run
+
+
+class TestCounts:
+    def test_reach_every_part_that_asks(self, prepare):
+        config = classifier_config(loss=dict(class_prior='auto', alpha=0.05))
+        model = prepare(config)[0].model
+        assert model.head.loss_module.class_prior().tolist() == COUNTS
+
+    def test_reach_losses_and_heads_of_stock_classifiers(self, prepare):
+        config = classifier_config() | dict(type='ImageClassifier')
+        config['head'] = dict(
+            type='LogitAdjustedClsHead',
+            num_classes=5,
+            in_channels=16,
+            loss=dict(type='BalancedSoftmaxLoss', class_prior='auto'),
+        )
+        head = prepare(config)[0].model.head
+        assert head.class_prior().tolist() == COUNTS
+        assert head.loss_module.class_prior().tolist() == COUNTS
+
+    def test_a_label_outside_the_classes(self, prepare):
+        config = classifier_config(num_classes=4, loss=dict(class_prior=None))
+        with pytest.raises(ValueError, match=r'expected labels in \[0, 4\), got \[4\]'):
+            prepare(config)
+
+    def test_a_class_without_images(self, prepare):
+        config = classifier_config(loss=dict(class_prior='auto'))
+        with pytest.raises(ValueError, match=r'prior: expected positive .* for classes \[1\]'):
+            prepare(config, counts=[9, 0, 3, 2, 1])
+
+    def test_a_list_of_another_data_set(self, prepare):
+        config = classifier_config() | dict(type='ImageClassifier')
+        config['head'] = dict(
+            type='LinearClsHead',
+            num_classes=5,
+            in_channels=16,
+            loss=dict(type='BalancedSoftmaxLoss', class_prior=[3, 1]),
+        )
+        with pytest.raises(
+            ValueError, match=r'loss.class_prior: expected 5 values, classes in the training set'
+        ):
+            prepare(config)
+
+
+class TestAlpha:
+    """150 of 260 images are of class 0; 16 keys and 2 views of the 3 other images of a batch."""
+
+    most = 1 + 22 * 150 / 260
+
+    def test_report_by_shot_group(self, prepare):
+        _, log = prepare(classifier_config(loss=dict(alpha=0.05, class_prior=None)))
+        assert 'alpha |P| at alpha=0.05, mean [smallest, largest]: ' in log
+        assert f'many (1 classes) {0.05 * self.most:.3g}, medium (2 classes)' in log
+        assert 'few (2 classes) 0.0923 [0.0838, 0.101]' in log
+        assert 'published recipes' not in log
+
+    def test_warning_outside_the_published_range(self, prepare):
+        _, log = prepare(classifier_config(loss=dict(alpha=2.0, class_prior=None)))
+        assert 'WARNING - model.head.loss.alpha: expected alpha |P| of the most frequent' in log
+
+    def test_auto(self, prepare):
+        runner, log = prepare(classifier_config(loss=dict(alpha='auto', class_prior=None)))
+        assert runner.model.head.loss_module.alpha == pytest.approx(1 / self.most)
+        assert 'many (1 classes) 1,' in log
+        data = runner.model.data_preprocessor(batch([0, 1]), True)
+        assert torch.isfinite(runner.model.loss(**data)['loss'])
+
+    def test_paco(self, prepare):
+        config = classifier_config('PaCo', loss=dict(alpha='auto', class_prior=None))
+        assert prepare(config)[0].model.head.loss_module.alpha == pytest.approx(1 / self.most)
+
+    def test_is_no_matter_of_the_multi_task_loss(self, prepare):
+        _, log = prepare(classifier_config('MultiTaskSupCon', loss=dict(class_prior='auto')))
+        assert 'alpha |P|' not in log
+
+
+@pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
+def test_training_resumes_exactly_with_queue_and_averaged_weights(
+    tiny_cls, run_tool, tmp_path, kind
+):
+    """12 images, batches of 4, 10 slots: the ring has wrapped at the resume; EMAHook copies."""
+    config = tiny_cls(TWO_VIEWS.format(kind=kind))
+    run_tool('train', config)
+    resume = ('--resume', tmp_path / 'work/epoch_1.pth')
+    run_tool('train', config, '--work-dir', tmp_path / 'b', *resume)
+    one, two = (load_from_local(tmp_path / run / 'epoch_2.pth') for run in ('work', 'b'))
+    for part in ('state_dict', 'ema_state_dict'):
+        assert one[part].keys() == two[part].keys()
+        for key, value in one[part].items():
+            assert torch.equal(value, two[part][key]), key
+    assert int(one['state_dict']['head.queue.position']) == 24 % 10
+    assert one['state_dict']['head.loss_module.class_prior.counts'].tolist() == [3, 3, 3, 3]
+
+
+def test_a_test_counts_what_neither_config_nor_checkpoint_knows(tiny_cls, run_tool, tmp_path):
+    """Trained with plain cross entropy, tested with the prior of the training list taken out."""
+    run_tool('train', tiny_cls())
+    adjusted = tiny_cls(
+        "custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)\n"
+        "model['head']['type'] = 'LogitAdjustedClsHead'\n"
+    )
+    checkpoint = tmp_path / 'work/epoch_2.pth'
+    with pytest.raises(ValueError, match=r'^model\.head\.class_prior: expected class counts'):
+        run_tool('test', adjusted, checkpoint)
+    with adjusted.open('a') as file:
+        file.write("custom_hooks = [dict(type='ClassCountHook')]\n")
+    run_tool('test', adjusted, checkpoint)
