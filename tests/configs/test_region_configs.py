@@ -150,7 +150,7 @@ def test_trains_and_evaluates(config, data_roots, tmp_path):
     algorithm, *_, benchmark = parts(config)
     _, branch_type, _ = ALGORITHMS[algorithm]
     cfg = shrink(load_config(config), data_roots[benchmark], tmp_path)
-    if cfg.model.backbone.get('depth') == 101:  # half the time; test_name_and_numbers sees the depth
+    if cfg.model.backbone.get('depth') == 101:  # half the time; the names test sees it
         cfg.model.backbone.depth = 50
     if benchmark != 'ade20k':  # the frequencies of the others are counted by the user
         branch_of(cfg).frequency_file = str(data_roots[benchmark].with_suffix('.json'))
