@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmpretrain.models.backbones import ResNet
-from mmpretrain.models.backbones.resnet import Bottleneck
+from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck
 from mmpretrain.registry import MODELS
 from torch import nn
 
 
 @MODELS.register_module()
 class ExtendedResNet(ResNet):
-    """ResNet with depth 200, and with most convolutions frozen on request.
+    """ResNet with depth 10 or 200, and with most convolutions frozen on request.
 
     The state dict has the names of the stock ResNet, which are those of torchvision.
 
     Args:
-        depth: a depth of the stock ResNet, or 200 (bottlenecks 3-24-36-3).
+        depth: a depth of the stock ResNet, 10 (one basic block per stage, the small network of
+            ImageNet-LT) or 200 (bottlenecks 3-24-36-3).
         trainable_convs: prefixes of the modules whose convolutions are trained, such as
             ``('layer4.2',)`` for the last bottleneck alone; the weights of all other convolutions
             are frozen, while every BatchNorm keeps training its affine parameters and running
@@ -28,7 +29,11 @@ class ExtendedResNet(ResNet):
         ValueError: an entry of ``trainable_convs`` matches no convolution (names it).
     """
 
-    arch_settings = {**ResNet.arch_settings, 200: (Bottleneck, (3, 24, 36, 3))}
+    arch_settings = {
+        **ResNet.arch_settings,
+        10: (BasicBlock, (1, 1, 1, 1)),
+        200: (Bottleneck, (3, 24, 36, 3)),
+    }
 
     def __init__(self, depth: int, trainable_convs: Sequence[str] | None = None, **kwargs):
         super().__init__(depth, **kwargs)

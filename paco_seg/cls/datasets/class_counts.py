@@ -7,6 +7,25 @@ from typing import Any
 import numpy as np
 
 
+def class_labels(dataset: Any) -> np.ndarray:
+    """Label of every image that one pass over ``dataset`` delivers, (N,) int64.
+
+    Args:
+        dataset: as for :func:`class_counts`.
+
+    Raises:
+        TypeError: the dataset has no labels to read.
+    """
+    if hasattr(dataset, 'get_gt_labels'):
+        return np.asarray(dataset.get_gt_labels(), dtype=np.int64)
+    if hasattr(dataset, 'get_cat_ids'):
+        return np.array([dataset.get_cat_ids(i)[0] for i in range(len(dataset))], dtype=np.int64)
+    raise TypeError(
+        f'dataset: expected get_gt_labels() or get_cat_ids(idx), got {type(dataset).__name__} '
+        'with neither. Wrap an MMPretrain dataset'
+    )
+
+
 def class_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:
     """Count the images per class that one pass over ``dataset`` delivers.
 
@@ -26,18 +45,10 @@ def class_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:
         TypeError: the dataset has no labels to read.
         ValueError: a label is outside ``[0, num_classes)``, or the number of classes is unknown.
     """
-    name = type(dataset).__name__
-    if hasattr(dataset, 'get_gt_labels'):
-        labels = np.asarray(dataset.get_gt_labels(), dtype=np.int64)
-    elif hasattr(dataset, 'get_cat_ids'):
-        labels = np.array([dataset.get_cat_ids(i)[0] for i in range(len(dataset))], dtype=np.int64)
-    elif hasattr(dataset, 'datasets'):  # ConcatDataset
+    if hasattr(dataset, 'datasets'):  # ConcatDataset
         return np.sum([class_counts(part, num_classes) for part in dataset.datasets], axis=0)
-    else:
-        raise TypeError(
-            f'dataset: expected get_gt_labels() or get_cat_ids(idx), got {name} with neither. '
-            'Wrap an MMPretrain dataset'
-        )
+    name = type(dataset).__name__
+    labels = class_labels(dataset)
     if num_classes is None:
         classes = dataset.metainfo.get('classes')
         if classes is None:

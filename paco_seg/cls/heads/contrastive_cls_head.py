@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from mmpretrain.evaluation.metrics import Accuracy
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.structures import DataSample
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from paco_seg.core import KeyQueue
 from paco_seg.core.distributed import world_size
 
+from .features import hard_labels, pooled_features, unit_embeddings
 from .projector import linear_projector
 
 
@@ -83,14 +82,11 @@ class ContrastiveClsHead(LinearClsHead):
     def embed(self, features: Tensor, projector: nn.Module | None = None) -> Tensor:
         """Embeddings of unit length, (N, D) -> (N, d), at least float32.
 
-        Half precision would round the unit length to three digits.
-
         Args:
             features: pooled features.
             projector: instead of the head's own.
         """
-        embeddings = (projector or self.projector)(features)
-        return F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
+        return unit_embeddings(projector or self.projector, features)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """The pooled feature of the last stage, (N, D).
@@ -98,18 +94,7 @@ class ContrastiveClsHead(LinearClsHead):
         Raises:
             ValueError: it is not pooled, or of another width.
         """
-        features = feats[-1]
-        if features.dim() != 2 or features.shape[1] != self.in_channels:
-            remedy = (
-                f'Set model.head.in_channels={features.shape[1]}'
-                if features.dim() == 2
-                else "Add model.neck=dict(type='GlobalAveragePooling'), or let the backbone pool"
-            )
-            raise ValueError(
-                f'model.head.in_channels: expected pooled features (N, {self.in_channels}), got '
-                f'{tuple(features.shape)}. {remedy}'
-            )
-        return features
+        return pooled_features(feats, self.in_channels)
 
     def _contrast(
         self, features: Tensor, embeddings: Tensor, labels: Tensor, **keys: Tensor
@@ -129,12 +114,7 @@ class ContrastiveClsHead(LinearClsHead):
 
     def _labels(self, data_samples: list[DataSample]) -> Tensor:
         """Class indices (B,), after the checks of a step that cost no synchronisation."""
-        if 'gt_score' in data_samples[0]:
-            raise ValueError(
-                'model.train_cfg.augments: expected hard labels, got samples with gt_score. An '
-                'image of two classes has no positives: remove Mixup and CutMix '
-                '(model.train_cfg=None), and data_preprocessor.to_onehot'
-            )
+        labels = hard_labels(data_samples)
         images = len(data_samples) * world_size()
         if images > len(self.queue):
             raise ValueError(
@@ -142,4 +122,4 @@ class ContrastiveClsHead(LinearClsHead):
                 f'({len(data_samples)} per process), got {len(self.queue)}. Use a longer queue, '
                 'or a smaller train_dataloader.batch_size'
             )
-        return torch.cat([sample.gt_label for sample in data_samples])
+        return labels

@@ -1,0 +1,39 @@
+"""Tells the model how far the training is."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmpretrain.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TrainingProgressHook(Hook):
+    """Calls ``set_progress(epoch, max_epochs)`` of every part of the model that has it.
+
+    For losses that change with the epoch: the curriculum of :class:`HybridClsHead`, the deferred
+    re-weighting of :class:`LDAMLoss`. The epoch is that of the loop, from 0, and therefore right
+    after a resume; a loop by iterations gives fractions, ``iteration / iterations per epoch``.
+
+    Example:
+        >>> custom_hooks = [dict(type='TrainingProgressHook')]
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Settings that do not fit the length of the training are refused before the first step."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._parts = [part for part in model.modules() if hasattr(part, 'set_progress')]
+        self._tell(runner)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+        """Tells the epoch."""
+        self._tell(runner)
+
+    def _tell(self, runner: Runner) -> None:
+        epoch, max_epochs = runner.epoch, runner.max_epochs
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            length = len(runner.train_dataloader)
+            epoch, max_epochs = runner.iter / length, runner.max_iters / length
+        for part in self._parts:
+            part.set_progress(epoch, max_epochs)
