@@ -143,25 +143,31 @@ def report(results: dict) -> str:
     """``report.md``."""
     machine = results['machine']
     packages = ', '.join(f'{name} {version}' for name, version in results['versions'].items())
-    groups = results['methods'][0]['runs'][0]['test']['per_class']
-    members = {
-        group: [
-            name for name, own in zip(groups['class'], groups['group'], strict=True) if own == group
-        ]
+    test = results['methods'][0]['runs'][0]['test']
+    scenes, per_class = test['num_samples'], test['per_class']
+    groups = '\n'.join(
+        f'- {group}: '
+        + ', '.join(
+            name
+            for name, own in zip(per_class['class'], per_class['group'], strict=True)
+            if own == group
+        )
         for group in ('head', 'common', 'tail')
-    }
+    )
     return f"""\
 # Quickstart: three losses on digit scenes
 
-Mean over the seeds, in brackets the range; percent, on the `validation` split
-({results['methods'][0]['runs'][0]['test']['num_samples']} scenes). Groups by the share of training
-scenes that show the class: {'; '.join(f'{g}: {", ".join(m)}' for g, m in members.items())}.
+Mean over the seeds, in brackets the range; percent, on {scenes} scenes of the `validation` split.
+Groups by the share of training scenes that show the class:
+
+{groups}
 
 {summary_table(results)}
 
 Parameters are those in training: the projector of GPaCo is not used at inference, where all three
-run the same network. Training is the time of the iterations alone, on {machine['processor']} with
-{machine['cores']} cores. Measured with {packages}.
+run the same network. Training is the time of the iterations alone.
+
+Measured on {machine['processor']}, {machine['cores']} cores, with {packages}.
 
 ![Scenes and predictions](predictions.png)
 
@@ -214,7 +220,7 @@ def draw_pictures(results: dict, out: Path) -> None:
     plots.draw_curves(
         out / 'curves.png',
         {
-            'training loss': {
+            'training loss (sum of all terms)': {
                 method['title']: [run['loss'] for run in method['runs']]
                 for method in results['methods']
             },
@@ -288,7 +294,7 @@ def run(out: Path, comparison: Comparison = COMPARISON, force: bool = False) -> 
     draw_pictures(results, out)
     (out / 'report.md').write_text(report(results))
     write_json(out / 'results.json', results)
-    print(f'{len(runner.executed)} trainings in {(time.perf_counter() - start) / 60:.1f} min')
+    print(f'{len(runner.executed)} new trainings in {(time.perf_counter() - start) / 60:.1f} min')
     return results
 
 

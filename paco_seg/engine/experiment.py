@@ -128,7 +128,7 @@ class CellRunner:
         self, cell: Cell, command: tuple[str, ...], folder: Path, log: Path, start: float
     ) -> None:
         methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
+        context: Any = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
         sys.stdout.flush()
         sys.stderr.flush()
         process = context.Process(target=run_tool, args=(command, str(log)), daemon=True)
@@ -257,7 +257,7 @@ class Comparison:
         """
         found = []
         for method in self.methods:
-            search = []
+            search: list[dict[str, Any]] = []
             for settings in method.candidates():
                 cell = self.search_cell(method, settings)
                 value = final_metric(runner.run(cell)['validation'], self.metric)

@@ -13,6 +13,8 @@ import numpy as np
 matplotlib.use('Agg')  # files only: no window system is needed
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 Curve = Sequence[Sequence[float]]
 
@@ -51,7 +53,7 @@ def draw_label_maps(
         axis.set_title(title, fontsize=10)
     for axis in axes.flat:
         axis.axis('off')
-    patches = [plt.Rectangle((0, 0), 1, 1, color=np.divide(colour, 255)) for colour in palette]
+    patches = [Patch(color=np.divide(colour, 255)) for colour in palette]
     figure.legend(patches, classes, loc='lower center', ncols=6, fontsize=8, frameon=False)
     figure.tight_layout(pad=0.4, rect=(0, 0.55 / figure.get_figheight(), 1, 1))
     save(figure, path)
@@ -131,7 +133,7 @@ def read(path: str | os.PathLike, flag: int) -> np.ndarray:
     return image
 
 
-def save(figure: plt.Figure, path: str | os.PathLike) -> None:
+def save(figure: Figure, path: str | os.PathLike) -> None:
     """Write a picture that is complete or absent, and free the figure."""
     path = Path(path)
     partial = path.with_name(f'.{path.name}.partial')

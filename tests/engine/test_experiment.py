@@ -1,0 +1,197 @@
+"""Cells: resume, force, half-finished and outdated ones; comparisons: search, choice, seeds."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from paco_seg.engine import experiment
+from paco_seg.engine.experiment import Cell, CellRunner, Comparison, Method
+
+SCRIPT = """
+import pathlib, sys
+folder, text = pathlib.Path(sys.argv[1]), sys.argv[2]
+with open(folder.parent / 'calls.txt', 'a') as calls:
+    calls.write(text + ' ')
+print('working on', text)
+if text == 'fail':
+    sys.exit(3)
+(folder / 'out.json').write_text('{"value": "%s"}' % text)
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    (tmp_path / 'script.py').write_text(SCRIPT)
+    return str(tmp_path / 'script.py')
+
+
+@pytest.fixture
+def cell(script):
+    return Cell(
+        name='one',
+        commands=((script, '{dir}', 'a'), (script, '{dir}', 'b')),
+        inputs={'lr': 0.1},
+        collect=lambda folder: json.loads((folder / 'out.json').read_text()),
+    )
+
+
+def run(tmp_path, *cells, **settings):
+    runner = CellRunner(tmp_path / 'root', total_cost=len(cells), **settings)
+    return [runner.run(cell) for cell in cells], runner
+
+
+def calls(tmp_path):
+    return (tmp_path / 'root' / 'calls.txt').read_text().split()
+
+
+def test_runs_commands_in_order_and_collects(tmp_path, cell):
+    results, runner = run(tmp_path, cell)
+    assert results == [{'value': 'b'}]
+    assert runner.executed == ['one']
+    assert calls(tmp_path) == ['a', 'b']
+    log = (tmp_path / 'root' / 'one' / 'command-0.log').read_text()
+    assert log.startswith('python ')
+    assert 'working on a' in log
+
+
+def test_finished_cells_are_not_repeated_unless_forced(tmp_path, cell):
+    run(tmp_path, cell)
+    results, runner = run(tmp_path, cell)
+    assert (results, runner.executed, calls(tmp_path)) == ([{'value': 'b'}], [], ['a', 'b'])
+    _, runner = run(tmp_path, cell, force=True)
+    assert (runner.executed, calls(tmp_path)) == (['one'], ['a', 'b', 'a', 'b'])
+
+
+def test_half_finished_cell_is_repeated_from_scratch(tmp_path, cell, script):
+    broken = replace(cell, commands=((script, '{dir}', 'a'), (script, '{dir}', 'fail')))
+    with pytest.raises(RuntimeError, match=r'(?s)fail: expected exit status 0, got 3.*working on'):
+        run(tmp_path, broken)
+    leftover = tmp_path / 'root' / 'one' / 'out.json'
+    assert leftover.exists()
+    leftover.write_text('{"value": "stale"}')
+    results, runner = run(tmp_path, cell)
+    assert runner.executed == ['one']
+    assert results == [{'value': 'b'}]
+    assert calls(tmp_path) == ['a', 'fail', 'a', 'b']
+
+
+def test_unreadable_marker_does_not_count(tmp_path, cell):
+    run(tmp_path, cell)
+    (tmp_path / 'root' / 'one' / 'cell.json').write_text('{"fingerprint": ')
+    assert run(tmp_path, cell)[1].executed == ['one']
+
+
+@pytest.mark.parametrize('change', [{'inputs': {'lr': 0.2}}, {'commands': ()}])
+def test_what_decides_the_result_decides_the_fingerprint(cell, change):
+    assert replace(cell, **change).fingerprint != cell.fingerprint
+    assert replace(cell, cost=7.0, name='two').fingerprint == cell.fingerprint
+
+
+def test_changed_config_invalidates(tmp_path, cell):
+    run(tmp_path, cell)
+    assert run(tmp_path, replace(cell, inputs={'lr': 0.2}))[1].executed == ['one']
+
+
+def test_remaining_time_counts_cost_not_cells(tmp_path):
+    runner = CellRunner(tmp_path, total_cost=10)
+    assert runner._remaining(0, 0) == ''
+    runner._done_cost, runner._busy_seconds, runner._reused_cost = 1, 30, 4
+    assert runner._remaining(0, 0) == ', about 2.5 min left'  # 5 cost units of 30 s
+    assert runner._remaining(1, 30) == ', about 2.0 min left'
+    runner._done_cost = 6
+    assert runner._remaining(0, 0) == ''
+
+
+class FakeRunner:
+    """Answers a training with a validation metric that depends on its settings."""
+
+    def __init__(self, score):
+        self.score, self.cells = score, []
+
+    def run(self, cell):
+        self.cells.append(cell)
+        options = dict(w.split('=') for w in cell.commands[0] if '=' in w)
+        return {'validation': [{'step': 1, 'mIoU': 0.0}, {'step': 2, 'mIoU': self.score(options)}]}
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    (tmp_path / 'config.py').write_text('lr = 1.0\nweight = 1.0\n')
+    (tmp_path / 'data.json').write_text('{}')
+    method = Method(
+        'ours', 'Ours', str(tmp_path / 'config.py'), {'opt.lr': (0.1, 0.2), 'w': (1, 2)}
+    )
+    return Comparison(
+        methods=[method],
+        seeds=(5, 6),
+        metric='mIoU',
+        search_options={'iters': 3},
+        search_cost=0.5,
+        data_files=(tmp_path / 'data.json',),
+    )
+
+
+def test_search_chooses_the_best_candidate_for_all_seeds(comparison):
+    runner = FakeRunner(lambda options: 10 * float(options['opt.lr']) - float(options['w']))
+    (found,) = comparison.run(runner)
+    assert [entry['value'] for entry in found['search']] == [0, -1, 1, 0]
+    assert found['chosen'] == {'opt.lr': 0.2, 'w': 1}
+    assert [run['seed'] for run in found['runs']] == [5, 6]
+    search, final = runner.cells[:4], runner.cells[4:]
+    assert all('iters=3' in cell.commands[0] for cell in search)
+    assert all('randomness.seed=5' in cell.commands[0] for cell in search)
+    assert [len(cell.commands) for cell in final] == [2, 2]
+    assert all({'opt.lr=0.2', 'w=1'} < set(cell.commands[0]) for cell in final)
+    assert not any('iters=3' in cell.commands[0] for cell in final)
+    assert len({cell.name for cell in runner.cells}) == 6
+    assert comparison.total_cost == sum(cell.cost for cell in runner.cells) == 4
+
+
+def test_config_and_data_are_in_the_fingerprint(comparison, tmp_path):
+    method = comparison.methods[0]
+
+    def fingerprint():
+        return comparison.final_cell(method, {'w': 1}, 5).fingerprint
+
+    first = fingerprint()
+    assert fingerprint() == first
+    (tmp_path / 'config.py').write_text('lr = 2.0\nweight = 1.0\n')
+    second = fingerprint()
+    (tmp_path / 'data.json').write_text('[]')
+    assert len({first, second, fingerprint()}) == 3
+
+
+def test_missing_metric_names_what_is_there():
+    with pytest.raises(ValueError, match=r"mIoU: .* got \['aAcc'\]. Set val_interval"):
+        experiment.final_metric([{'aAcc': 1}], 'mIoU')
+    with pytest.raises(ValueError, match='got no validation'):
+        experiment.final_metric([], 'mIoU')
+
+
+def test_collects_curves_and_time(tmp_path):
+    log = tmp_path / 'stamp' / 'vis_data'
+    log.mkdir(parents=True)
+    rows = [
+        {'loss': 2.0, 'time': 0.5, 'data_time': 0.1, 'step': 10},
+        {'mIoU': 7.0, 'time': 9.0, 'data_time': 9.0, 'step': 10},
+        {'loss': 1.0, 'time': 0.25, 'data_time': 0.1, 'step': 14},
+    ]
+    text = '\n'.join(json.dumps(row) for row in rows)
+    (log / 'scalars.json').write_text(text + '\n{"loss": 0.')  # being written
+    (log / 'config.py').write_text("train_cfg = dict(max_iters=28, type='IterBasedTrainLoop')")
+    assert experiment.collect_training(tmp_path) == {
+        'loss': [[10, 2.0], [14, 1.0]],
+        'validation': [{'mIoU': 7.0, 'step': 10}],
+        'train_seconds': 0.5 * 10 + 0.25 * 4,
+    }
+    assert experiment.training_progress(tmp_path) == 0.5
+    assert experiment.training_progress(tmp_path / 'stamp') == 0.0
+
+
+def test_table_and_spread():
+    assert experiment.mean_and_spread([1.0, 3.04]) == '2.0 (1.0 to 3.0)'
+    assert experiment.mean_and_spread([None, 3.0]) == '3.0'
+    assert experiment.mean_and_spread([None]) == '-'
+    table = experiment.text_table(['a', 'long'], [['x', 'y']])
+    assert table == '| a | long |\n|---|------|\n| x | y    |'

@@ -1,0 +1,152 @@
+"""The demo data: counts, disjoint sources, same bytes, nothing half-written."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.seg.datasets import DigitScenesDataset
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'make_demo_data.py'
+SMALL = ('--max-instances', '100', '--balanced-instances', '2', '--size', '48')
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location('make_demo_data', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def small_set(tool, tmp_path):
+    tool.main(['--out', str(tmp_path / 'set'), *SMALL])
+    return tmp_path / 'set'
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
+
+
+def statistics(folder):
+    return json.loads((folder / 'statistics.json').read_text())
+
+
+def test_training_counts_follow_the_formula(tool):
+    counts = tool.long_tailed_counts(1500)
+    assert counts == [1500, 899, 539, 323, 194, 116, 70, 42, 25, 15]
+    assert counts[0] == 100 * counts[-1]
+
+
+def test_instances_are_exact(small_set, tool):
+    splits = statistics(small_set)['splits']
+    assert splits['training']['instances'] == tool.long_tailed_counts(100)
+    assert splits['search']['instances'] == splits['validation']['instances'] == [2] * 10
+
+
+def test_statistics_equal_the_files(small_set):
+    for split, stats in statistics(small_set)['splits'].items():
+        files = sorted((small_set / 'annotations' / split).iterdir())
+        names = {path.stem for path in (small_set / 'images' / split).glob('*.jpg')}
+        assert names == {path.stem for path in files}
+        assert len(files) == stats['num_images']
+        labels = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in files]
+        counts = np.stack([np.bincount(label.ravel(), minlength=11) for label in labels])
+        assert counts.shape[1] == 11  # no label beyond the classes
+        assert counts.sum(axis=0).tolist() == stats['pixels']
+        assert (counts > 0).sum(axis=0).tolist() == stats['images']
+        assert cv2.imread(str(small_set / 'images' / split / '00000.jpg')).shape == (48, 48, 3)
+
+
+def test_frequency_file_is_that_of_the_training_split(small_set):
+    frequency = load_class_frequency(
+        small_set / 'class_frequency.json', classes=DigitScenesDataset.METAINFO['classes']
+    )
+    training = statistics(small_set)['splits']['training']
+    assert list(frequency.pixels) == training['pixels']
+    assert list(frequency.images) == training['images']
+    assert frequency.num_images == training['num_images']
+
+
+def test_sources_of_splits_are_disjoint(tool):
+    digits = load_digits().target
+    sources = tool.split_sources(digits, seed=0)
+    for digit in range(10):
+        parts = [set(split[digit].tolist()) for split in sources.values()]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == (digits == digit).sum()
+
+
+def test_recorded_sources_are_disjoint(small_set):
+    parts = [set(stats['sources']) for stats in statistics(small_set)['splits'].values()]
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_same_seed_same_bytes(tool, small_set, tmp_path):
+    tool.main(['--out', str(tmp_path / 'again'), *SMALL])
+    assert contents(tmp_path / 'again') == contents(small_set)
+    tool.main(['--out', str(tmp_path / 'other'), *SMALL, '--seed', '1'])
+    other = contents(tmp_path / 'other')
+    assert other['images/training/00000.jpg'] != contents(small_set)['images/training/00000.jpg']
+
+
+def test_interrupted_writing_leaves_nothing(tool, tmp_path, monkeypatch):
+    write, calls = tool.write_image, []
+
+    def fail_late(path, image):
+        calls.append(path)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        write(path, image)
+
+    monkeypatch.setattr(tool, 'write_image', fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        tool.main(['--out', str(tmp_path / 'set'), *SMALL])
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    tool.main(['--out', str(tmp_path / 'set'), *SMALL])
+    assert (tmp_path / 'set' / 'statistics.json').exists()
+
+
+def test_interrupted_replacement_keeps_the_old_set(tool, small_set, monkeypatch):
+    before = contents(small_set)
+    monkeypatch.setattr(tool, 'write_image', lambda path, image: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tool.main(['--out', str(small_set), *SMALL, '--force'])
+    assert contents(small_set) == before
+
+
+def test_finished_set_is_not_written_again(tool, small_set, capsys, monkeypatch):
+    monkeypatch.setattr(tool, 'write_dataset', lambda *args: 1 / 0)
+    tool.main(['--out', str(small_set), *SMALL])
+    assert 'is complete, nothing to do' in capsys.readouterr().out
+
+
+def test_other_settings_and_other_folders_are_refused(tool, small_set, tmp_path):
+    with pytest.raises(SystemExit, match=r'--out: expected a set with .*--force'):
+        tool.main(['--out', str(small_set), *SMALL, '--seed', '7'])
+    (tmp_path / 'mine').mkdir()
+    for flags in ([], ['--force']):
+        with pytest.raises(SystemExit, match='--out: expected a new folder or an earlier demo set'):
+            tool.main(['--out', str(tmp_path / 'mine'), *flags])
+
+
+def test_bad_flags(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool.main(['--size', '8'])
+    assert '--size: expected at least 48, got 8' in capsys.readouterr().err
+
+
+def test_failed_image_is_an_error(tool, tmp_path):
+    with pytest.raises(OSError, match=r'no/such/folder.*Check disk and rights'):
+        tool.write_image(tmp_path / 'no/such/folder/x.png', np.zeros((4, 4), 'u1'))
