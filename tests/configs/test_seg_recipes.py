@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from segmentation_recipes import CONFIGS, RECIPES, load_config
@@ -100,7 +101,13 @@ def test_model(recipe):
     if gpaco:
         loss = PixelGPaCoLoss(**{k: v for k, v in head.loss_contrast.items() if k != 'type'})
         assert head.loss_contrast.type == 'PixelGPaCoLoss'
-        found = (loss.alpha, loss.temperature, loss.num_pixels, loss.scope, loss.contrast_ignored)
+        found = (
+            head.loss_contrast.alpha,
+            loss.temperature,
+            loss.num_pixels,
+            loss.scope,
+            loss.contrast_ignored,
+        )
         wanted = (recipe['alpha'], recipe['temperature'], recipe['num_pixels'], 'image', True)
         assert found == wanted
         assert loss.loss_weight == 1.0
@@ -253,3 +260,32 @@ def test_the_stock_swin_schedule_would_be_noticed():
     lr, iters, schedule = recipe['lr'], recipe['iters'], recipe['schedule']
     stock = published_rate(2000, lr, iters, schedule | {'restart': True})
     assert abs(stock - published_rate(2000, lr, iters, schedule)) > lr / 200
+
+
+def test_readme_and_metafile_list_every_gpaco_config():
+    """Figures there are the authors', and are called so."""
+    folder = CONFIGS / 'gpaco'
+    readme = (folder / 'README.md').read_text(encoding='utf-8').splitlines()
+    models = yaml.safe_load((folder / 'metafile.yml').read_text(encoding='utf-8'))['Models']
+    entries = {model['Config']: model for model in models}
+    for recipe in RECIPES:
+        if not recipe['config'].startswith('gpaco/'):
+            continue
+        entry = entries[f'configs/{recipe["config"]}']
+        assert entry['Name'] == Path(recipe['config']).stem
+        assert entry['Metadata']['Batch Size'] == recipe['gpus'] * recipe['batch']
+        assert entry['Metadata']['Iterations'] == recipe['iters']
+        (row,) = [line for line in readme if f'({Path(recipe["config"]).name})' in line]
+        cells = [cell.strip() for cell in row.split('|')]
+        assert cells[6] == f'{recipe["gpus"]}x{recipe["batch"]}'
+        assert float(cells[7]) == recipe['alpha']
+        figures = recipe['paper_miou']
+        if figures is None:
+            assert 'Results' not in entry
+            assert cells[8:10] == ['-', '-']
+        else:
+            metrics = entry['Results'][0]['Metrics']
+            expected = [figures['single_scale'], figures['multi_scale']]
+            assert list(metrics) == ['mIoU (paper)', 'mIoU (ms+flip, paper)']
+            assert list(metrics.values()) == expected
+            assert [float(cell) for cell in cells[8:10]] == expected
