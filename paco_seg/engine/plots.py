@@ -53,7 +53,7 @@ def draw_label_maps(
         axis.set_title(title, fontsize=10)
     for axis in axes.flat:
         axis.axis('off')
-    patches = [Patch(color=np.divide(colour, 255)) for colour in palette]
+    patches = [Patch(color='#' + bytes(colour).hex()) for colour in palette]
     figure.legend(patches, classes, loc='lower center', ncols=6, fontsize=8, frameon=False)
     figure.tight_layout(pad=0.4, rect=(0, 0.55 / figure.get_figheight(), 1, 1))
     save(figure, path)
