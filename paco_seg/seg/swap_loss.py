@@ -22,16 +22,22 @@ class Method(NamedTuple):
 
     Attributes:
         head: registered type of the head; it takes ``base_type``.
-        loss_key: argument of that head which configures the loss.
-        loss_type: registered type of the loss.
+        path: where in the head's arguments the loss or branch is configured.
+        type: registered type of that loss or branch.
     """
 
     head: str
-    loss_key: str
-    loss_type: str
+    path: tuple[str, ...]
+    type: str
 
 
-METHODS = {'gpaco': Method('GPaCoDecodeHead', 'loss_contrast', 'PixelGPaCoLoss')}
+METHODS = {
+    'gpaco': Method('GPaCoDecodeHead', ('loss_contrast',), 'PixelGPaCoLoss'),
+    'ceco': Method('BranchDecodeHead', ('training_branches', 'ceco'), 'CeCoBranch'),
+    'region_rebalance': Method(
+        'BranchDecodeHead', ('training_branches', 'region_rebalance'), 'RegionRebalanceBranch'
+    ),
+}
 HEADS = ('main', 'all')
 
 
@@ -45,7 +51,8 @@ def swap_loss(
         method: key of ``METHODS``.
         heads: 'main', the head that predicts (the last one of a cascade), or 'all', also the
             earlier heads of a cascade and the auxiliary heads as far as they can carry it.
-        **loss: settings of the loss, e.g. ``alpha=0.02``.
+        **loss: settings of the method's loss or branch, e.g. ``alpha=0.02``; 'ceco' and
+            'region_rebalance' need ``frequency_file``.
 
     Raises:
         ValueError: ``cfg`` has no decode head, or its head cannot work (with the reason).
@@ -108,10 +115,10 @@ def _change(path: tuple, head: dict, method: str, loss: dict[str, Any]) -> Model
             f'{key}.type: expected a stock head, got {base_type!r}, which has training branches '
             'already. Change its settings instead.'
         )
-    head_type, loss_key, loss_type = METHODS[method]
+    head_type, (*outer, last), loss_type = METHODS[method]
     # Refuses a head that cannot work, with the reason, before anything is built.
     branch_head_class(MODELS.get(head_type), base_type)
-    settings: dict[str, Any] = dict(type=head_type, base_type=base_type)
-    if loss:
-        settings[loss_key] = dict(type=loss_type, **loss)
-    return ModelChange(path, settings)
+    settings: dict[str, Any] = {last: dict(type=loss_type, **loss)}
+    for name in reversed(outer):
+        settings = {name: settings}
+    return ModelChange(path, dict(type=head_type, base_type=base_type, **settings))

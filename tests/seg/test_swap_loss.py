@@ -8,7 +8,9 @@ from mmseg.registry import MODELS
 
 from paco_seg.engine.model_changes import build_without_memory
 from paco_seg.seg import swap_loss
-from paco_seg.seg.heads import GPaCoDecodeHead
+from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.heads import BranchDecodeHead, GPaCoDecodeHead
+from paco_seg.seg.swap_loss import METHODS
 
 FCN = dict(
     type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=3,
@@ -72,6 +74,17 @@ def test_losses_of_the_head_are_kept():
 def test_scoped_names_work():
     head = swap_loss(config(decode_head=dict(FCN, type='mmseg.FCNHead'))).model.decode_head
     assert isinstance(MODELS.build(head), FCNHead)
+
+
+@pytest.mark.parametrize('method', [method for method in METHODS if method != 'gpaco'])
+def test_other_methods(method, tmp_path):
+    frequency = ClassFrequency(('a', 'b', 'c'), (3, 2, 1), (30, 20, 10), 4)
+    save_class_frequency(frequency, tmp_path / 'frequency.json')
+    file = str(tmp_path / 'frequency.json')
+    cfg = swap_loss(config(decode_head=FCN), method=method, frequency_file=file)
+    head = MODELS.build(cfg.model.decode_head)
+    assert isinstance(head, BranchDecodeHead)
+    assert type(head.training_branches[method]).__name__ == METHODS[method].type
 
 
 @pytest.mark.parametrize(
