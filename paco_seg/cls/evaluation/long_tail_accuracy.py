@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import dump, load
+from mmengine.fileio import load
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS, METRICS
 from rich.console import Console
@@ -73,8 +73,9 @@ class LongTailAccuracy(BaseMetric):
             or a dataset config. Read at construction, on every rank: datasets may synchronise.
         many: a class with more images is in the group ``many``.
         few: a class with fewer images is in the group ``few``.
-        per_class: log a table of all classes.
-        out_file: JSON file for the values of all classes (written by the main process).
+        per_class: log a table of all classes, and return ``accuracy_classwise`` and
+            ``train_images_classwise`` (NaN for a class without test images), which
+            ``tools/test.py --out FILE.json`` writes.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: prefix of the names.
 
@@ -94,7 +95,6 @@ class LongTailAccuracy(BaseMetric):
         many: int = 100,
         few: int = 20,
         per_class: bool = False,
-        out_file: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ):
@@ -104,7 +104,6 @@ class LongTailAccuracy(BaseMetric):
         self.many = many
         self.few = few
         self.per_class = per_class
-        self.out_file = out_file
         self.train_counts = read_train_counts(train_counts)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -115,7 +114,7 @@ class LongTailAccuracy(BaseMetric):
             width = -1 if score is None else len(score)
             self.results.append((int(pred), int(sample['gt_label']), width))
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
+    def compute_metrics(self, results: list) -> dict[str, Any]:
         """Reduce the samples of all ranks."""
         counts = self.train_counts
         pred, label, width = np.asarray(results, dtype=np.int64).T
@@ -133,7 +132,7 @@ class LongTailAccuracy(BaseMetric):
         accuracy[tested] = 100 * correct[tested] / total[tested]
         groups = shot_groups(counts, self.many, self.few)
 
-        metrics = dict(
+        metrics: dict[str, Any] = dict(
             top1=100 * float(correct.sum() / total.sum()),
             class_mean=float(accuracy[tested].mean()),
         )
@@ -141,6 +140,9 @@ class LongTailAccuracy(BaseMetric):
             members = tested & (groups == index)
             metrics[name] = float(accuracy[members].mean()) if members.any() else 0.0
         self._report(counts, total, accuracy, groups, metrics)
+        if self.per_class:
+            metrics['accuracy_classwise'] = accuracy.tolist()
+            metrics['train_images_classwise'] = counts.tolist()
         return metrics
 
     def _report(self, counts, total, accuracy, groups, metrics) -> None:
@@ -171,16 +173,3 @@ class LongTailAccuracy(BaseMetric):
         with console.capture() as capture:
             console.print(table, end='')
         print_log('\n' + capture.get(), logger='current')
-        if self.out_file is not None:
-            rows = [
-                dict(
-                    index=c,
-                    name=str(names[c]),
-                    group=SHOT_GROUPS[groups[c]],
-                    train_images=int(counts[c]),
-                    test_images=int(total[c]),
-                    accuracy=None if np.isnan(accuracy[c]) else float(accuracy[c]),
-                )
-                for c in range(len(counts))
-            ]
-            dump(dict(metrics=metrics, classes=rows), self.out_file, indent=2)
