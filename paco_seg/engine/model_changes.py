@@ -56,8 +56,8 @@ def read_config(source: str | os.PathLike) -> Config:
     if path.suffix == '.py' and Config._is_lazy_import(str(path)):
         raise ValueError(
             f'{name}: expected a config with `_base_` strings, got one with `read_base()` or '
-            'imports, which no such config can inherit. Change its head as docs/segmentation.md '
-            'shows, or dump it with Config.dump and use that file.'
+            'imports, which no such config can inherit. Change its head as README.md shows, '
+            'or dump it with Config.dump and use that file.'
         )
     return Config.fromfile(path)
 
