@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -66,14 +67,17 @@ class EnsembleClassifier(BaseClassifier):
             except ValueError as error:
                 raise ValueError(f'--ensemble {path}: {error}') from None
 
+    def _members(self) -> list[Any]:
+        return list(self.members)
+
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Any:
         """Head of the first member, for whoever asks for the number of classes."""
-        return self.members[0].head
+        return self._members()[0].head
 
     def extract_feat(self, inputs: Tensor) -> list:
         """Features of every member, as its head takes them."""
-        return [member.extract_feat(inputs) for member in self.members]
+        return [member.extract_feat(inputs) for member in self._members()]
 
     def forward(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor'
@@ -94,7 +98,7 @@ class EnsembleClassifier(BaseClassifier):
                 f'mode: expected tensor or predict, got {mode!r}. An ensemble is not trained: '
                 'train its members'
             )
-        logits = [member(inputs, mode='tensor') for member in self.members]
+        logits = [member(inputs, mode='tensor') for member in self._members()]
         if len({score.shape for score in logits}) > 1:
             raise ValueError(
                 'model.members: expected equal numbers of classes, got '

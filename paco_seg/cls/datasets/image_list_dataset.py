@@ -85,16 +85,19 @@ class ImageListDataset(CustomDataset):
                     absent,
                 )
         root = self.img_prefix or ''
-        data = [dict(img_path=os.path.join(root, path), gt_label=label) for path, label in samples]
+        paths = [os.path.join(root, path) for path, _ in samples]
         if self.check_files:
-            missing = self._missing([info['img_path'] for info in data])
+            missing = self._missing(paths)
             if missing:
                 raise ImageListError(
-                    f'{self.ann_file}: expected {len(data)} images on disk, got '
-                    f'{len(data) - len(missing)}. Check data_root and data_prefix; missing images:',
+                    f'{self.ann_file}: expected {len(paths)} images on disk, got '
+                    f'{len(paths) - len(missing)}. Check data_root; missing images:',
                     missing,
                 )
-        return data
+        return [
+            dict(img_path=path, gt_label=label)
+            for path, (_, label) in zip(paths, samples, strict=True)
+        ]
 
     def _parse(self, lines: Sequence[str]) -> list[tuple[str, int]]:
         samples, malformed = [], []

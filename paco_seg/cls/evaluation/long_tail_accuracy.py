@@ -18,7 +18,7 @@ from paco_seg.cls.datasets import class_counts
 SHOT_GROUPS = ('many', 'medium', 'few')
 
 
-def shot_groups(counts: Sequence[int], many: int = 100, few: int = 20) -> np.ndarray:
+def shot_groups(counts: Sequence[int] | np.ndarray, many: int = 100, few: int = 20) -> np.ndarray:
     """Group of each class: 0 many (> ``many``), 1 medium (``few``..``many``), 2 few (< ``few``).
 
     Args:
@@ -29,8 +29,8 @@ def shot_groups(counts: Sequence[int], many: int = 100, few: int = 20) -> np.nda
     Returns:
         (C,) int64, indices into ``('many', 'medium', 'few')``.
     """
-    counts = np.asarray(counts)
-    return np.where(counts > many, 0, np.where(counts < few, 2, 1))
+    values = np.asarray(counts)
+    return np.where(values > many, 0, np.where(values < few, 2, 1))
 
 
 def read_train_counts(source: Any) -> np.ndarray:
