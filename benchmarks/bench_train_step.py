@@ -60,7 +60,7 @@ def register_authors_loss() -> None:
                 rows,
                 labels,
                 logits,
-                alpha=self.alpha,
+                alpha=self.alpha.resolve(self._set_size(labels)),
                 temperature=self.temperature,
                 ignore_index=ignore_index,
             )
@@ -197,7 +197,7 @@ def main() -> int:
                         f'{record["peak_mib"][variant]:.0f}',
                     ]
                 )
-            print(rows[-3:], flush=True)
+            print(f'measured {label}', flush=True)
     common.write_results(path.stem, {'models': kept})
     print(common.table(['step', 'ms', '20-80 %', 'repeats', 'over CE', 'peak MiB'], rows))
     for (where, name), limit in TARGETS.items():
