@@ -53,6 +53,9 @@ EXTRAS_REQUIRE = {
         'pyyaml>=6',  # tables of the papers' settings, and the metafiles
         'setuptools>=77',  # a test builds the wheel without network; venvs of 3.12 have none
     ],
+    # A further row of benchmarks/bench_loss.py, which leaves it out where it is not installed.
+    # The most used library of such losses (releases of 2025); never a dependency of the package.
+    'benchmarks': ['pytorch-metric-learning>=2.8'],
     # The other stack, instead of the forks and never beside them: both families install the
     # folder `mmengine`. pip cannot leave default dependencies out, hence --no-deps at the end:
     #   pip install "torch>=2.13,<2.14" "torchvision<0.29" "setuptools<82" ninja

@@ -96,7 +96,11 @@ class TestMetadata:
 
     @pytest.mark.parametrize(
         ('folders', 'extra'),
-        [(('paco_seg', 'tools', 'configs'), None), (('tests', 'benchmarks'), 'tests')],
+        [
+            (('paco_seg', 'tools', 'configs'), None),
+            (('tests',), 'tests'),
+            (('benchmarks',), 'benchmarks'),
+        ],
     )
     def test_everything_imported_is_declared(self, setup_py, folders, extra):
         requirements = list(setup_py['INSTALL_REQUIRES'])
@@ -104,10 +108,9 @@ class TestMetadata:
         declared = {canonicalize_name(Requirement(line).name) for line in requirements}
         modules = {module: need.name for module, need in compat.ONEDL.requirements.items()}
         own = {'paco_seg', 'tools', 'tests', 'benchmarks', *sys.stdlib_module_names}
-        # Tests and tools import their siblings by bare name.
-        own |= {
-            path.stem for folder in ('tests', 'tools') for path in (REPOSITORY / folder).rglob('*')
-        }
+        # Tests, tools and benchmarks import their siblings by bare name.
+        for folder in ('tests', 'tools', 'benchmarks'):
+            own |= {path.stem for path in (REPOSITORY / folder).rglob('*')}
         undeclared = {}
         for folder in folders:
             for path in (REPOSITORY / folder).rglob('*.py'):

@@ -29,8 +29,9 @@ def quickstart_table() -> str:
     table = runpy.run_path(str(ROOT / 'tools' / 'quickstart.py'))['summary_table'](results)
     machine, seeds = results['machine'], len(results['seeds'])
     return (
-        f'{table}\n\nPercent on the validation split: mean of {seeds} seeds and the range. Measured '
-        f'on {machine["processor"]}, {machine["cores"]} cores, torch {results["versions"]["torch"]}.'
+        f'{table}\n\nPercent on the validation split: mean of {seeds} seeds and the range. '
+        f'Measured on {machine["processor"]}, {machine["cores"]} cores, '
+        f'torch {results["versions"]["torch"]}.'
     )
 
 
