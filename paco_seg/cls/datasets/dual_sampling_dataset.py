@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import Compose
-from mmpretrain.registry import DATASETS
+from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from .class_counts import class_labels
 
@@ -40,7 +40,7 @@ class DualSamplingDataset:
         self, dataset: Any, balanced_pipeline: Sequence[dict], lazy_init: bool = False
     ) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        self.balanced_pipeline = Compose(balanced_pipeline)
+        self.balanced_pipeline = Compose([TRANSFORMS.build(step) for step in balanced_pipeline])
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()

@@ -68,7 +68,9 @@ class ResLTClsHead(LinearClsHead):
             loss = {'type': 'ResLTLoss', **loss}
         super().__init__(num_classes, in_channels, loss=loss, **kwargs)
         check_choice('model.head.branch', branch, BRANCHES)
-        check_range('model.head.loss.groups[0]', self.loss_module.groups[0], high=num_classes)
+        check_range(
+            'model.head.loss.groups[0]', self.loss_module.groups[0], low=0, high=num_classes
+        )
         self.loss_module.class_counts.check_length(num_classes)
         if test_gamma is not None:
             check_range('model.head.test_gamma', test_gamma, low=0.0)

@@ -1,0 +1,290 @@
+"""Configs of ResLT, Hybrid, SupCon, LDAM-DRW, cRT and the like: numbers and short trainings."""
+
+import copy
+import functools
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import Runner
+
+import paco_seg.cls  # noqa: F401
+from tests.configs.test_cls_training import CONFIGS, data, project, smaller  # noqa: F401
+from tests.conftest import forget_runs
+
+FOLDERS = ('decoupled', 'hybrid', 'ldam', 'reslt', 'supcon')
+ALL = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for folder in FOLDERS
+    for path in (CONFIGS / folder).glob('*.py')
+)
+every_config = pytest.mark.parametrize('name', ALL, ids=lambda name: Path(name).stem)
+
+CLASSES = {'cifar10': 10, 'cifar100': 100, 'imagenet': 1000, 'inat18': 8142, 'places': 365}
+RESLT_GROUPS = {
+    'cifar10': (8, 6),
+    'cifar100': (65, 30),
+    'imagenet': (825, 220),
+    'inat18': (6600, 0),
+}
+RESLT_ALPHA = {
+    'cifar10-lt-ir100': 0.998,
+    'cifar10-lt-ir50': 0.998,
+    'cifar10-lt-ir10': 0.96,
+    'cifar100-lt-ir100': 0.995,
+    'cifar100-lt-ir50': 0.99,
+    'cifar100-lt-ir10': 0.72,
+    'imagenet-lt': 0.99,
+    'inat18': 0.85,
+}
+RESLT_GAMMA = {'resnet32': None, 'resnet10': 0.3, 'resnet50': 0.3}
+CIFAR, IMAGENET, INAT, PLACES = ('cifar10', 'cifar100'), ('imagenet',), ('inat18',), ('places',)
+DECOUPLED = ('ce', 'tau-norm', 'crt', 'lws')
+# (algorithms, data): learning rate, weight decay, {epoch: factor on the rate}
+RECIPES = [
+    (('reslt',), CIFAR, 0.1, 5e-4, {0: 7 / 15, 4: 1, 159: 1, 160: 0.1, 180: 0.01}),
+    (('reslt',), IMAGENET, None, 5e-4, {0: 0.2, 4: 1, 5: 0.9999, 92: 0.5, 179: 8e-5}),
+    (('reslt',), INAT, 0.1, 1e-4, {0: 1, 100: 0.5, 199: 6.2e-5}),
+    (('hybrid-sc', 'hybrid-psc'), CIFAR, 0.5, 1e-4, {0: 1, 119: 1, 120: 0.1, 160: 0.01}),
+    (('hybrid-sc', 'hybrid-psc'), INAT, 0.05, 1e-4, {0: 1, 59: 1, 60: 0.1, 80: 0.01}),
+    (('supcon-pretrain',), CIFAR, 0.5, 1e-4, {0: 0.1, 9: 1, 504: 0.502, 999: 1e-3}),
+    (('supcon-linear',), CIFAR, 5.0, 0.0, {0: 1, 60: 0.2, 75: 0.04, 90: 0.008}),
+    (('supcon-joint',), CIFAR, 0.05, 5e-4, {0: 0.1, 10: 1, 321: 0.1, 361: 0.01}),
+    (('ldam-drw', 'ce', 'tau-norm'), CIFAR, 0.1, 2e-4, {0: 0.2, 4: 1, 160: 0.01, 180: 1e-4}),
+    (('crt', 'lws'), CIFAR, 0.1, 2e-4, {0: 1, 5: 0.5}),
+    (('ce', 'tau-norm'), IMAGENET, 0.2, 5e-4, {0: 1, 45: 0.5, 89: 3.046e-4}),
+    (('ce', 'tau-norm'), INAT, 0.2, 1e-4, {0: 1, 45: 0.5, 89: 3.046e-4}),
+    (('crt', 'lws'), IMAGENET, 0.2, 5e-4, {0: 1, 5: 0.5}),
+    (('crt', 'lws'), INAT, 0.2, 1e-4, {0: 1, 5: 0.5}),
+    (('crt',), PLACES, 0.1, 5e-4, {0: 1, 5: 0.5}),
+]
+
+
+@pytest.fixture(autouse=True)
+def fresh_runs(monkeypatch):
+    # MMEngine collects garbage for every dataset, which takes longer than a training here.
+    monkeypatch.setattr('gc.collect', lambda: 0)
+    forget_runs()
+    yield
+    forget_runs()
+
+
+@functools.cache
+def load(name):
+    return Config.fromfile(CONFIGS / name)
+
+
+def parts(name):
+    """Algorithm, backbone, schedule and data set of a config, by its name."""
+    return Path(name).stem.split('_')
+
+
+def rates_of(config):
+    """Learning rate of every epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=config.optim_wrapper.optimizer.lr)
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(settings), default_args=dict(optimizer=optimizer))
+        for settings in config.param_scheduler
+    ]
+    rates = []
+    for _ in range(config.train_cfg.max_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    return rates
+
+
+@every_config
+def test_numbers(name):
+    config = load(name)
+    algorithm, backbone, schedule, dataset = parts(name)
+    family = dataset.split('-')[0]
+    head, loader = config.model.head, config.train_dataloader
+    assert head.get('num_classes', CLASSES[family]) == CLASSES[family]
+    assert config.data_preprocessor.num_classes == CLASSES[family]
+    gpus, batch, epochs = map(int, re.fullmatch(r'(\d+)xb(\d+)-.*?(\d+)e', schedule).groups())
+    assert loader.batch_size == batch
+    assert config.auto_scale_lr.base_batch_size == gpus * batch
+    assert config.train_cfg.max_epochs == epochs
+    assert config.optim_wrapper.type == (
+        'AmpOptimWrapper' if '-amp-' in schedule else 'OptimWrapper'
+    )
+    wrapped = loader.dataset
+    if algorithm.startswith('hybrid'):
+        assert wrapped.type == 'DualSamplingDataset'
+        wrapped = wrapped.dataset
+    ratio = re.search(r'-ir(\d+)$', dataset)
+    if ratio:
+        assert wrapped.imbalance_factor == 1 / int(ratio[1])
+    class_aware = algorithm in ('crt', 'lws')
+    assert loader.sampler.type == ('ClassAwareSampler' if class_aware else 'DefaultSampler')
+
+    ((rate, decay, factors),) = (
+        numbers for names, sets, *numbers in RECIPES if algorithm in names and family in sets
+    )
+    if rate is None:  # half the batch, half the rate
+        rate = 0.1 * gpus * batch / 256
+    optimizer = config.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.momentum) == ('SGD', rate, 0.9)
+    assert optimizer.weight_decay == decay
+    nesterov = algorithm == 'reslt' and family in CIFAR
+    assert optimizer.get('nesterov', False) == nesterov
+    rates = rates_of(config)
+    for epoch, factor in factors.items():
+        assert rates[epoch] == pytest.approx(rate * factor, rel=0.01), epoch
+
+    if algorithm == 'reslt':
+        assert tuple(head.loss.groups) == RESLT_GROUPS[family]
+        assert head.loss.alpha == RESLT_ALPHA[dataset]
+        assert head.get('test_gamma') == RESLT_GAMMA.get(backbone, 0.7)
+        assert head.branch == ('norm' if family in CIFAR else 'conv')
+        assert head.get('pool_first', False) == (backbone == 'resnet10')
+        assert not head.get('test_pool_first', False)
+    elif algorithm.startswith('hybrid'):
+        contrast = {'sc': 'SupConLoss', 'psc': 'PrototypeContrastLoss'}[algorithm.split('-')[1]]
+        assert head.loss_contrast.type == contrast
+        ten = family == 'cifar10' and algorithm == 'hybrid-psc'
+        assert head.loss_contrast.temperature == (1.0 if ten else 0.1)
+        assert head.curriculum == ('parabolic' if family in CIFAR else 'linear')
+        assert config.data_preprocessor.num_views == (3 if algorithm == 'hybrid-sc' else 2)
+    elif algorithm == 'ldam-drw':
+        loss = head.loss
+        numbers = (loss.max_margin, loss.scale, loss.drw_start_epoch, loss.drw_beta)
+        assert numbers == (0.5, 30.0, 160, 0.9999)
+    elif algorithm == 'supcon-pretrain':
+        assert head.loss.temperature == 0.1
+        assert (head.projector.num_layers, head.projector.out_channels) == (2, 128)
+    assert head.type == HEADS.get(algorithm, 'LinearClsHead')
+
+
+HEADS = {
+    'reslt': 'ResLTClsHead',
+    'hybrid-sc': 'HybridClsHead',
+    'hybrid-psc': 'HybridClsHead',
+    'ldam-drw': 'LDAMClsHead',
+    'supcon-pretrain': 'SupConPretrainHead',
+    'supcon-joint': 'MultiTaskSupConClsHead',
+    'tau-norm': 'TauNormClsHead',
+    'lws': 'LWSClsHead',
+}
+
+
+def shrink(name):
+    """The same config on a CPU: one epoch of two batches, tiny images."""
+    config = copy.deepcopy(load(name))
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = config[key]
+        if loader is not None:
+            loader.dataset = smaller(loader.dataset.to_dict())
+            loader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    config.train_dataloader.num_batch_per_epoch = 2
+    if config.train_dataloader.sampler.type == 'ClassAwareSampler':
+        config.train_dataloader.sampler.samples_per_epoch = 8
+    config.train_cfg.max_epochs = 1
+    config.default_hooks.logger.interval = 1
+    config.default_hooks.checkpoint.interval = 1
+    backbone = config.model.backbone
+    if backbone.type != 'CIFARResNet':  # a quarter of the width
+        backbone.update(base_channels=16, stem_channels=16)
+        backbone.depth = min(backbone.depth, 50)
+        config.model.head.in_channels //= 4
+    if config.optim_wrapper.type == 'AmpOptimWrapper':  # it needs a GPU
+        config.optim_wrapper.type = 'OptimWrapper'
+        config.optim_wrapper.pop('loss_scale')
+    if config.model.head.type == 'LDAMClsHead':
+        config.model.head.loss.drw_start_epoch = 0
+    config.log_level = 'ERROR'
+    config.work_dir = f'work_dirs/{Path(name).stem}'
+    return config
+
+
+def logged(config):
+    files = list(Path(config.work_dir).rglob('scalars.json'))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+@every_config
+def test_reslt_hybrid_supcon_ldam_crt_train_and_evaluate(name, project):  # noqa: F811
+    torch.manual_seed(0)
+    config = shrink(name)
+    config.model.backbone.init_cfg = None  # stage one is not here
+    config.load_from = None
+    runner = Runner.from_cfg(config)
+    runner.model.init_weights()
+    before = {k: v.clone() for k, v in runner.model.named_parameters()}
+    runner.train()
+    rows = logged(config)
+    steps = [row for row in rows if 'loss' in row]
+    assert len(steps) == 2
+    if config.model.head.type == 'HybridClsHead':
+        assert all({'loss_contrast', 'loss_ce'} <= set(row) for row in steps)
+        assert [row['curriculum_weight'] for row in steps] == [1.0, 1.0]  # epoch 0
+    assert all(torch.isfinite(torch.tensor(list(row.values()))).all() for row in rows)
+    moved = {k for k, v in runner.model.named_parameters() if not torch.equal(v, before[k])}
+    trained = {k for k, v in runner.model.named_parameters() if v.requires_grad}
+    assert moved <= trained
+    assert any(key.startswith('head.') for key in moved)
+    frozen = config.model.type == 'FrozenFeatureClassifier'
+    assert frozen == (not any(key.startswith('backbone.') for key in moved))
+    if config.val_dataloader is not None:
+        (row,) = (row for row in rows if 'loss' not in row)
+        accuracy = row.get('long-tail/top1', row.get('accuracy/top1'))
+        assert 0 <= accuracy <= 100
+
+
+def stage_one(name):
+    """Config of stage one, and where the config of stage two looks for its checkpoint."""
+    config = load(name)
+    init = config.model.backbone.get('init_cfg') or {}
+    path = Path(init.get('checkpoint') or config.load_from)
+    (found,) = [other for other in ALL + BASELINES if Path(other).stem == path.parent.name]
+    return found, path
+
+
+BASELINES = [f'baselines/{path.name}' for path in (CONFIGS / 'baselines').glob('*.py')]
+STAGE_TWO = [name for name in ALL if parts(name)[0] in ('crt', 'lws', 'supcon-linear')]
+
+
+@pytest.mark.parametrize('name', STAGE_TWO, ids=lambda name: Path(name).stem)
+def test_crt_and_supcon_stage_two_names_the_last_checkpoint_of_stage_one(name):
+    first, path = stage_one(name)
+    one, two = load(first), load(name)
+    assert path.as_posix() == f'work_dirs/{Path(first).stem}/epoch_{one.train_cfg.max_epochs}.pth'
+    assert one.train_cfg.max_epochs % one.default_hooks.checkpoint.interval == 0
+    assert parts(first)[1] == parts(name)[1]
+    keys = ('type', 'depth', 'groups', 'width_per_group')
+    backbones = [{key: config.model.backbone.get(key) for key in keys} for config in (one, two)]
+    assert backbones[0] == backbones[1]
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'decoupled/crt_resnet32_1xb128-coslr-10e_cifar10-lt-ir10.py',
+        'decoupled/lws_resnet32_1xb128-coslr-10e_cifar10-lt-ir10.py',
+        'supcon/supcon-linear_resnet50_1xb512-step-100e_cifar10-lt-ir10.py',
+    ],
+)
+def test_crt_and_supcon_stage_two_continues_from_stage_one(name, project):  # noqa: F811
+    first, path = stage_one(name)
+    config = shrink(first)
+    Runner.from_cfg(config).train()
+    (project / config.work_dir / 'epoch_1.pth').rename(path)
+    old = torch.load(path, weights_only=False)['state_dict']
+    forget_runs()
+    runner = Runner.from_cfg(shrink(name))
+    runner.train()
+    new = runner.model.state_dict()
+    backbone = [key for key in new if key.startswith('backbone.')]
+    assert len(backbone) > 50
+    assert all(torch.equal(new[key], old[key]) for key in backbone)  # BatchNorm's too
+    if 'lws' in name:
+        assert torch.equal(new['head.fc.weight'], old['head.fc.weight'])
+        assert new['head.log_scales'].any()
+    elif 'crt' in name:
+        assert not torch.equal(new['head.fc.weight'], old['head.fc.weight'])
