@@ -11,10 +11,10 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint format type-check coverage bench
+.PHONY: help install quickstart quickstart-cls test lint format type-check coverage bench
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 16
 
 install: $(STAMP)  ## create $(VENV) and install the package, editable, with its test tools
 
@@ -31,6 +31,9 @@ $(STAMP): setup.py constraints.txt
 
 quickstart: install  ## demo data, CE / log-prior CE / GPaCo, table and pictures (FORCE=1 repeats)
 	$(BIN)/python tools/quickstart.py $(if $(FORCE),--force)
+
+quickstart-cls: install  ## the same for classification, on long-tailed digits
+	$(BIN)/python tools/quickstart_cls.py $(if $(FORCE),--force)
 
 test: install lint type-check  ## style, types, layers, then all tests (CPU, offline)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)

@@ -15,15 +15,13 @@ target and renamed at the end, so that a folder that exists is complete.
 
 import argparse
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
+from paco_seg.engine.demo_data import write_image, write_set
 from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.datasets import DigitScenesDataset
 
@@ -31,7 +29,6 @@ NUM_DIGITS = 10
 IMBALANCE = 100
 # Share of the source digits of each class that a split draws from.
 SPLITS = {'training': 0.6, 'search': 0.2, 'validation': 0.2}
-JPEG_QUALITY = 95
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -203,13 +200,6 @@ def write_split(
     )
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write one file or raise: OpenCV reports a full disk only by its return value."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
-    if not cv2.imwrite(str(path), image, options):
-        raise OSError(f'{path}: expected to write an image, got a refusal. Check disk and rights.')
-
-
 def write_dataset(root: Path, args: argparse.Namespace) -> None:
     """Fill the empty folder ``root``."""
     scans = load_digits()
@@ -248,38 +238,10 @@ def settings(args: argparse.Namespace) -> dict:
     return {key: value for key, value in vars(args).items() if key not in ('out', 'force')}
 
 
-def existing_settings(out: Path) -> dict:
-    """Settings of the set at ``out``; refuses a folder that this tool did not write."""
-    try:
-        return json.loads((out / 'statistics.json').read_text())['settings']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(
-            f'--out: expected a new folder or an earlier demo set, got {str(out)!r} without a '
-            'readable statistics.json. Choose another folder or remove this one.'
-        ) from error
-
-
 def main(argv: list[str] | None = None) -> None:
     """Write the set unless the same one is there already."""
     args = parse_args(argv)
-    if args.out.exists():
-        found = existing_settings(args.out)
-        if not args.force:
-            if found == settings(args):
-                print(f'{args.out} is complete, nothing to do (--force writes it again)')
-                return
-            raise SystemExit(
-                f'--out: expected a set with {settings(args)}, got one with {found} at '
-                f'{str(args.out)!r}. Pass --force to replace it or choose another folder.'
-            )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=f'.{args.out.name}-') as partial:
-        root = Path(partial) / args.out.name
-        root.mkdir()
-        write_dataset(root, args)
-        if args.out.exists():
-            shutil.rmtree(args.out)
-        os.replace(root, args.out)
+    write_set(args.out, settings(args), lambda root: write_dataset(root, args), force=args.force)
     training = json.loads((args.out / 'statistics.json').read_text())['splits']['training']
     print(f'{args.out}: training instances per digit {training["instances"]}')
 

@@ -11,25 +11,14 @@ continues where it stopped; finished work is not repeated.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
-from statistics import fmean
 
-from paco_seg.engine.experiment import (
-    CellRunner,
-    Comparison,
-    Method,
-    mean_and_spread,
-    text_table,
-    versions,
-    write_json,
-)
+from paco_seg.engine import report as reports
+from paco_seg.engine.experiment import Comparison, Method
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = 'configs/quickstart/{}-fcn_r18-tiny_1xb4-1k_digit-scenes-96x96.py'
@@ -110,39 +99,11 @@ def make_data(force: bool) -> None:
 
 def summary_table(results: dict) -> str:
     """The table: a row per method, mean over the seeds and the range."""
-    rows = []
-    for method in results['methods']:
-        runs = method['runs']
-        metrics = [run['test']['metrics'] for run in runs]
-        rows.append(
-            [
-                method['title'],
-                *(mean_and_spread([m.get(key) for m in metrics]) for key in COLUMNS.values()),
-                f'{runs[0]["parameters"] / 1e6:.2f} M',
-                f'{fmean(run["train_seconds"] for run in runs):.0f} s',
-                str(len(runs)),
-            ]
-        )
-    return text_table(['Method', *COLUMNS, 'Parameters', 'Training', 'Seeds'], rows)
-
-
-def search_table(results: dict) -> str:
-    """What was searched and what was chosen."""
-    rows = []
-    for method in results['methods']:
-        for entry in method['search']:
-            settings = ', '.join(
-                f'{k.rsplit(".", 1)[-1]} {v}' for k, v in entry['settings'].items()
-            )
-            chosen = 'chosen' if entry['settings'] == method['chosen'] else ''
-            rows.append([method['title'], settings, f'{entry["value"]:.1f}', chosen])
-    return text_table(['Method', 'Setting', f'mIoU after {SEARCH_ITERS} iterations', ''], rows)
+    return reports.summary_table(results, COLUMNS)
 
 
 def report(results: dict) -> str:
     """``report.md``."""
-    machine = results['machine']
-    packages = ', '.join(f'{name} {version}' for name, version in results['versions'].items())
     test = results['methods'][0]['runs'][0]['test']
     scenes, per_class = test['num_samples'], test['per_class']
     groups = '\n'.join(
@@ -167,7 +128,7 @@ Groups by the share of training scenes that show the class:
 Parameters are those in training: the projector of GPaCo is not used at inference, where all three
 run the same network. Training is the time of the iterations alone.
 
-Measured on {machine['processor']}, {machine['cores']} cores, with {packages}.
+{reports.measured_on(results)}
 
 ![Scenes and predictions](predictions.png)
 
@@ -179,7 +140,7 @@ Measured on {machine['processor']}, {machine['cores']} cores, with {packages}.
 
 Short trainings with seed {SEEDS[0]}, judged on the `search` split.
 
-{search_table(results)}
+{reports.search_table(results, f'mIoU after {SEARCH_ITERS} iterations')}
 
 {LIMITS}
 The commands of each training are the first lines of `command-*.log` in its folder.
@@ -217,20 +178,12 @@ def draw_pictures(results: dict, out: Path) -> None:
         ylabel='IoU (%)',
         xlabel='share of the training pixels',
     )
+    loss, validation = reports.curves_of(results, 'mIoU')
     plots.draw_curves(
         out / 'curves.png',
         {
-            'training loss (sum of all terms)': {
-                method['title']: [run['loss'] for run in method['runs']]
-                for method in results['methods']
-            },
-            'mIoU on the search split (%)': {
-                method['title']: [
-                    [[row['step'], row['mIoU']] for row in run['validation']]
-                    for run in method['runs']
-                ]
-                for method in results['methods']
-            },
+            'training loss (sum of all terms)': loss,
+            'mIoU on the search split (%)': validation,
         },
     )
 
@@ -247,55 +200,25 @@ def pixel_shares() -> list[float]:
     return [count / sum(pixels) for count in pixels]
 
 
-def processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-        return next(line.split(':', 1)[1].strip() for line in lines if 'model name' in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def is_current(out: Path, fingerprint: str) -> bool:
-    """Whether the report of exactly these results is there."""
-    try:
-        content = json.loads((out / 'results.json').read_text())
-    except (OSError, ValueError):
-        return False
-    return content.get('fingerprint') == fingerprint and all(
-        (out / name).exists() for name in (*PICTURES, 'report.md')
-    )
+def write_report(results: dict, out: Path) -> None:
+    """Pictures and text."""
+    draw_pictures(results, out)
+    (out / 'report.md').write_text(report(results))
 
 
 def run(out: Path, comparison: Comparison = COMPARISON, force: bool = False) -> dict:
     """Run what is missing and write the report; returns the content of ``results.json``."""
-    start = time.perf_counter()
     make_data(force)
-    runner = CellRunner(
+    return reports.run_reported(
         out,
-        total_cost=comparison.total_cost,
-        force=force,
+        comparison,
+        write_report,
+        script=__file__,
+        files=(*PICTURES, 'report.md'),
         preload=('mmengine.runner', 'paco_seg.seg'),
-    )
-    methods = comparison.run(runner)
-    # The report depends on the results and on this file.
-    content = json.dumps(methods, sort_keys=True) + Path(__file__).read_text()
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()
-    if is_current(out, fingerprint):
-        return json.loads((out / 'results.json').read_text())
-    results = dict(
-        fingerprint=fingerprint,
-        machine=dict(processor=processor(), cores=os.cpu_count(), system=platform.system()),
-        versions=versions(),
-        seeds=list(comparison.seeds),
+        force=force,
         pixel_shares=pixel_shares(),
-        methods=methods,
     )
-    draw_pictures(results, out)
-    (out / 'report.md').write_text(report(results))
-    write_json(out / 'results.json', results)
-    print(f'{len(runner.executed)} new trainings in {(time.perf_counter() - start) / 60:.1f} min')
-    return results
 
 
 def main(argv: list[str] | None = None) -> None:

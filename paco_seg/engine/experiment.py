@@ -36,6 +36,11 @@ ROOT = Path(__file__).resolve().parents[2]
 DONE = 'cell.json'
 POLL_SECONDS = 0.2
 REPORT_SECONDS = 20
+# What a checkpoint holds beside parameters: BatchNorm, class counts, queue, fixed centers, steps.
+BUFFERS = re.compile(
+    r'(running_mean|running_var|num_batches_tracked|\bcounts|\bqueue\.\w+|\bsimplex|\bupdates)$'
+)
+TEST_COST = 0.1  # of a test without a training, relative to a training
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,18 @@ def run_tool(command: Sequence[str], log: str) -> None:
         print('python', *command, flush=True)
         sys.argv = list(command)
         runpy.run_path(str(ROOT / command[0]), run_name='__main__')
+    write_json(Path(log).with_suffix('.json'), dict(peak_memory_mib=peak_memory_mib()))
+
+
+def peak_memory_mib() -> float | None:
+    """Largest resident memory of this process so far, or None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # bytes on macOS, KiB elsewhere
+    return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -198,12 +215,18 @@ class Method:
         title: name in tables and pictures.
         config: config file.
         search: config key -> values to try, in all combinations.
+        source: name of an earlier method whose final weights, of the same seed, this one loads.
+        source_key: config key that takes these weights in training.
+        trains: False tests the weights of ``source`` with this config, without a training.
     """
 
     name: str
     title: str
     config: str
-    search: Mapping[str, Sequence[Any]]
+    search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    source: str | None = None
+    source_key: str = 'load_from'
+    trains: bool = True
 
     def candidates(self) -> list[dict[str, Any]]:
         """All combinations of the searched settings."""
@@ -244,8 +267,10 @@ class Comparison:
     @property
     def total_cost(self) -> float:
         """Sum of the costs of all cells."""
-        searches = sum(len(method.candidates()) for method in self.methods)
-        return searches * self.search_cost + len(self.methods) * len(self.seeds)
+        trained = [method for method in self.methods if method.trains]
+        searches = sum(len(method.candidates()) for method in trained)
+        tests = (len(self.methods) - len(trained)) * TEST_COST
+        return searches * self.search_cost + (len(trained) + tests) * len(self.seeds)
 
     def run(self, runner: CellRunner) -> list[dict]:
         """Run what is missing.
@@ -253,21 +278,32 @@ class Comparison:
         Returns:
             per method: name, title, config, ``search`` (settings and value of each candidate),
             ``chosen`` settings and ``runs`` (one per seed: settings of :func:`collect_training`,
-            ``test`` as ``tools/test.py --out`` writes it).
+            ``test`` as ``tools/test.py --out`` writes it; ``train_seconds`` include the training
+            of the source).
         """
         found = []
+        finals: dict[tuple[str | None, int], tuple[Cell, dict]] = {}
         for method in self.methods:
+            sources = {
+                seed: finals.get((method.source, seed), (None, {}))[0] for seed in self.seeds
+            }
             search: list[dict[str, Any]] = []
-            for settings in method.candidates():
-                cell = self.search_cell(method, settings)
+            for settings in method.candidates() if method.trains else ():
+                cell = self.search_cell(method, settings, sources[self.seeds[0]])
                 value = final_metric(runner.run(cell)['validation'], self.metric)
                 search.append(dict(settings=settings, value=value))
             # the first of equal candidates, whatever their order in a dict
-            chosen = max(search, key=lambda entry: entry['value'])['settings']
+            chosen = max(search, key=lambda entry: entry['value'])['settings'] if search else {}
             runs = []
             for seed in self.seeds:
-                cell = self.final_cell(method, chosen, seed)
-                runs.append(dict(seed=seed, folder=cell.name, **runner.run(cell)))
+                cell = self.final_cell(method, chosen, seed, sources[seed])
+                result = dict(runner.run(cell))
+                if method.source is not None:
+                    before = finals[method.source, seed][1]
+                    own = result.get('train_seconds', 0.0)
+                    result = {**before, **result, 'train_seconds': before['train_seconds'] + own}
+                finals[method.name, seed] = cell, result
+                runs.append({**result, 'seed': seed, 'folder': cell.name})
             found.append(
                 dict(
                     name=method.name,
@@ -280,42 +316,74 @@ class Comparison:
             )
         return found
 
-    def search_cell(self, method: Method, settings: Mapping[str, Any]) -> Cell:
+    def search_cell(
+        self, method: Method, settings: Mapping[str, Any], source: Cell | None = None
+    ) -> Cell:
         """Short training of one candidate."""
         options = {
             **self.options,
             **self.search_options,
             **settings,
             'randomness.seed': self.seeds[0],
+            **starting_from(method, source),
         }
         label = '_'.join(f'{key.rsplit(".", 1)[-1]}-{value}' for key, value in settings.items())
         return Cell(
             name=f'{method.name}/search_{label}',
             commands=(train_command(method.config, options),),
-            inputs=self._inputs(method.config, options),
+            inputs=self._inputs(method.config, options, source),
             collect=collect_training,
             cost=self.search_cost,
             progress=training_progress,
         )
 
-    def final_cell(self, method: Method, settings: Mapping[str, Any], seed: int) -> Cell:
-        """Full training with the chosen settings, and its test."""
-        options = {**self.options, **settings, 'randomness.seed': seed}
+    def final_cell(
+        self, method: Method, settings: Mapping[str, Any], seed: int, source: Cell | None = None
+    ) -> Cell:
+        """Full training with the chosen settings, and its test.
+
+        Raises:
+            ValueError: the method needs the weights of another one that did not come before it.
+        """
+        if (source is None) != (method.source is None) or (source is None and not method.trains):
+            raise ValueError(
+                f'{method.name}: expected the method {method.source!r} before it, got none. Put it '
+                'into the list of methods, ahead of this one.'
+            )
+        options = {
+            **self.options,
+            **settings,
+            'randomness.seed': seed,
+            **starting_from(method, source),
+        }
+        weights = '{dir}/final.pth' if method.trains else source_weights(source)
         test = (
-            'tools/test.py', method.config, '{dir}/final.pth', '--work-dir', '{dir}/test',
+            'tools/test.py', method.config, weights, '--work-dir', '{dir}/test',
             '--out', '{dir}/test.json', *as_arguments(self.test_options),
         )  # fmt: skip
         return Cell(
             name=f'{method.name}/seed_{seed}',
-            commands=(train_command(method.config, options), test),
-            inputs=self._inputs(method.config, options),
-            collect=collect_final,
+            commands=(train_command(method.config, options), test) if method.trains else (test,),
+            inputs=self._inputs(method.config, options, source),
+            collect=collect_final if method.trains else collect_test,
+            cost=1.0 if method.trains else TEST_COST,
             progress=training_progress,
         )
 
-    def _inputs(self, config: str, options: Mapping[str, Any]) -> dict:
+    def _inputs(self, config: str, options: Mapping[str, Any], source: Cell | None) -> dict:
         data = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in self.data_files]
-        return dict(config=resolved_config(config, options), data=data, versions=versions())
+        inputs = dict(config=resolved_config(config, options), data=data, versions=versions())
+        return inputs if source is None else {**inputs, 'source': source.fingerprint}
+
+
+def source_weights(source: Cell) -> str:
+    """Final weights of another cell, seen from the folder of a cell."""
+    return f'{{dir}}/../../{source.name}/final.pth'
+
+
+def starting_from(method: Method, source: Cell | None) -> dict[str, str]:
+    """Config options that load the weights of another cell."""
+    return {} if source is None else {method.source_key: source_weights(source)}
 
 
 def train_command(config: str, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -388,18 +456,23 @@ def collect_training(folder: Path) -> dict:
 
 
 def collect_final(folder: Path) -> dict:
-    """:func:`collect_training`, the test of its weights, and the number of parameters."""
+    """:func:`collect_training`, test of its weights, peak memory and number of parameters."""
     from paco_seg.engine.checkpoint import load_from_local, set_safe_loading
 
     set_safe_loading()
     state = load_from_local(str(folder / 'final.pth'), map_location='cpu')['state_dict']
-    buffers = ('running_mean', 'running_var', 'num_batches_tracked')
-    sizes = {key: value.numel() for key, value in state.items() if not key.endswith(buffers)}
+    sizes = {key: value.numel() for key, value in state.items() if not BUFFERS.search(key)}
     return dict(
         **collect_training(folder),
-        test=json.loads((folder / 'test.json').read_text()),
+        **collect_test(folder),
+        **json.loads((folder / 'command-0.json').read_text()),
         parameters=sum(sizes.values()),
     )
+
+
+def collect_test(folder: Path) -> dict:
+    """What ``tools/test.py`` wrote."""
+    return dict(test=json.loads((folder / 'test.json').read_text()))
 
 
 def training_progress(folder: Path) -> float:

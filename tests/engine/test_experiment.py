@@ -195,3 +195,50 @@ def test_table_and_spread():
     assert experiment.mean_and_spread([None]) == '-'
     table = experiment.text_table(['a', 'long'], [['x', 'y']])
     assert table == '| a | long |\n|---|------|\n| x | y    |'
+
+
+def test_source_hands_its_weights_to_later_methods(comparison):
+    config = comparison.methods[0].config
+    tested = Method('tested', 'Tested', config, source='ours', trains=False)
+    second = Method('second', 'Second', config, {'opt.lr': (0.1,)}, source='ours')
+    chain = replace(comparison, methods=[comparison.methods[0], tested, second])
+    runner = FakeRunner(lambda options: float(options['w']) if 'w' in options else 0.0)
+    run = runner.run
+    runner.run = lambda cell: {**run(cell), 'train_seconds': 2.0} if cell.cost == 1 else run(cell)
+    _, only_tested, trained = chain.run(runner)
+    cells = {cell.name: cell for cell in runner.cells}
+    (test,) = cells['tested/seed_6'].commands
+    assert test[:3] == ('tools/test.py', config, '{dir}/../../ours/seed_6/final.pth')
+    train, test = cells['second/seed_6'].commands
+    assert 'load_from={dir}/../../ours/seed_6/final.pth' in train
+    assert test[2] == '{dir}/final.pth'
+    assert (
+        'load_from={dir}/../../ours/seed_5/final.pth' in cells['second/search_lr-0.1'].commands[0]
+    )
+    assert only_tested['search'] == []
+    assert [run['train_seconds'] for run in only_tested['runs']] == [2.0, 2.0]
+    assert [run['train_seconds'] for run in trained['runs']] == [4.0, 4.0]
+    assert [run['folder'] for run in trained['runs']] == ['second/seed_5', 'second/seed_6']
+    assert chain.total_cost == pytest.approx(sum(cell.cost for cell in runner.cells))
+
+    # another training of the source is another cell
+    other = replace(cells['ours/seed_6'], inputs={})
+    again = chain.final_cell(second, {'opt.lr': 0.1}, 6, other)
+    assert again.fingerprint != cells['second/seed_6'].fingerprint
+
+    with pytest.raises(ValueError, match="tested: expected the method 'ours' before it, got none"):
+        replace(chain, methods=[tested]).run(runner)
+
+
+def test_parameters_are_told_from_buffers():
+    names = (
+        'backbone.bn1.running_mean',
+        'backbone.bn1.num_batches_tracked',
+        'head.class_prior.counts',
+        'head.queue.keys',
+        'decode_head.branches.ceco.simplex',
+        'momentum_encoder.updates',
+    )
+    assert all(experiment.BUFFERS.search(name) for name in names)
+    for name in ('backbone.bn1.weight', 'head.fc.bias', 'head.projector.0.weight'):
+        assert not experiment.BUFFERS.search(name)

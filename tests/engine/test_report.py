@@ -1,0 +1,117 @@
+"""Reports of comparisons: tables by hand, and when a report is written anew."""
+
+import pytest
+
+from paco_seg.engine import report
+
+RESULTS = {
+    'machine': {'processor': 'P', 'cores': 2},
+    'versions': {'torch': '2'},
+    'methods': [
+        {
+            'title': 'A',
+            'search': [
+                {'settings': {'x.lr': 1}, 'value': 2.0},
+                {'settings': {'x.lr': 3}, 'value': 4},
+            ],
+            'chosen': {'x.lr': 3},
+            'runs': [
+                {
+                    'test': {'metrics': {'m': value}},
+                    'parameters': 2_500_000,
+                    'train_seconds': 10 * value,
+                    'loss': [[1, value]],
+                    'validation': [{'step': 5, 'm': value}],
+                }
+                for value in (1.0, 3.0)
+            ],
+        }
+    ],
+}
+
+
+def test_tables():
+    lines = report.summary_table(RESULTS, {'M': 'm', 'none': 'n'}).splitlines()
+    cells = [cell.strip() for cell in lines[2].strip('|').split('|')]
+    assert cells == ['A', '2.0 (1.0 to 3.0)', '-', '2.50 M', '20 s', '2']
+    lines = report.search_table(RESULTS, 'value').splitlines()
+    assert lines[2].split('|')[2:5] == [' lr 1    ', ' 2.0   ', '        ']
+    assert 'chosen' in lines[3]
+    assert report.measured_on(RESULTS) == 'Measured on P, 2 cores, with torch 2.'
+
+
+def test_mean_and_deviation():
+    assert report.mean_and_deviation([1.0, None, 3.0]) == '2.0 ± 1.4'  # n - 1
+    assert report.mean_and_deviation([2.0]) == '2.0'
+    assert report.mean_and_deviation([None]) == '-'
+
+
+def test_curves():
+    assert report.curves_of(RESULTS, 'm') == (
+        {'A': [[[1, 1.0]], [[1, 3.0]]]},
+        {'A': [[[5, 1.0]], [[5, 3.0]]]},
+    )
+
+
+class Fixed:
+    """A comparison whose trainings are done."""
+
+    total_cost, seeds = 1.0, (0,)
+
+    def __init__(self):
+        self.methods = [{'value': 1}]
+
+    def run(self, runner):
+        return self.methods
+
+
+def test_report_is_written_when_something_changed(tmp_path):
+    script, written = tmp_path / 'script.py', []
+    script.write_text('1')
+    comparison = Fixed()
+
+    def write(results, out):
+        written.append(results['extra'])
+        (out / 'report.md').write_text('')
+
+    def run():
+        return report.run_reported(
+            tmp_path,
+            comparison,
+            write,
+            script=str(script),
+            files=('report.md',),
+            preload=(),
+            extra=len(written),
+        )
+
+    first = run()
+    assert first['methods'] == [{'value': 1}]
+    assert run() == first
+    assert written == [0]
+    for number, change in enumerate(
+        (
+            lambda: (tmp_path / 'report.md').unlink(),
+            lambda: (tmp_path / 'results.json').write_text('{'),
+            lambda: script.write_text('2'),
+            lambda: comparison.methods.append({}),
+        ),
+        1,
+    ):
+        change()
+        run()
+        assert written == list(range(number + 1))
+
+
+def test_failed_report_leaves_no_results(tmp_path):
+    (tmp_path / 's.py').write_text('')
+    with pytest.raises(ZeroDivisionError):
+        report.run_reported(
+            tmp_path,
+            Fixed(),
+            lambda results, out: 1 / 0,
+            script=str(tmp_path / 's.py'),
+            files=(),
+            preload=(),
+        )
+    assert not (tmp_path / 'results.json').exists()
