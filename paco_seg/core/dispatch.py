@@ -25,8 +25,9 @@ from paco_seg.core.streaming import streaming_contrast_sums
 IMPLEMENTATIONS = ('auto', 'dense', 'streaming')
 # Key label of a queue slot that has not been written yet.
 EMPTY = -1
-# Pairs per set up to which 'auto' takes the dense form (benchmarks/README.md, "dispatch").
-_DENSE_PAIRS = 128 * 128
+# Similarities of all sets up to which 'auto' takes the dense form (measured: section "Dispatch"
+# of benchmarks/README.md).
+_DENSE_SIMILARITIES = 2**17
 
 
 def parametric_contrastive_loss(
@@ -161,11 +162,12 @@ def parametric_contrastive_loss(
     return loss if batched or reduction != 'none' else loss.squeeze(0)
 
 
-def choose_impl(impl: str, num_anchors: int, num_keys: int) -> str:
-    """Resolve 'auto': dense where the matrix of one set is small, else streaming."""
+def choose_impl(impl: str, num_sets: int, num_anchors: int, num_keys: int) -> str:
+    """Resolve 'auto': dense where the similarities of all sets are few, else streaming."""
     if impl != 'auto':
         return impl
-    return 'dense' if num_anchors * (num_anchors + num_keys) <= _DENSE_PAIRS else 'streaming'
+    similarities = num_sets * num_anchors * (num_anchors + num_keys)
+    return 'dense' if similarities <= _DENSE_SIMILARITIES else 'streaming'
 
 
 def _per_anchor(
@@ -207,7 +209,7 @@ def _per_anchor(
             embeddings = embeddings.masked_fill(~valid.unsqueeze(-1), 0.0)
     keys = keys.masked_fill(~key_contrasted.unsqueeze(-1), 0.0)
 
-    if choose_impl(impl, embeddings.shape[1], len(keys)) == 'dense':
+    if choose_impl(impl, *embeddings.shape[:2], len(keys)) == 'dense':
         contrast_lse, positive_sum, positive_count = dense_contrast_sums(
             embeddings,
             class_index,

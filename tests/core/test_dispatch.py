@@ -936,13 +936,14 @@ class TestErrors:
 
 class TestChooseImpl:
     def test_explicit_choice_is_kept(self):
-        assert choose_impl('dense', 10**6, 0) == 'dense'
-        assert choose_impl('streaming', 2, 0) == 'streaming'
+        assert choose_impl('dense', 1, 10**6, 0) == 'dense'
+        assert choose_impl('streaming', 1, 2, 0) == 'streaming'
 
     def test_auto_depends_on_the_size_of_the_matrix(self):
-        assert choose_impl('auto', 8, 0) == 'dense'
-        assert choose_impl('auto', 8192, 0) == 'streaming'
-        assert choose_impl('auto', 256, 10**6) == 'streaming'
+        assert choose_impl('auto', 1, 8, 0) == 'dense'
+        assert choose_impl('auto', 1, 8192, 0) == 'streaming'
+        assert choose_impl('auto', 1, 256, 10**6) == 'streaming'
+        assert choose_impl('auto', 64, 256, 0) == 'streaming'
 
 
 @pytest.mark.gpu

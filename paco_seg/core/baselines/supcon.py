@@ -86,7 +86,7 @@ def supcon_loss(
         rows = embeddings.to(dtype).unsqueeze(0)
         columns = keys.to(dtype).masked_fill(~filled.unsqueeze(1), 0.0)
         sets = class_index.unsqueeze(0)
-        if choose_impl(impl, len(labels), len(key_labels)) == 'dense':
+        if choose_impl(impl, 1, len(labels), len(key_labels)) == 'dense':
             everyone = torch.ones_like(sets, dtype=torch.bool)
             sums = dense_contrast_sums(
                 rows, sets, everyone, columns, key_index, filled, temperature
