@@ -209,7 +209,8 @@ def _per_anchor(
             embeddings = embeddings.masked_fill(~valid.unsqueeze(-1), 0.0)
     keys = keys.masked_fill(~key_contrasted.unsqueeze(-1), 0.0)
 
-    if choose_impl(impl, *embeddings.shape[:2], len(keys)) == 'dense':
+    sets, anchors, _ = embeddings.shape
+    if choose_impl(impl, sets, anchors, len(keys)) == 'dense':
         contrast_lse, positive_sum, positive_count = dense_contrast_sums(
             embeddings,
             class_index,
