@@ -76,7 +76,7 @@ LIMITS = """\
   looks good.
 - What acts is alpha times the number of positives of an anchor, and ten classes have many: `auto`
   sets this product to 1 for the most frequent digit. .05 is the published value for 1000 classes;
-  here its product is about ten, and the head pays for the tail.
+  here its product is about ten, which holds the frequent digits back in favour of the rare ones.
 - Every method had the same two views of each image, iterations, seeds and learning rates to choose
   from. The search trainings are short, so a setting that pays off late is not found. Settings were
   chosen on the `search` split; the numbers above are of the `validation` split, which chose
@@ -84,6 +84,7 @@ LIMITS = """\
 - Data, model and iterations were set by looking at the cross-entropy baseline alone.
 - A difference smaller than the spread over seeds means nothing, and three seeds show the spread
   only roughly; the seeds share one choice of images.
+- Training times compare only where the machine does nothing else.
 - The papers train networks of 100 times the size on 1000 and more classes for 400 epochs with
   strong augmentation. This demo neither supports nor refutes their figures.
 """
@@ -110,8 +111,8 @@ def report(results: dict) -> str:
 # Classification quickstart: long-tailed digits
 
 Mean over the seeds, in brackets the range; accuracy in percent, on {images} images of the balanced
-`validation` split. Training images of the digits 0 to 9: {counts}. Many: zero to two, medium: three
-to five, few: six to nine.
+`validation` split. Training images of the digits 0 to 9: {counts}.
+Many: zero to two, medium: three to five, few: six to nine.
 
 {summary_table(results)}
 

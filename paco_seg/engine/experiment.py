@@ -356,9 +356,11 @@ class Comparison:
             'randomness.seed': seed,
             **starting_from(method, source),
         }
-        weights = '{dir}/final.pth' if method.trains else source_weights(source)
+        tested = '{dir}/final.pth'
+        if source is not None and not method.trains:
+            tested = source_weights(source)
         test = (
-            'tools/test.py', method.config, weights, '--work-dir', '{dir}/test',
+            'tools/test.py', method.config, tested, '--work-dir', '{dir}/test',
             '--out', '{dir}/test.json', *as_arguments(self.test_options),
         )  # fmt: skip
         return Cell(
