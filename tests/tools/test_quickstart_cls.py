@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TINY = {
     'train_cfg.max_iters': 2,
-    'train_cfg.val_interval': 1,
+    'train_cfg.val_interval': 2,
     'param_scheduler.0.end': 1,
     'param_scheduler.1.begin': 1,
     'param_scheduler.1.end': 2,
@@ -45,7 +45,7 @@ def comparison(quickstart):
         methods=methods,
         seeds=(0,),
         options=TINY,
-        search_options={'train_cfg.max_iters': 1},
+        search_options={'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1},
     )
 
 

@@ -1,0 +1,166 @@
+"""The comparison: systems with a budget of two iterations, subsets, resuming, bad names."""
+
+import importlib.util
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from paco_seg import compat
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    'train_cfg.max_iters': 2,
+    'train_cfg.val_interval': 2,
+    'param_scheduler.0.end': 1,
+    'param_scheduler.1.begin': 1,
+    'param_scheduler.1.end': 2,
+    'default_hooks.checkpoint.interval': 2,
+    'default_hooks.logger.interval': 1,
+    'train_dataloader.batch_size': 4,
+}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def compare(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return load('compare')
+
+
+def tiny(compare, name, methods, **options):
+    """A suite with one seed, one candidate and two iterations."""
+    suite = compare.SUITES[name]
+    methods = [
+        replace(
+            method,
+            config=str(ROOT / method.config),
+            search={key: values[:1] for key, values in method.search.items()},
+        )
+        for method in compare.choose(suite.comparison.methods, methods)
+    ]
+    comparison = replace(
+        suite.comparison,
+        methods=methods,
+        seeds=(0,),
+        options={**TINY, **options},
+        search_options={'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1},
+    )
+    return replace(suite, comparison=comparison)
+
+
+def test_compares_and_resumes(compare, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+    suite = tiny(compare, 'demo-cls', ['crt', 'gpaco'])
+    results = compare.run('demo-cls', suite, out)
+    assert json.loads((out / 'results.json').read_text()) == results
+    assert [method['name'] for method in results['methods']] == ['ce', 'crt', 'gpaco']
+    runs = {method['name']: method['runs'][0] for method in results['methods']}
+    for run in runs.values():
+        assert 0 <= run['test']['metrics']['long-tail/top1'] <= 100
+        assert 50 < run['peak_memory_mib'] < 20_000
+        assert run['train_seconds'] > 0
+    assert runs['crt']['train_seconds'] > runs['ce']['train_seconds']  # both stages
+    assert runs['crt']['loss'] != runs['ce']['loss']
+    weights = Config.fromfile(next((out / 'crt/seed_0').glob('2*/vis_data/config.py')))
+    assert (ROOT / weights.model.backbone.init_cfg.checkpoint).exists()
+    assert results['frequencies'] == [100, 65, 42, 27, 18, 11, 7, 5, 3, 2]
+
+    table = compare.summary_table(results, suite.columns)
+    assert len(table.splitlines()) == 2 + 3
+    text = (out / 'report.md').read_text()
+    assert table in text
+    for name in compare.FILES[1:]:
+        assert (out / name).stat().st_size > 1000
+        assert name in text
+
+    # another choice of systems uses what is finished
+    monkeypatch.setattr('paco_seg.engine.experiment.run_tool', lambda *args: 1 / 0)
+    again = compare.run('demo-cls', tiny(compare, 'demo-cls', ['gpaco']), out)
+    assert [method['name'] for method in again['methods']] == ['gpaco']
+    assert again['methods'][0] == results['methods'][2]
+
+
+def test_segmentation_suite(compare, tmp_path):
+    load('make_demo_data').main(
+        ['--out', 'data/digit_scenes', '--max-instances', '100', '--balanced-instances', '1']
+    )
+    out = tmp_path / 'out'
+    results = compare.run('demo-seg', tiny(compare, 'demo-seg', ['gpaco-region-rebalance']), out)
+    (method,) = results['methods']
+    assert method['runs'][0]['test']['metrics']['mIoU'] >= 0
+    assert len(results['frequencies']) == 11
+    assert 'GPaCo + Region Rebalance' in (out / 'report.md').read_text()
+
+
+def test_table_has_mean_and_deviation(compare):
+    def run(top1, memory):
+        return {
+            'test': {'metrics': {'long-tail/top1': top1}},
+            'train_seconds': 10.0,
+            'peak_memory_mib': memory,
+            'parameters': 1500,
+        }
+
+    methods = [
+        {'title': 'A', 'runs': [run(50.0, 300.0), run(52.0, 310.0)]},
+        {'title': 'B', 'runs': [run(50.0, None)]},
+    ]
+    table = compare.summary_table({'methods': methods}, {'top-1': 'long-tail/top1'})
+    rows = [re.split(r'\s*\|\s*', line)[1:-1] for line in table.splitlines()]
+    assert rows[2] == ['A', '51.0 ± 1.4', '10 s', '310 MiB', '0.002 M']
+    assert rows[3] == ['B', '50.0', '10 s', '-', '0.002 M']
+
+
+def test_choice_of_systems(compare, capsys):
+    systems = compare.SUITES['demo-cls'].comparison.methods
+    assert [method.name for method in compare.choose(systems, ['gpaco', 'crt'])] == [
+        'ce',
+        'crt',
+        'gpaco',
+    ]
+    assert compare.choose(systems, None) == list(systems)
+    with pytest.raises(SystemExit):
+        compare.main(['--suite', 'demo-seg', '--methods', 'ce', 'nonsense'])
+    assert '--methods: expected some of ce, ' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        compare.main(['--suite', 'demo-seg', '--seeds', '0'])
+    assert '--seeds: expected at least 1, got 0' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['demo-seg', 'demo-cls'])
+def test_systems_have_one_budget(compare, name):
+    """Same data, length, batch and candidates for all; sources ahead of their users."""
+    compat.setup()
+    comparison = compare.SUITES[name].comparison
+    trained = [method for method in comparison.methods if method.trains]
+    assert len({tuple(method.search.items()) for method in trained}) == 1
+    first = None
+    seen = set()
+    for method in comparison.methods:
+        assert method.source is None or method.source in seen
+        seen.add(method.name)
+        config = Config.fromfile(ROOT / method.config, import_custom_modules=False)
+        first = first or config
+        for key in (
+            'train_cfg',
+            'param_scheduler',
+            'optim_wrapper',
+            'val_dataloader',
+            'test_dataloader',
+            'test_evaluator',
+        ):
+            assert config[key] == first[key], (method.name, key)
+        assert config.train_dataloader.batch_size == first.train_dataloader.batch_size
+        assert config.model.backbone.depth == first.model.backbone.depth
+    length = first.train_cfg.max_iters
+    assert comparison.search_cost == comparison.search_options['train_cfg.max_iters'] / length
