@@ -121,7 +121,7 @@ SUITES = {
         maker=('tools/make_demo_data.py', SCENES),
         frequencies=lambda: json.loads((SCENES / 'class_frequency.json').read_text())['pixels'],
         frequency_name='training pixels',
-        preload=('mmengine.runner', 'paco_seg.seg'),
+        preload=('mmengine.runner', 'paco_seg.engine.plots', 'paco_seg.seg'),
     ),
     'demo-cls': Suite(
         comparison=Comparison(
@@ -142,7 +142,7 @@ SUITES = {
         maker=('tools/make_demo_digits.py', DIGITS),
         frequencies=lambda: json.loads((DIGITS / 'class_counts.json').read_text()),
         frequency_name='training images',
-        preload=('mmengine.runner', 'paco_seg.cls'),
+        preload=('mmengine.runner', 'paco_seg.engine.plots', 'paco_seg.cls'),
     ),
 }
 

@@ -215,7 +215,7 @@ def run(out: Path, comparison: Comparison = COMPARISON, force: bool = False) -> 
         write_report,
         script=__file__,
         files=(*PICTURES, 'report.md'),
-        preload=('mmengine.runner', 'paco_seg.seg'),
+        preload=('mmengine.runner', 'paco_seg.engine.plots', 'paco_seg.seg'),
         force=force,
         pixel_shares=pixel_shares(),
     )

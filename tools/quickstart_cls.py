@@ -175,7 +175,7 @@ def run(out: Path, comparison: Comparison = COMPARISON, force: bool = False) -> 
         write_report,
         script=__file__,
         files=(*PICTURES, 'report.md'),
-        preload=('mmengine.runner', 'paco_seg.cls'),
+        preload=('mmengine.runner', 'paco_seg.engine.plots', 'paco_seg.cls'),
         force=force,
         train_counts=json.loads((DATA / 'class_counts.json').read_text()),
     )

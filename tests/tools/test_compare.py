@@ -2,14 +2,17 @@
 
 import importlib.util
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from paco_seg import compat
+from tests.conftest import forget_runs
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -60,10 +63,10 @@ def tiny(compare, name, methods, **options):
 
 def test_compares_and_resumes(compare, tmp_path, monkeypatch):
     out = tmp_path / 'out'
-    suite = tiny(compare, 'demo-cls', ['crt', 'gpaco'])
+    suite = tiny(compare, 'demo-cls', ['crt', 'balanced-softmax'])
     results = compare.run('demo-cls', suite, out)
     assert json.loads((out / 'results.json').read_text()) == results
-    assert [method['name'] for method in results['methods']] == ['ce', 'crt', 'gpaco']
+    assert [method['name'] for method in results['methods']] == ['ce', 'crt', 'balanced-softmax']
     runs = {method['name']: method['runs'][0] for method in results['methods']}
     for run in runs.values():
         assert 0 <= run['test']['metrics']['long-tail/top1'] <= 100
@@ -85,9 +88,45 @@ def test_compares_and_resumes(compare, tmp_path, monkeypatch):
 
     # another choice of systems uses what is finished
     monkeypatch.setattr('paco_seg.engine.experiment.run_tool', lambda *args: 1 / 0)
-    again = compare.run('demo-cls', tiny(compare, 'demo-cls', ['gpaco']), out)
-    assert [method['name'] for method in again['methods']] == ['gpaco']
+    again = compare.run('demo-cls', tiny(compare, 'demo-cls', ['balanced-softmax']), out)
+    assert [method['name'] for method in again['methods']] == ['balanced-softmax']
     assert again['methods'][0] == results['methods'][2]
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load('make_demo_digits').main(['--out', 'data/digits_lt'])
+    forget_runs()
+    yield
+    forget_runs()
+
+
+CLS_NAMES = [method.name for method in load('compare').CLS_SYSTEMS if method.trains]
+
+
+@pytest.mark.parametrize('name', CLS_NAMES)
+def test_classification_systems_train(compare, digits, name):
+    compat.setup()
+    (method,) = (method for method in compare.CLS_SYSTEMS if method.name == name)
+    config = Config.fromfile(ROOT / method.config)
+    config.work_dir = 'out'
+    config.train_dataloader.batch_size = 4
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2)
+    config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    config.default_hooks.logger.interval = 1
+    if name == 'crt':
+        del config.model.backbone['init_cfg']  # the weights of a first stage
+    if name == 'ldam-drw':
+        config.model.head.loss.drw_start_epoch = 0
+    Runner.from_cfg(config).train()
+    rows = [
+        json.loads(line)
+        for path in Path('out').rglob('scalars.json')
+        for line in path.read_text().splitlines()
+    ]
+    assert [row['step'] for row in rows] == [1, 2]
+    assert all(math.isfinite(row['loss']) for row in rows)
 
 
 def test_segmentation_suite(compare, tmp_path):

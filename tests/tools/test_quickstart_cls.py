@@ -38,7 +38,8 @@ def comparison(quickstart):
             config=str(ROOT / method.config),
             search={key: values[:1] for key, values in method.search.items()},
         )
-        for method in quickstart.METHODS[:4]  # the fifth has the config of the fourth
+        for method in quickstart.METHODS
+        if method.name in ('ce', 'logit_adjusted_ce', 'gpaco')
     ]
     return replace(
         quickstart.COMPARISON,
@@ -59,7 +60,6 @@ def test_runs_once_and_reports(quickstart, comparison, tmp_path, monkeypatch):
         assert 0 <= run['test']['metrics']['long-tail/top1'] <= 100
         assert run['test']['num_samples'] == 440
         assert len(run['test']['per_class']['accuracy']) == 10
-    assert runs['ce']['parameters'] == runs['balanced_softmax']['parameters']
     projector = 64 * 64 + 64 + 64 * 32 + 32
     assert runs['gpaco']['parameters'] == runs['ce']['parameters'] + projector
 
