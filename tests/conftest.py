@@ -196,18 +196,10 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 def forget_runs() -> None:
-    """Clears MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
-    from mmengine.logging import MessageHub, MMLogger
-    from mmengine.registry import DefaultScope
-    from mmengine.visualization import Visualizer
+    """Clears what MMEngine keeps per process, as :func:`paco_seg.engine.experiment.forget_runs`."""
+    from paco_seg.engine.experiment import forget_runs
 
-    for logger in MMLogger._instance_dict.values():
-        for handler in logger.handlers:
-            handler.close()
-    managers = [MMLogger, MessageHub, Visualizer, DefaultScope]
-    for manager in managers:
-        managers.extend(manager.__subclasses__())
-        manager._instance_dict.clear()
+    forget_runs()
 
 
 @pytest.fixture

@@ -29,6 +29,9 @@ from statistics import fmean
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 from paco_seg import __version__, compat
 
@@ -183,9 +186,21 @@ def run_tool(command: Sequence[str], log: str) -> None:
         os.dup2(stream.fileno(), 2)
         sys.stdout = sys.stderr = stream
         print('python', *command, flush=True)
+        forget_runs()  # a fork inherits them, and would write into the folder of another run
         sys.argv = list(command)
         runpy.run_path(str(ROOT / command[0]), run_name='__main__')
     write_json(Path(log).with_suffix('.json'), dict(peak_memory_mib=peak_memory_mib()))
+
+
+def forget_runs() -> None:
+    """Clears MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
+    for logger in MMLogger._instance_dict.values():
+        for handler in logger.handlers:
+            handler.close()
+    managers = [MMLogger, MessageHub, Visualizer, DefaultScope]
+    for manager in managers:
+        managers.extend(manager.__subclasses__())
+        manager._instance_dict.clear()
 
 
 def peak_memory_mib() -> float | None:
