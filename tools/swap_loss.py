@@ -103,12 +103,14 @@ def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) ->
     cfg = read_config(source)
     scope = scope_module(cfg, source)
     changes = scope.loss_changes(cfg, **options)
-    text = render_config(base, cfg, changes, scope.IMPORTS)
+    text = render_config(base, cfg, changes, scope.IMPORTS, scope.HOOKS)
     # What is built is what was written: parsed again, from the folder it will be used in.
     with tempfile.TemporaryDirectory(dir=folder, prefix='.swap_loss_') as trial:
         path = Path(trial) / 'config.py'
         base_there = base if '::' in base or Path(base).is_absolute() else f'../{base}'
-        path.write_text(render_config(base_there, cfg, changes, scope.IMPORTS), encoding='utf-8')
+        path.write_text(
+            render_config(base_there, cfg, changes, scope.IMPORTS, scope.HOOKS), encoding='utf-8'
+        )
         build_without_memory(Config.fromfile(path))
     return text, changes
 

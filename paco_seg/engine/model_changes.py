@@ -25,21 +25,23 @@ Key = str | int
 
 @dataclass(frozen=True)
 class ModelChange:
-    """New settings of one part of ``cfg.model``.
+    """New settings of one part of a config, of ``cfg.model`` unless it names another root.
 
     Args:
-        path: keys from ``cfg.model`` to the part, e.g. ``('decode_head',)`` or, for the second
-            head of a cascade, ``('decode_head', 1)``.
+        path: keys from the root to the part, e.g. ``('decode_head',)`` or, for the second head of
+            a cascade, ``('decode_head', 1)``.
         settings: what is set there; other settings stay.
+        root: key of the config that the path starts from.
     """
 
     path: tuple[Key, ...]
     settings: dict[str, Any]
+    root: str = 'model'
 
     @property
     def key(self) -> str:
         """The config key of the part, as ``--cfg-options`` spells it."""
-        return '.'.join(['model', *map(str, self.path)])
+        return '.'.join([self.root, *map(str, self.path)])
 
 
 def read_config(source: str | os.PathLike) -> Config:
@@ -62,11 +64,18 @@ def read_config(source: str | os.PathLike) -> Config:
     return Config.fromfile(path)
 
 
-def apply_changes(cfg: Config, changes: Sequence[ModelChange], imports: Sequence[str]) -> Config:
-    """A copy of ``cfg`` with the changes and with ``imports`` among its ``custom_imports``."""
+def apply_changes(
+    cfg: Config,
+    changes: Sequence[ModelChange],
+    imports: Sequence[str],
+    hooks: Sequence[str] = (),
+) -> Config:
+    """A copy of ``cfg`` with the changes, the ``custom_imports`` and the ``custom_hooks``."""
     changed = copy.deepcopy(cfg)
     changed.merge_from_dict({change.key: dict(change.settings) for change in changes})
     changed.custom_imports = merged_imports(cfg, imports)
+    if hooks:
+        changed.custom_hooks = merged_hooks(cfg, hooks)
     return changed
 
 
@@ -77,49 +86,61 @@ def merged_imports(cfg: Config, imports: Sequence[str]) -> dict[str, Any]:
     return dict(imports=list(dict.fromkeys([*present, *imports])), allow_failed_imports=False)
 
 
+def merged_hooks(cfg: Config, hooks: Sequence[str]) -> list[dict[str, Any]]:
+    """``custom_hooks`` of ``cfg`` plus those of the given types that it lacks."""
+    present = list(cfg.get('custom_hooks') or [])
+    kinds = [hook['type'] for hook in present]
+    return [*present, *(dict(type=hook) for hook in hooks if hook not in kinds)]
+
+
 def render_config(
-    base: str, cfg: Config, changes: Sequence[ModelChange], imports: Sequence[str]
+    base: str,
+    cfg: Config,
+    changes: Sequence[ModelChange],
+    imports: Sequence[str],
+    hooks: Sequence[str] = (),
 ) -> str:
     """The text of a config that inherits ``base`` (parsed: ``cfg``) and states the changes."""
-    model = _dict(
-        (str(key), _part(cfg.model[key], (key,), changes))
-        for key in dict.fromkeys(change.path[0] for change in changes)
-    )
     lines = [
         f'_base_ = {base!r}',
         f'custom_imports = {_value(merged_imports(cfg, imports))}',
-        f'model = {model}',
     ]
+    if hooks:
+        lines.append(f'custom_hooks = {_value(merged_hooks(cfg, hooks))}')
+    for root in dict.fromkeys(change.root for change in changes):
+        own = [change for change in changes if change.root == root]
+        lines.append(f'{root} = {_part(cfg.get(root), (root,), own)}')
     return '\n'.join(lines) + '\n'
 
 
 def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> str:
-    """Source text of the part of the model at ``path``, whose parsed content is ``value``."""
+    """Source text of the part of the config at ``path``, whose parsed content is ``value``."""
     for change in changes:
-        if change.path == path:
+        if (change.root, *change.path) == path:
             items = [(key, _value(item)) for key, item in change.settings.items()]
             # MMEngine merges dicts but replaces lists: an element of a list is stated in full.
             inherited = [(None, _inherited(path))] if isinstance(path[-1], int) else []
             return _dict([*inherited, *items])
-    below = [change for change in changes if change.path[: len(path)] == path]
+    below = [c for c in changes if (c.root, *c.path)[: len(path)] == path]
     if not below:
         return _inherited(path)
     if isinstance(value, (list, tuple)):
         parts = [_part(item, (*path, i), changes) for i, item in enumerate(value)]
         return '[\n' + _indent(''.join(f'{part},\n' for part in parts)) + ']'
-    keys = dict.fromkeys(change.path[len(path)] for change in below)
+    # The root is the first key of a path.
+    keys = dict.fromkeys(change.path[len(path) - 1] for change in below)
     return _dict((str(key), _part(value[key], (*path, key), changes)) for key in keys)
 
 
 def _inherited(path: tuple[Key, ...]) -> str:
     steps = (f'[{key}]' if isinstance(key, int) else f'.{key}' for key in path)
-    return f'_base_.model{"".join(steps)}'
+    return f'_base_{"".join(steps)}'
 
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return _dict((key, _value(item)) for key, item in value.items())
-    if isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
         return '[' + ', '.join(_value(item) for item in value) + ']'
     return repr(value)
 

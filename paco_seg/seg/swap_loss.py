@@ -15,6 +15,7 @@ from paco_seg.seg.heads import BranchDecodeHead
 from paco_seg.seg.heads.branch_decode_head import branch_head_class
 
 IMPORTS = ('paco_seg.seg',)
+HOOKS = ()
 
 
 class Method(NamedTuple):
