@@ -123,6 +123,7 @@ def test_amp_on_a_gpu_chooses_the_wrapper(tiny_seg, run_tool, monkeypatch):
         raise Built
 
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)  # MMEngine's logger asks for it
     monkeypatch.setattr(Runner, 'from_cfg', from_cfg)
     with pytest.raises(Built):
         run_tool('train', tiny_seg(), '--amp')
