@@ -69,7 +69,7 @@ def parametric_contrastive_loss(
     Args:
         embeddings: (N, D) or (G, N, D), rows of unit length; all are anchors and contrast rows
             of their set. G sets do not see each other. Other lengths are handled exactly, at
-            about twice the cost.
+            about twice the cost where their norms let exp() leave the range of the dtype.
         labels: (N,) or (G, N) integer, in [0, C) or ``ignore_index``.
         center_logits: (N, C) or (G, N, C), the logits of the classifier.
         alpha: weight of one sample positive relative to the center, >= 0.
