@@ -8,6 +8,9 @@ import torch
 from head_zoo import BN, CASCADE, NUM_CLASSES, ZOO, loss_arguments, make_inputs, make_samples
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
+from ranks import run_ranks
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
 import paco_seg.seg  # noqa: F401
@@ -278,6 +281,62 @@ def test_half_precision_features(branch):
     (plain,) = module(inputs).values()
     assert cast.dtype == torch.float32
     assert_close(cast, plain, rtol=3e-2, atol=3e-2)
+
+
+class LossOfHead(nn.Module):
+    """The sum of the losses as a forward pass, which is what DDP wraps."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, *arguments):
+        return sum(value for key, value in self.head.loss(*arguments).items() if 'loss' in key)
+
+
+def rank_arguments(rank, step):
+    """Images of a rank; in the second step rank 1 has no valid pixel at all."""
+    inputs, samples, config = loss_arguments('FCNHead', seed=10 * step + rank)
+    if rank == 1 and step == 1:
+        for sample in samples:
+            sample.gt_sem_seg.data.fill_(255)
+    return inputs, samples, config
+
+
+def head_of_rank(learnable):
+    torch.manual_seed(0)
+    branches = {
+        key: dict(settings, **SMALL, learnable=learnable, dropout_ratio=0.0)
+        for key, settings in BRANCHES.items()
+    }
+    # Statistics of a batch would differ between ranks.
+    return build(branches).eval()
+
+
+def ddp_gradients():
+    seen = {}
+    for learnable in (False, True):
+        model = DistributedDataParallel(LossOfHead(head_of_rank(learnable)))
+        for step in range(2):
+            model.zero_grad()
+            model(*rank_arguments(torch.distributed.get_rank(), step)).backward()
+            grads = {n: p.grad for n, p in model.module.named_parameters() if p.requires_grad}
+            seen[learnable, step] = grads
+    return seen
+
+
+def test_two_processes_average_their_gradients_with_an_empty_rank():
+    ranks = run_ranks(ddp_gradients)
+    for learnable in (False, True):
+        model = LossOfHead(head_of_rank(learnable))
+        for step in range(2):
+            model.zero_grad()
+            for rank in range(2):
+                (model(*rank_arguments(rank, step)) / 2).backward()
+            wanted = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+            assert any('training_branches' in name for name in wanted) == learnable
+            for seen in ranks:
+                assert_close(seen[learnable, step], wanted)
 
 
 def test_bad_settings_name_their_key(branch, frequency_file, tmp_path):
