@@ -3,9 +3,10 @@
     python tools/compare.py --suite demo-seg|demo-cls [--methods ce gpaco ...] [--seeds 3] [--force]
 
 Every system gets the same learning-rate search on a split of its own, the same iterations and the
-same seeds; its other settings are those of its config. Writes ``results.json``, ``report.md`` and
-pictures to ``work_dirs/compare/SUITE``: mean and standard deviation over the seeds, overall and by
-class frequency, training time and peak memory. An interrupted comparison continues where it
+same seeds; a system of segmentation that adds a loss to cross entropy tries it at a tenth of its
+weight as well. All other settings are those of its config. Writes ``results.json``, ``report.md``
+and pictures to ``work_dirs/compare/SUITE``: mean and standard deviation over the seeds, overall and
+by class frequency, training time and peak memory. An interrupted comparison continues where it
 stopped; a finished training is never repeated, whichever systems are asked for.
 
 To add a system, write its config and add one entry to the list of its suite below.
@@ -39,10 +40,17 @@ def search_options(iters: int) -> dict[str, int]:
     }
 
 
-def seg_system(name: str, title: str, **settings: Any) -> Method:
-    """A system of segmentation: ``configs/quickstart/NAME-fcn_...``."""
+def seg_system(
+    name: str, title: str, weights: Mapping[str, Sequence[float]] | None = None
+) -> Method:
+    """A system of segmentation: ``configs/quickstart/NAME-fcn_...``.
+
+    ``weights``: key below ``model.decode_head`` -> values to try, of the loss it adds.
+    """
     config = f'configs/quickstart/{name}-fcn_r18-tiny_1xb4-1k_digit-scenes-96x96.py'
-    return Method(name, title, config, {'optim_wrapper.optimizer.lr': (0.003, 0.01)}, **settings)
+    search = {'optim_wrapper.optimizer.lr': (0.003, 0.01)}
+    search |= {f'model.decode_head.{key}': values for key, values in (weights or {}).items()}
+    return Method(name, title, config, search)
 
 
 def cls_system(name: str, title: str, **settings: Any) -> Method:
@@ -54,10 +62,23 @@ def cls_system(name: str, title: str, **settings: Any) -> Method:
 SEG_SYSTEMS = (
     seg_system('ce', 'CE'),
     seg_system('logit-adjusted-ce', 'CE + log prior'),
-    seg_system('gpaco', 'CE + GPaCo'),
-    seg_system('region-rebalance', 'CE + Region Rebalance'),
-    seg_system('ceco', 'CE + CeCo'),
-    seg_system('gpaco-region-rebalance', 'CE + GPaCo + Region Rebalance'),
+    seg_system('gpaco', 'CE + GPaCo', {'loss_contrast.loss_weight': (0.1, 1.0)}),
+    seg_system(
+        'gpaco-logit-adjusted-ce',
+        'CE + log prior + GPaCo',
+        {'loss_contrast.loss_weight': (0.1, 1.0)},
+    ),
+    seg_system(
+        'region-rebalance',
+        'CE + Region Rebalance',
+        {'training_branches.region_rebalance.loss_weight': (0.1, 1.0)},
+    ),
+    seg_system('ceco', 'CE + CeCo', {'training_branches.ceco.loss_weight': (0.04, 0.4)}),
+    seg_system(
+        'gpaco-region-rebalance',
+        'CE + GPaCo + Region Rebalance',
+        {'loss_contrast.loss_weight': (0.1, 1.0)},
+    ),
 )
 
 CLS_SYSTEMS = (
@@ -65,6 +86,7 @@ CLS_SYSTEMS = (
     cls_system('logit-adjusted-ce', 'CE, log prior at test', source='ce', trains=False),
     cls_system('tau-norm', 'CE, tau-normalised', source='ce', trains=False),
     cls_system('crt', 'cRT', source='ce', source_key='model.backbone.init_cfg.checkpoint'),
+    cls_system('lws', 'LWS', source='ce'),
     cls_system('balanced-softmax', 'Balanced Softmax'),
     cls_system('ldam-drw', 'LDAM-DRW'),
     cls_system('reslt', 'ResLT'),
@@ -213,8 +235,8 @@ parameters are those in training, most of them of the network that all systems s
 
 ## What was searched
 
-Short trainings with seed {results['seeds'][0]}, judged on the `search` split. All settings but the
-learning rate are those of the configs.
+Short trainings with seed {results['seeds'][0]}, judged on the `search` split. All other settings
+are those of the configs.
 
 {reports.search_table(results, f'{comparison.metric} after {iters} iterations')}
 

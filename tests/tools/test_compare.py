@@ -5,6 +5,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,9 @@ def test_classification_systems_train(compare, digits, name):
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2)
     config.val_dataloader = config.val_cfg = config.val_evaluator = None
     config.default_hooks.logger.interval = 1
-    if name == 'crt':
-        del config.model.backbone['init_cfg']  # the weights of a first stage
+    if name in ('crt', 'lws'):  # without the weights of a first stage
+        config.model.backbone.pop('init_cfg', None)
+        config.load_from = None
     if name == 'ldam-drw':
         config.model.head.loss.drw_start_epoch = 0
     Runner.from_cfg(config).train()
@@ -134,9 +136,11 @@ def test_segmentation_suite(compare, tmp_path):
         ['--out', 'data/digit_scenes', '--max-instances', '100', '--balanced-instances', '1']
     )
     out = tmp_path / 'out'
-    results = compare.run('demo-seg', tiny(compare, 'demo-seg', ['gpaco-region-rebalance']), out)
-    (method,) = results['methods']
-    assert method['runs'][0]['test']['metrics']['mIoU'] >= 0
+    names = ['gpaco-logit-adjusted-ce', 'gpaco-region-rebalance']
+    results = compare.run('demo-seg', tiny(compare, 'demo-seg', names), out)
+    assert [method['name'] for method in results['methods']] == names
+    for method in results['methods']:
+        assert method['runs'][0]['test']['metrics']['mIoU'] >= 0
     assert len(results['frequencies']) == 11
     assert 'GPaCo + Region Rebalance' in (out / 'report.md').read_text()
 
@@ -182,7 +186,7 @@ def test_systems_have_one_budget(compare, name):
     compat.setup()
     comparison = compare.SUITES[name].comparison
     trained = [method for method in comparison.methods if method.trains]
-    assert len({tuple(method.search.items()) for method in trained}) == 1
+    assert len({method.search['optim_wrapper.optimizer.lr'] for method in trained}) == 1
     first = None
     seen = set()
     for method in comparison.methods:
@@ -201,5 +205,9 @@ def test_systems_have_one_budget(compare, name):
             assert config[key] == first[key], (method.name, key)
         assert config.train_dataloader.batch_size == first.train_dataloader.batch_size
         assert config.model.backbone.depth == first.model.backbone.depth
+        for key, values in method.search.items():
+            if key.endswith('loss_weight'):  # that of the config, and a tenth of it
+                weight = reduce(lambda node, part: node[part], key.split('.'), config)
+                assert values == (pytest.approx(weight / 10), weight)
     length = first.train_cfg.max_iters
     assert comparison.search_cost == comparison.search_options['train_cfg.max_iters'] / length
