@@ -31,7 +31,7 @@ class GPaCoClassifier(MultiViewClassifier):
 
     Raises:
         TypeError: the head is a :class:`PaCoClsHead`.
-        ValueError: batch augmentation with a contrastive head.
+        ValueError: batch augmentation with a contrastive head or with several views.
 
     Example:
         >>> model = dict(type='GPaCoClassifier', backbone=..., neck=..., head=dict(

@@ -15,12 +15,13 @@ class MultiViewClassifier(ImageClassifier):
 
     Args:
         backbone: config, as all further arguments of ``ImageClassifier``.
-        train_cfg: batch augmentation (Mixup, CutMix) is refused with a contrastive head.
+        train_cfg: batch augmentation (Mixup, CutMix) is refused with a contrastive head, and with
+            any head where a batch has several views: it would mix the first view alone.
         data_preprocessor: :class:`MultiViewClsDataPreprocessor` unless it names a type.
         **kwargs: ``neck``, ``head``, ``pretrained`` and ``init_cfg`` of ``ImageClassifier``.
 
     Raises:
-        ValueError: batch augmentation with a contrastive head.
+        ValueError: batch augmentation with a contrastive head or with several views.
     """
 
     def __init__(
@@ -38,9 +39,18 @@ class MultiViewClassifier(ImageClassifier):
             backbone, train_cfg=train_cfg, data_preprocessor=data_preprocessor, **kwargs
         )
         augments = getattr(self.data_preprocessor, 'batch_augments', None)
-        if augments is not None and isinstance(self.head, ContrastiveClsHead):
-            names = [type(augment).__name__ for augment in augments.augments if augment]
+        if augments is None:
+            return
+        names = [type(augment).__name__ for augment in augments.augments if augment]
+        if isinstance(self.head, ContrastiveClsHead):
             raise ValueError(
                 f'model.train_cfg.augments: expected none with {type(self.head).__name__}, got '
                 f'{names}. A mixed image has no positives: set model.train_cfg=None'
+            )
+        num_views = getattr(self.data_preprocessor, 'num_views', 1)
+        if num_views > 1:
+            raise ValueError(
+                f'model.train_cfg.augments: expected none with data_preprocessor.num_views='
+                f'{num_views}, got {names}. Only the first view would be mixed, and its labels '
+                'would be wrong for the others: set model.train_cfg=None, or num_views=1'
             )

@@ -217,6 +217,38 @@ class TestErrors:
         ):
             MODELS.build(config)
 
+    @pytest.mark.parametrize('where', ['train_cfg', 'data_preprocessor'])
+    def test_mixup_of_several_views_with_any_head(self, where):
+        """Only view 1 would be mixed, and the other views would take its labels."""
+        head = dict(
+            type='LinearClsHead',
+            num_classes=5,
+            in_channels=16,
+            loss=dict(type='CrossEntropyLoss', use_soft=True),
+        )
+        augments = dict(augments=dict(type='Mixup', alpha=0.8))
+
+        def build(num_views):
+            config = classifier_config() | dict(head=head)
+            preprocessor = dict(num_classes=5, num_views=num_views)
+            if where == 'train_cfg':
+                return MODELS.build(
+                    config | dict(train_cfg=augments, data_preprocessor=preprocessor)
+                )
+            return MODELS.build(
+                config | dict(data_preprocessor=preprocessor | dict(batch_augments=augments))
+            )
+
+        with pytest.raises(
+            ValueError,
+            match=r'^model\.train_cfg\.augments: expected none with '
+            r"data_preprocessor\.num_views=2, got \['Mixup'\].*set model\.train_cfg=None",
+        ):
+            build(num_views=2)
+        model = build(num_views=1).train()
+        data = model.data_preprocessor(batch([0, 1], views=1), True)
+        assert torch.isfinite(model.loss(**data)['loss'])
+
     def test_head_of_paco(self):
         with pytest.raises(TypeError, match=r'^model\.type: expected PaCoClassifier'):
             MODELS.build({**classifier_config('PaCo'), 'type': 'GPaCoClassifier'})
