@@ -257,8 +257,8 @@ class _PairwiseLogSumExp(torch.autograd.Function):
 class _Tiles:
     """Reuses one buffer for the tiles of a sweep, which so allocates once."""
 
-    def __init__(self, like: Tensor, batch: int, chunk: int, temperature: float) -> None:
-        self._buffer = like.new_empty(batch * chunk * chunk)
+    def __init__(self, like: Tensor, elements: int, temperature: float) -> None:
+        self._buffer = like.new_empty(elements)
         # exp(x) = 2^(x log2 e): on x86 PyTorch computes exp2 several times as fast as exp, which
         # it hands to a library of higher latency. The factor costs nothing inside the product.
         self._scale = math.log2(math.e) / temperature
@@ -276,13 +276,19 @@ def _chunks(length: int, chunk: int) -> list[tuple[int, int]]:
     return [(start, min(start + chunk, length)) for start in range(0, length, chunk)]
 
 
+def _key_tile(rows: int, keys: int, chunk: int) -> tuple[int, int]:
+    """Sides of a tile of at most chunk^2 elements; what one side lacks the other may take."""
+    height = min(rows, max(chunk, chunk * chunk // keys))
+    return height, min(keys, chunk * chunk // height)
+
+
 def _forward_symmetric(
     embeddings: Tensor, weight: Tensor | None, temperature: float, chunk: int
 ) -> Tensor:
     """Sum of exp(s_ij) over the other contrasted rows of the set, (G, N)."""
     sets, anchors, _ = embeddings.shape
     sums = embeddings.new_zeros(sets, anchors)
-    tiles = _Tiles(embeddings, sets, min(chunk, anchors), temperature)
+    tiles = _Tiles(embeddings, sets * min(chunk, anchors) ** 2, temperature)
     blocks = _chunks(anchors, chunk)
     for row, (start, stop) in enumerate(blocks):
         rows = embeddings[:, start:stop]
@@ -314,10 +320,13 @@ def _forward_keys(
 ) -> None:
     """Add sum_k exp(z_i . k / T) over the contrasted keys to ``sums``, in place."""
     rows, flat_sums = embeddings.flatten(0, 1).unsqueeze(0), sums.view(1, -1)
+    if rows.shape[1] == 0 or len(keys) == 0:
+        return
     weight = None if key_weight is None else key_weight.unsqueeze(0)
-    tiles = _Tiles(embeddings, 1, chunk, temperature)
-    for first, last in _chunks(len(keys), chunk):
-        for start, stop in _chunks(rows.shape[1], chunk):
+    height, width = _key_tile(rows.shape[1], len(keys), chunk)
+    tiles = _Tiles(embeddings, height * width, temperature)
+    for first, last in _chunks(len(keys), width):
+        for start, stop in _chunks(rows.shape[1], height):
             tile = tiles.exponentials(rows[:, start:stop], keys[None, first:last])
             flat_sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
 
@@ -337,7 +346,7 @@ def _backward_symmetric(
     """
     sets, anchors, _ = embeddings.shape
     side = min(chunk, anchors)
-    tiles = _Tiles(embeddings, sets, side, temperature)
+    tiles = _Tiles(embeddings, sets * side * side, temperature)
     pair_buffer = embeddings.new_empty(sets * side * side)
     inverse = 1.0 / temperature
     blocks = _chunks(anchors, chunk)
@@ -375,12 +384,15 @@ def _backward_keys(
 ) -> None:
     """Add the gradient of the rectangular part to ``grad_rows`` and ``grad_keys``."""
     rows, flat_scale = embeddings.flatten(0, 1), scale.reshape(-1)
+    if len(rows) == 0 or len(keys) == 0:
+        return
     flat_grad = grad_rows.view(rows.shape)
-    tiles = _Tiles(embeddings, 1, chunk, temperature)
+    height, width = _key_tile(len(rows), len(keys), chunk)
+    tiles = _Tiles(embeddings, height * width, temperature)
     inverse = 1.0 / temperature
-    for first, last in _chunks(len(keys), chunk):
+    for first, last in _chunks(len(keys), width):
         columns = keys[first:last]
-        for start, stop in _chunks(len(rows), chunk):
+        for start, stop in _chunks(len(rows), height):
             tile = tiles.exponentials(rows[None, start:stop], columns[None])[0]
             tile.mul_(flat_scale[start:stop].unsqueeze(1))
             if key_weight is not None:

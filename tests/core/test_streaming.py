@@ -202,6 +202,26 @@ class TestMemory:
         rows = max(sets * anchors, keys) * channels
         assert largest.elements <= max(rows, sets * chunk**2)
 
+    @pytest.mark.parametrize('temperature', [0.07, 0.01])
+    @pytest.mark.parametrize('keys', [0, 3, 40])
+    def test_a_tile_is_not_larger_than_the_input(self, temperature, keys):
+        embeddings, key_rows = rows_and_keys(7, keys, 2, 1, dtype=torch.float32)
+        with LargestTensor() as largest:
+            pairwise_logsumexp(
+                embeddings.requires_grad_(),
+                key_rows.requires_grad_(),
+                temperature,
+                chunk_size=10**6,
+            ).sum().backward()
+        assert largest.elements <= 7 * max(7, 7 + keys)
+
+    def test_few_rows_take_wide_tiles_of_the_keys(self):
+        """Within the same budget: 4 x 400 keys are 2 tiles of 30^2 elements, not 14."""
+        embeddings, keys = rows_and_keys(4, 400, 2, 1, dtype=torch.float32)
+        with LargestTensor() as largest:
+            pairwise_logsumexp(embeddings, keys, 0.07, chunk_size=30)
+        assert 4 * 200 < largest.elements <= 30**2
+
     def test_default_tile_does_not_grow_with_the_input(self):
         largest = []
         for anchors in (2000, 3000):
