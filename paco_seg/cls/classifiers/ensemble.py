@@ -19,7 +19,10 @@ from paco_seg.engine.hooks import CheckpointMatchHook
 
 @MODELS.register_module()
 class EnsembleClassifier(BaseClassifier):
-    """Classifies by the sum of the raw logits of its members (evaluation only).
+    """Classifies by the sum of the logits of its members (evaluation only).
+
+    The logits are those that each member predicts from: a head that adjusts them at test
+    (:class:`LogitAdjustedClsHead`, :class:`TauNormClsHead`) has done so.
 
     The members see the same preprocessed images, so that they need equal input sizes and
     normalisation; their backbones may differ. ``tools/test.py CONFIG --ensemble A.pth B.pth``

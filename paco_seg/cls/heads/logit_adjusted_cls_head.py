@@ -46,12 +46,17 @@ class LogitAdjustedClsHead(LinearClsHead):
     ) -> None:
         super().__init__(num_classes, in_channels, **kwargs)
         check_range('model.head.tau', tau, low=0.0)
-        self.class_prior = ClassCounts(class_prior, 'model.head.class_prior')
+        self.class_prior = ClassCounts(class_prior, 'model.head.class_prior', for_prediction=True)
         self.class_prior.check_length(num_classes)
         self.tau = tau
 
-    def _get_predictions(
-        self, cls_score: Tensor, data_samples: list[DataSample | None] | None
-    ) -> list[DataSample]:
-        adjusted = posthoc_adjusted_logits(cls_score, self.class_prior(), strength=self.tau)
-        return super()._get_predictions(adjusted, data_samples)
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Adjusted logits, (N, C): those of the prediction, and what an ensemble adds up."""
+        logits = super().forward(feats)
+        return posthoc_adjusted_logits(logits, self.class_prior(), strength=self.tau)
+
+    def loss(
+        self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs: Any
+    ) -> dict[str, Tensor]:
+        """Loss of the logits as they are; arguments as in ``ClsHead``."""
+        return self._get_loss(super().forward(feats), data_samples, **kwargs)

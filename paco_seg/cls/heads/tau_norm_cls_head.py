@@ -38,11 +38,12 @@ class TauNormClsHead(LinearClsHead):
         check_range('model.head.tau', tau, low=0.0)
         self.tau = tau
 
-    def predict(
-        self,
-        feats: tuple[Tensor, ...],
-        data_samples: list[DataSample | None] | None = None,
-    ) -> list[DataSample]:
-        """Predictions of the normalised classifier; arguments as in ``ClsHead``."""
-        logits = tau_normalized_logits(self.pre_logits(feats), self.fc.weight, self.tau)
-        return self._get_predictions(logits, data_samples)
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Normalised logits, (N, C): those of the prediction, and what an ensemble adds up."""
+        return tau_normalized_logits(self.pre_logits(feats), self.fc.weight, self.tau)
+
+    def loss(
+        self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs: Any
+    ) -> dict[str, Tensor]:
+        """Loss of the trained classifier, with its bias; arguments as in ``ClsHead``."""
+        return self._get_loss(super().forward(feats), data_samples, **kwargs)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import DATASETS, HOOKS
 
@@ -28,8 +28,9 @@ class ClassCountHook(Hook):
     logs alpha times the expected number of positives for classes with many, a medium number of
     and few images, with a warning outside the range of the published recipes.
 
-    Before a test: a prior that neither the config nor the checkpoint provides is counted on the
-    dataset of ``train_dataloader``.
+    Before a test: a prior that prediction reads (:class:`LogitAdjustedClsHead`) and neither the
+    config nor the checkpoint provides is counted on the dataset of ``train_dataloader``. No other
+    test needs the training images.
 
     Example:
         >>> custom_hooks = [dict(type='ClassCountHook')]
@@ -56,16 +57,16 @@ class ClassCountHook(Hook):
             self._report_alpha(runner, model, loss, counts)
 
     def before_val(self, runner: Runner) -> None:
-        """Counts on the config's training set what is still unknown."""
+        """Counts on the config's training set what prediction reads and nobody knows."""
         self.before_test(runner)
 
     def before_test(self, runner: Runner) -> None:
-        """Counts on the config's training set what is still unknown."""
+        """Counts on the config's training set what prediction reads and nobody knows."""
         model = _unwrap(runner.model)
         loader = runner.cfg.get('train_dataloader')
-        if loader is None or all(len(module.counts) for module in _holders(model)):
-            return
-        _fill(model, class_counts(DATASETS.build(loader['dataset']), model.head.num_classes))
+        unknown = any(part.for_prediction and not len(part.counts) for part in _holders(model))
+        if unknown and loader is not None:
+            _fill(model, class_counts(DATASETS.build(loader['dataset']), model.head.num_classes))
 
     def _report_alpha(
         self, runner: Runner, model: Any, loss: GPaCoLoss, counts: np.ndarray
@@ -90,7 +91,9 @@ class ClassCountHook(Hook):
 
 
 def _unwrap(model: Any) -> Any:
-    return model.module if is_model_wrapper(model) else model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def _holders(model: torch.nn.Module) -> list[ClassCounts]:

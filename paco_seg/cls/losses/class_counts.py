@@ -24,6 +24,7 @@ class ClassCounts(nn.Module):
         source: ``'auto'`` (:class:`ClassCountHook` fills it from the training set), a sequence of
             counts or frequencies, or a JSON file that holds one.
         key: config key to name in errors.
+        for_prediction: whether prediction reads them; those of a loss are needed in training only.
 
     Attributes:
         counts: (C,) float32 buffer, or (0,) as long as nobody has filled it.
@@ -35,9 +36,16 @@ class ClassCounts(nn.Module):
 
     counts: Tensor
 
-    def __init__(self, source: str | Sequence[float], key: str = 'class_prior') -> None:
+    def __init__(
+        self,
+        source: str | Sequence[float],
+        key: str = 'class_prior',
+        *,
+        for_prediction: bool = False,
+    ) -> None:
         super().__init__()
         self.key = key
+        self.for_prediction = for_prediction
         self.is_auto = isinstance(source, str) and source == 'auto'
         self.register_buffer('counts', torch.empty(0))
         if not self.is_auto:

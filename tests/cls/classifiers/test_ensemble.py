@@ -41,6 +41,26 @@ def test_sums_the_logits_of_different_members(tmp_path):
     assert torch.allclose(predictions[0].pred_score, expected[0].softmax(0), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    'head', [dict(type='TauNormClsHead'), dict(type='LogitAdjustedClsHead', class_prior=[9, 3, 1])]
+)
+def test_members_that_adjust_their_logits_do_so_once_each(tmp_path, head):
+    """Two members of the same weights: the softmax is that of twice the adjusted logits."""
+    config = classifier()
+    config['head'] |= head
+    member = save(tmp_path / 'a.pth', config, 0)
+    ensemble = EnsembleClassifier([config] * 2, [str(tmp_path / 'a.pth')] * 2)
+    ensemble.eval()
+    x = torch.randn(4, 3, 16, 16)
+    adjusted = member(x, mode='tensor')
+    alone = torch.stack([p.pred_score for p in member(x, mode='predict')])
+    torch.testing.assert_close(adjusted.softmax(1), alone)
+    assert not torch.allclose(adjusted, member.head.fc(member.extract_feat(x)[-1]))
+    torch.testing.assert_close(ensemble(x), 2 * adjusted)
+    scores = torch.stack([p.pred_score for p in ensemble(x, mode='predict')])
+    torch.testing.assert_close(scores, (2 * adjusted).softmax(1))
+
+
 def test_a_checkpoint_without_the_training_parts_serves_a_gpaco_member(tmp_path):
     stock, gpaco = classifier(), classifier(head='GPaCoClsHead')
     model = save(tmp_path / 'a.pth', stock, 0)

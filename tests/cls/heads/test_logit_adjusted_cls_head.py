@@ -31,6 +31,8 @@ def test_prediction_divides_by_the_prior(tau):
     found = head.predict(features)
     torch.testing.assert_close(torch.stack([sample.pred_score for sample in found]), expected)
     assert [int(s.pred_label) for s in found] == expected.argmax(dim=1).tolist()
+    # mode='tensor', which exports and ensembles read, is what the prediction starts from
+    torch.testing.assert_close(head(features).softmax(dim=1), expected)
 
 
 def test_training_is_that_of_the_stock_head():

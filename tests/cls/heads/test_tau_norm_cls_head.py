@@ -21,6 +21,8 @@ def test_crt_twin_tau_norm_predicts_with_normalised_classes_and_no_bias(tau):
     weight = head.fc.weight / head.fc.weight.norm(dim=1, keepdim=True) ** tau
     scores = torch.stack([s.pred_score for s in head.predict((features,))])
     assert_close(scores, (features @ weight.T).softmax(1))
+    # mode='tensor', which exports and ensembles read, is what the prediction starts from
+    assert_close(head((features,)), features @ weight.T)
 
 
 def test_training_is_that_of_the_linear_head():

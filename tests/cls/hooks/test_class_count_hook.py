@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 import pytest
 import torch
 from contrastive import batch, classifier_config
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
+from mmpretrain.registry import HOOKS, MODELS
 
 import paco_seg.cls  # noqa: F401
 from paco_seg.engine.checkpoint import load_from_local
@@ -178,3 +179,27 @@ def test_a_test_counts_what_neither_config_nor_checkpoint_knows(tiny_cls, run_to
     with adjusted.open('a') as file:
         file.write("custom_hooks = [dict(type='ClassCountHook')]\n")
     run_tool('test', adjusted, checkpoint)
+
+
+@pytest.mark.parametrize('options', [(), ('--tta',)])
+def test_a_test_of_gpaco_needs_no_training_images(tiny_cls, run_tool, tmp_path, options):
+    """A checkpoint without class counts, as a converted one: prediction reads no prior."""
+    config = tiny_cls(TWO_VIEWS.format(kind='GPaCo'))
+    model = Config.fromfile(config).model
+    weights = MODELS.build(dict(model, data_preprocessor=dict(num_views=2))).state_dict()
+    del weights['head.loss_module.class_prior.counts']
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'converted.pth')
+    shutil.rmtree(tmp_path / 'data/train')
+    run_tool('test', config, tmp_path / 'converted.pth', *options)
+
+
+def test_an_averaged_test_counts_the_prior_as_well(tiny_cls, run_tool, tmp_path):
+    config = tiny_cls(
+        "custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)\n"
+        "model['head']['type'] = 'LogitAdjustedClsHead'\n"
+        "custom_hooks = [dict(type='ClassCountHook')]\n"
+    )
+    model = Config.fromfile(config).model
+    weights = MODELS.build(dict(model, train_cfg=None)).state_dict()
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'plain.pth')
+    run_tool('test', config, tmp_path / 'plain.pth', '--tta')
