@@ -216,13 +216,15 @@ class _PairwiseLogSumExp(torch.autograd.Function):
             )
         embeddings, keys, weight, key_weight, log_sum_exp = ctx.saved_tensors
         need_rows, need_keys = ctx.needs_input_grad[:2]
+        # An empty S(i) is a constant -inf: it has no gradient, whatever comes in.
+        grad = grad.masked_fill(log_sum_exp == -torch.inf, 0.0)
         grad_rows = torch.zeros_like(embeddings)
         grad_keys = torch.zeros_like(keys) if need_keys else None
         device_type = embeddings.device.type
         with torch.autocast(device_type=device_type, enabled=False):
             if ctx.safe:
-                # d lse_i / d s_ij = exp(s_ij) / sum_i; rows with an empty S(i), or whose gradient
-                # is zero (ignored anchors), have no weight.
+                # d lse_i / d s_ij = exp(s_ij) / sum_i; rows whose gradient is zero (ignored
+                # anchors, an empty S(i)) have no weight.
                 scale = torch.where(grad == 0, grad, grad * torch.exp(-log_sum_exp))
                 if need_rows:
                     _backward_symmetric(
