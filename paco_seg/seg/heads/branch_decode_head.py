@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -40,6 +43,8 @@ class BranchDecodeHead:
         ...     training_branches=dict(gpaco=dict(type='GPaCoBranch')))
     """
 
+    branch_modules = ('training_branches',)
+
     def __new__(cls, *args: Any, base_type: str | None = None, **kwargs: Any) -> Any:
         """Create an instance of the generated subclass; ``__init__`` then runs on it."""
         generated = cls if issubclass(cls, nn.Module) else branch_head_class(cls, base_type)
@@ -59,12 +64,30 @@ class BranchDecodeHead:
             num_classes=2 if self.out_channels == 1 else self.num_classes,
             norm_cfg=getattr(self, 'norm_cfg', None),
         )
-        self.training_branches = nn.ModuleDict(
-            {
-                name: MODELS.build(branch, default_args=defaults)
-                for name, branch in (training_branches or {}).items()
-            }
-        )
+        with own_random_numbers():
+            self.training_branches = nn.ModuleDict(
+                {
+                    name: MODELS.build(branch, default_args=defaults)
+                    for name, branch in (training_branches or {}).items()
+                }
+            )
+
+    def init_weights(self) -> None:
+        """Initialise the branches, and the base head as if there were none."""
+        with own_random_numbers():
+            for branch in self.branches():
+                if not branch.is_init:
+                    branch.init_weights()
+        configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
+        if any(config.get('type') == 'Pretrained' for config in configs):
+            super().init_weights()  # one checkpoint for all
+        else:
+            # An init_cfg of the base head with `layer` would draw for the branches too.
+            hidden = {name: self._modules.pop(name) for name in self.branch_modules}
+            try:
+                super().init_weights()
+            finally:
+                self._modules.update(hidden)
 
     def loss(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Losses of the base head and of the branches; arguments as the base head's."""
@@ -95,6 +118,18 @@ class BranchDecodeHead:
         # The generated class may belong to a head of a third party that is not imported yet in
         # the process that unpickles: refer to it by its two parents.
         return _rebuild, (type(self).branch_class, type(self).base_class), self.__dict__
+
+
+@contextmanager
+def own_random_numbers() -> Iterator[None]:
+    """Random numbers that follow from the global generator of the CPU and leave it as it was.
+
+    Whatever is built later, an auxiliary head for one, starts as it would without branches.
+    """
+    with torch.random.fork_rng(devices=[]):
+        # From a seed of their own: the state as it is would repeat in the next module.
+        torch.default_generator.manual_seed(int(torch.randint(2**62, ())))
+        yield
 
 
 def branch_head_class(branch_class: type, base_type: str | type | None) -> type[BaseModule]:

@@ -19,7 +19,7 @@ from paco_seg.core.baselines.region import (
     suppress_absent,
 )
 from paco_seg.core.checks import check_range
-from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead
+from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead, own_random_numbers
 from paco_seg.seg.heads.feature_taps import ClsSegTap, tap_for
 from paco_seg.seg.heads.region_rebalance_branch import image_prior
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
@@ -45,6 +45,8 @@ class RegionBiasDecodeHead(BranchDecodeHead):
         >>> model = dict(decode_head=dict(type='RegionBiasDecodeHead', base_type='FCNHead'))
     """
 
+    branch_modules = ('training_branches', 'region_bias')
+
     def __init__(self, *, region_bias: dict | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Heads with a tap of their own do not predict with the logits of cls_seg().
@@ -55,12 +57,13 @@ class RegionBiasDecodeHead(BranchDecodeHead):
                 f'2 channels, got {base.__name__} with out_channels={self.out_channels}. '
                 'Use RegionRebalanceBranch, which leaves inference alone'
             )
-        self.region_bias = RegionBias(
-            in_channels=self.tap_channels,
-            num_classes=self.num_classes,
-            align_corners=self.align_corners,
-            **(region_bias or {}),
-        )
+        with own_random_numbers():
+            self.region_bias = RegionBias(
+                in_channels=self.tap_channels,
+                num_classes=self.num_classes,
+                align_corners=self.align_corners,
+                **(region_bias or {}),
+            )
 
     def branches(self) -> list[nn.Module]:
         """The branches that add losses."""

@@ -9,6 +9,7 @@ import pickle
 import pytest
 import torch
 from head_zoo import NUM_CLASSES, loss_arguments, make_inputs, make_samples
+from mmengine.optim import OptimWrapper
 from mmseg.models.decode_heads import FCNHead, PSPHead
 from mmseg.registry import MODELS
 
@@ -141,3 +142,106 @@ def test_wrong_base_type(base_type, message):
 def test_unknown_settings_of_the_base_head_are_not_swallowed():
     with pytest.raises(TypeError, match='paco_w'):
         build(paco_w=1.0)
+
+
+REGION = dict(type='RegionRebalanceBranch', loss_weight=0.0, norm_cfg=dict(type='BN'))
+CECO = dict(type='CeCoBranch', loss_weight=0.0, norm_cfg=dict(type='BN'))
+LAYERS = dict(type='Xavier', layer='Conv2d')
+
+
+def segmentor(seed, head, init_cfg=None):
+    """An EncoderDecoder whose auxiliary head is built after the decode head."""
+    torch.manual_seed(seed)
+    settings = dict(FCN, in_channels=16, init_cfg=init_cfg)
+    if init_cfg is None:
+        del settings['init_cfg']
+    model = MODELS.build(
+        dict(
+            type='EncoderDecoder',
+            data_preprocessor=dict(type='mmseg.SegDataPreProcessor'),
+            backbone=dict(
+                type='ResNetV1c',
+                depth=18,
+                stem_channels=8,
+                base_channels=8,
+                num_stages=2,
+                strides=(1, 2),
+                dilations=(1, 1),
+                out_indices=(0, 1),
+                norm_cfg=dict(type='BN'),
+            ),
+            decode_head={**settings, 'in_index': 1, **head},
+            auxiliary_head=dict(FCN, type='FCNHead'),
+            train_cfg=dict(),
+            test_cfg=dict(mode='whole'),
+        )
+    )
+    model.init_weights()
+    return model.train()
+
+
+def shared(model):
+    skipped = ('decode_head.training_branches', 'decode_head.region_bias')
+    return {k: v for k, v in model.state_dict().items() if not k.startswith(skipped)}
+
+
+def assert_same_state(ours, stock):
+    assert ours.keys() == stock.keys()
+    assert [key for key in stock if not torch.equal(ours[key], stock[key])] == []
+
+
+@pytest.mark.parametrize(
+    'branch',
+    [REGION, dict(REGION, learnable=True), CECO],
+    ids=['region_rebalance', 'learnable', 'ceco'],
+)
+def test_weight_0_is_the_base_network_bit_for_bit(branch):
+    """From the first weight to the second step, with the auxiliary head and dropout."""
+    head = dict(type='BranchDecodeHead', base_type='FCNHead', training_branches=dict(one=branch))
+    states = []
+    for settings in (head, dict(type='FCNHead')):
+        model = segmentor(3, settings)
+        optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=0.01))
+        start = shared(copy.deepcopy(model))
+        for step in range(2):
+            images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(step))
+            losses = model.loss(images, make_samples())
+            optimizer.update_params(model.parse_losses(losses)[0])
+        states.append((start, shared(model), torch.rand(1)))
+    assert_same_state(states[0][0], states[1][0])
+    assert_same_state(states[0][1], states[1][1])
+    assert not torch.equal(*(state['decode_head.conv_seg.weight'] for state in states[0][:2]))
+    assert states[0][2] == states[1][2]  # what is drawn next
+
+
+@pytest.mark.parametrize('init_cfg', [None, LAYERS], ids=['stock', 'layers'])
+@pytest.mark.parametrize('head', ['GPaCoDecodeHead', 'RegionBiasDecodeHead'])
+def test_base_network_starts_as_without_branches(head, init_cfg):
+    ours = segmentor(3, dict(type=head, base_type='FCNHead'), init_cfg)
+    stock = segmentor(3, dict(type='FCNHead'), init_cfg)
+    assert_same_state(shared(ours), shared(stock))
+    # the seed decides the weights of the branches too
+    again = segmentor(3, dict(type=head, base_type='FCNHead'), init_cfg).state_dict()
+    other = segmentor(4, dict(type=head, base_type='FCNHead'), init_cfg).state_dict()
+    added = [key for key in again if key not in shared(ours) and key.endswith('weight')]
+    matrices = [key for key in added if again[key].dim() > 1]
+    assert matrices
+    assert all(torch.equal(again[key], ours.state_dict()[key]) for key in added)
+    assert not any(torch.equal(again[key], other[key]) for key in matrices)
+
+
+def test_init_cfg_of_a_branch_counts():
+    branch = dict(REGION, init_cfg=dict(type='Constant', val=0.25, layer='Linear'))
+    head = build(training_branches=dict(one=branch))
+    head.init_weights()
+    assert (head.training_branches.one.classifier[1].weight == 0.25).all()
+
+
+def test_one_checkpoint_for_head_and_branches(tmp_path):
+    head = build(training_branches=dict(one=REGION))
+    state = {key: torch.full_like(value, 2) for key, value in head.state_dict().items()}
+    torch.save(state, tmp_path / 'head.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'head.pth'))
+    head = build(training_branches=dict(one=REGION), init_cfg=init_cfg)
+    head.init_weights()
+    assert all((value == 2).all() for value in head.state_dict().values())
