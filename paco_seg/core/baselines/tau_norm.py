@@ -35,7 +35,8 @@ def tau_normalize(weight: Tensor, tau: float) -> Tensor:
     check_shape('weight', weight, ('C', 'D'))
     check_range('tau', tau, low=0.0)
     norms: Tensor = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
-    return weight / norms.clamp(min=torch.finfo(weight.dtype).tiny).pow(tau)
+    # a zero row divided by 1; a tiny norm in its place would underflow for tau > 1
+    return weight / torch.where(norms > 0, norms, 1.0).pow(tau)
 
 
 def tau_normalized_logits(features: Tensor, weight: Tensor, tau: float) -> Tensor:

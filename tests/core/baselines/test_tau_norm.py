@@ -32,7 +32,6 @@ def test_limits_of_tau():
     assert torch.equal(tau_normalize(weight, 0.0), weight)
     assert torch.equal(tau_normalized_logits(features, weight, 0.0), features @ weight.t())
     assert_close(tau_normalize(weight, 1.0).norm(dim=1), torch.ones(4).double())
-    assert torch.equal(tau_normalize(torch.zeros(2, 3), 1.0), torch.zeros(2, 3))
     with pytest.raises(ValueError, match='tau: expected >= 0'):
         tau_normalize(weight, -0.1)
     with pytest.raises(ShapeError, match='features'):
@@ -48,6 +47,12 @@ def test_learnable_scales_equal_the_reference():
     assert torch.equal(scaled_logits(logits, torch.zeros(4)), logits)
     with pytest.raises(ShapeError, match='log_scales'):
         scaled_logits(logits, torch.zeros(3))
+
+
+@pytest.mark.parametrize('tau', [step / 10 for step in range(21)])
+def test_a_zero_row_stays_zero_and_others_are_what_they_were(tau):
+    weight = torch.tensor([[0.0, 0.0, 0.0], [3.0, 0.0, 4.0]])
+    assert_close(tau_normalize(weight, tau), torch.stack([weight[0], weight[1] / 5**tau]))
 
 
 def test_scaling_by_the_inverse_norm_is_tau_normalisation():
