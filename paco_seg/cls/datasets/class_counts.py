@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from mmengine.dataset import RepeatDataset
 
 
 def class_labels(dataset: Any) -> np.ndarray:
-    """Label of every image that one pass over ``dataset`` delivers, (N,) int64.
+    """Label of every image that one pass over ``dataset`` delivers, (N,) int64, in its order.
+
+    Wrappers are looked through: the parts of a ``ConcatDataset`` follow each other, the labels of
+    a ``RepeatDataset`` are repeated as often as its images.
 
     Args:
         dataset: as for :func:`class_counts`.
@@ -18,6 +22,10 @@ def class_labels(dataset: Any) -> np.ndarray:
     """
     if hasattr(dataset, 'get_gt_labels'):
         return np.asarray(dataset.get_gt_labels(), dtype=np.int64)
+    if hasattr(dataset, 'datasets'):  # ConcatDataset, that of PyTorch too
+        return np.concatenate([class_labels(part) for part in dataset.datasets])
+    if isinstance(dataset, RepeatDataset):
+        return np.tile(class_labels(dataset.dataset), dataset.times)
     if hasattr(dataset, 'get_cat_ids'):
         return np.array([dataset.get_cat_ids(i)[0] for i in range(len(dataset))], dtype=np.int64)
     raise TypeError(
@@ -35,7 +43,7 @@ def class_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:
 
     Args:
         dataset: an instance with ``get_gt_labels()`` (MMPretrain datasets) or ``get_cat_ids(idx)``
-            (MMEngine wrappers).
+            (``ClassBalancedDataset``), or a ``ConcatDataset`` or ``RepeatDataset`` of such.
         num_classes: length of the result. By default the number of ``metainfo['classes']``.
 
     Returns:

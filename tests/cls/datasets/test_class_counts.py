@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from mmengine.dataset import ConcatDataset
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmpretrain.datasets import CustomDataset
 
-from paco_seg.cls.datasets import class_counts
+from paco_seg.cls.datasets import class_counts, class_labels
 
 
 class Labels:
@@ -39,6 +40,45 @@ def test_concatenation_is_the_sum():
     both = ConcatDataset.__new__(ConcatDataset)
     both.datasets = [Labels([0, 1]), Labels([1, 2])]
     assert class_counts(both).tolist() == [1, 2, 1]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """``dataset(labels)``: an MMPretrain dataset with these labels and no images."""
+
+    def build(labels):
+        path = tmp_path / f'{len(list(tmp_path.iterdir()))}.txt'
+        path.write_text('\n'.join(f'{i}.png {label}' for i, label in enumerate(labels)))
+        return CustomDataset(
+            data_root='', ann_file=str(path), metainfo=dict(classes=list('abc')), pipeline=[]
+        )
+
+    return build
+
+
+class TestWrappers:
+    """Labels in the order of the samples, which samplers index."""
+
+    def check(self, wrapper, labels):
+        assert class_labels(wrapper).tolist() == labels
+        assert [wrapper.get_data_info(i)['gt_label'] for i in range(len(wrapper))] == labels
+        assert class_counts(wrapper).tolist() == np.bincount(labels, minlength=3).tolist()
+
+    def test_repetition(self, dataset):
+        self.check(RepeatDataset(dataset([0, 2, 2]), times=3), [0, 2, 2] * 3)
+
+    def test_concatenation(self, dataset):
+        self.check(ConcatDataset([dataset([0, 2]), dataset([1, 0])]), [0, 2, 1, 0])
+
+    def test_a_wrapper_of_a_wrapper(self, dataset):
+        repeated = RepeatDataset(dataset([1, 2]), times=2)
+        both = ConcatDataset.__new__(ConcatDataset)  # its constructor takes base datasets alone
+        both.datasets = [repeated, dataset([0])]
+        assert class_labels(both).tolist() == [1, 2, 1, 2, 0]
+        assert class_counts(both).tolist() == [1, 2, 2]
+
+    def test_repetition_of_rare_classes(self, dataset):
+        self.check(ClassBalancedDataset(dataset([0, 0, 0, 1]), oversample_thr=0.5), [0, 0, 0, 1, 1])
 
 
 def test_labels_outside_the_classes():
