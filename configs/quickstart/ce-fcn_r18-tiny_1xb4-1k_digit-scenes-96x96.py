@@ -6,3 +6,5 @@ _base_ = [
     '../_base_/schedules/schedule_quickstart.py',
 ]
 custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
+# every logged loss and time is the mean of all iterations since the one before
+log_processor = dict(window_size=20)

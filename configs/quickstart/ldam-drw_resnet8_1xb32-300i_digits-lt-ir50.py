@@ -12,5 +12,7 @@ model = dict(
             drw_start_epoch=26,
             drw_beta=0.9999,
         ),
+        # as on CIFAR; by default the class vectors would start close to zero
+        init_cfg=dict(type='Kaiming', layer='Linear', mode='fan_in', nonlinearity='relu'),
     )
 )

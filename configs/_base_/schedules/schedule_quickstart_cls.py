@@ -9,4 +9,5 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=300, val_interval=100)
 val_cfg = dict()
 test_cfg = dict()
-log_processor = dict(by_epoch=False)
+# every logged loss and time is the mean of all iterations since the one before
+log_processor = dict(by_epoch=False, window_size=20)
