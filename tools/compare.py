@@ -2,11 +2,12 @@
 
     python tools/compare.py --suite demo-seg|demo-cls [--methods ce gpaco ...] [--seeds 3] [--force]
 
-Every system gets the same learning-rate search on a split of its own, the same iterations and the
-same seeds; a system of segmentation that adds a loss to cross entropy tries it at a tenth of its
-weight as well. All other settings are those of its config. Writes ``results.json``, ``report.md``
-and pictures to ``work_dirs/compare/SUITE``: mean and standard deviation over the seeds, overall and
-by class frequency, training time and peak memory. An interrupted comparison continues where it
+Every system that trains gets the same learning rates to choose from on a split of its own, the
+same iterations and the same seeds; a system of segmentation that adds a loss to cross entropy tries
+it at a tenth of its weight as well, one that only changes the test tries its strengths on the same
+split. All other settings are those of its config. Writes ``results.json``, ``report.md`` and
+pictures to ``work_dirs/compare/SUITE``: mean and standard deviation over the seeds, overall and by
+class frequency, training time and peak memory. An interrupted comparison continues where it
 stopped; a finished training is never repeated, whichever systems are asked for.
 
 To add a system, write its config and add one entry to the list of its suite below.
@@ -59,6 +60,13 @@ def cls_system(name: str, title: str, **settings: Any) -> Method:
     return Method(name, title, config, {'optim_wrapper.optimizer.lr': (0.03, 0.1)}, **settings)
 
 
+def cls_test(name: str, title: str, source: str, search: Mapping[str, Sequence[float]]) -> Method:
+    """A system of classification that tests the weights of another one."""
+    system = cls_system(name, title, source=source, trains=False)
+    searched = {'test_dataloader.dataset.ann_file': 'search.txt'}
+    return replace(system, search=search, search_options=searched)
+
+
 SEG_SYSTEMS = (
     seg_system('ce', 'CE'),
     seg_system('logit-adjusted-ce', 'CE + log prior'),
@@ -73,6 +81,16 @@ SEG_SYSTEMS = (
         'CE + Region Rebalance',
         {'training_branches.region_rebalance.loss_weight': (0.1, 1.0)},
     ),
+    seg_system(
+        'region-rebalance-learnable',
+        'CE + Region Rebalance, learnable',
+        {'training_branches.region_rebalance.loss_weight': (0.1, 1.0)},
+    ),
+    seg_system(
+        'region-bias',
+        'CE + Region Rebalance, biased logits',
+        {'region_bias.region_weight': (0.1, 1.0)},
+    ),
     seg_system('ceco', 'CE + CeCo', {'training_branches.ceco.loss_weight': (0.04, 0.4)}),
     seg_system(
         'gpaco-region-rebalance',
@@ -83,12 +101,27 @@ SEG_SYSTEMS = (
 
 CLS_SYSTEMS = (
     cls_system('ce', 'CE'),
-    cls_system('logit-adjusted-ce', 'CE, log prior at test', source='ce', trains=False),
-    cls_system('tau-norm', 'CE, tau-normalised', source='ce', trains=False),
+    cls_test(
+        'logit-adjusted-ce',
+        'CE, log prior at test',
+        'ce',
+        {'model.head.tau': (0.5, 1.0, 1.5, 2.0)},
+    ),
+    cls_test(
+        'tau-norm',
+        'CE, tau-normalised',
+        'ce',
+        {'model.head.tau': tuple(step / 4 for step in range(9))},
+    ),
     cls_system('crt', 'cRT', source='ce', source_key='model.backbone.init_cfg.checkpoint'),
     cls_system('lws', 'LWS', source='ce'),
     cls_system('balanced-softmax', 'Balanced Softmax'),
-    cls_system('ldam-drw', 'LDAM-DRW'),
+    cls_system(
+        'ldam-drw',
+        'LDAM-DRW',
+        # the last fifth of the epochs, as in the config
+        search_options={'model.head.loss.drw_start_epoch': 9},
+    ),
     cls_system('reslt', 'ResLT'),
     cls_system('supcon-joint', 'CE + SupCon'),
     cls_system('hybrid-sc', 'Hybrid-SC'),
@@ -96,6 +129,20 @@ CLS_SYSTEMS = (
     cls_system('paco', 'PaCo'),
     cls_system('gpaco', 'GPaCo'),
 )
+
+
+SEG_DIFFERENCES = """\
+- Systems that add a loss have four candidates (two rates, two weights), the others two.
+- Candidates are ranked after 200 of the 1000 iterations, at which a loss that pays late looks
+  worse than it is."""
+CLS_DIFFERENCES = """\
+- cRT and LWS train 300 further iterations, on top of the 300 of CE; their first stage had its rate
+  chosen by itself.
+- Images per step, all from batches of 32: two views of each, 64, for most systems; PaCo passes one
+  view through each of its two networks; Hybrid-SC has a class-balanced image beside two views, 96;
+  Hybrid-PSC one beside one view, 64; cRT and LWS have one view of class-balanced images, 32.
+- tau-normalisation tries nine strengths and the log prior four, without a training; all others try
+  two rates, ranked after 100 of the 300 iterations."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +157,7 @@ class Suite:
         frequencies: reads the training frequency of each class.
         frequency_name: what that is.
         preload: modules to import before the first training.
+        differences: what the budgets do not level, Markdown.
     """
 
     comparison: Comparison
@@ -119,6 +167,7 @@ class Suite:
     frequencies: Callable[[], Sequence[float]]
     frequency_name: str
     preload: tuple[str, ...]
+    differences: str
 
 
 SCENES, DIGITS = Path('data/digit_scenes'), Path('data/digits_lt')
@@ -144,6 +193,7 @@ SUITES = {
         frequencies=lambda: json.loads((SCENES / 'class_frequency.json').read_text())['pixels'],
         frequency_name='training pixels',
         preload=('mmengine.runner', 'paco_seg.engine.plots', 'paco_seg.seg'),
+        differences=SEG_DIFFERENCES,
     ),
     'demo-cls': Suite(
         comparison=Comparison(
@@ -165,6 +215,7 @@ SUITES = {
         frequencies=lambda: json.loads((DIGITS / 'class_counts.json').read_text()),
         frequency_name='training images',
         preload=('mmengine.runner', 'paco_seg.engine.plots', 'paco_seg.cls'),
+        differences=CLS_DIFFERENCES,
     ),
 }
 
@@ -235,10 +286,15 @@ parameters are those in training, most of them of the network that all systems s
 
 ## What was searched
 
-Short trainings with seed {results['seeds'][0]}, judged on the `search` split. All other settings
-are those of the configs.
+Short trainings of {iters} iterations with seed {results['seeds'][0]}, judged on the `search` split;
+a system that does not train tests the weights of the one it starts from. All other settings are
+those of the configs.
 
-{reports.search_table(results, f'{comparison.metric} after {iters} iterations')}
+{reports.search_table(results, comparison.metric)}
+
+## What differs all the same
+
+{suite.differences}
 
 Differences smaller than the deviation mean nothing, and a few seeds show it only roughly. Small
 networks from scratch on digits neither support nor refute published figures.
@@ -262,7 +318,8 @@ def draw_pictures(suite: Suite, results: Mapping[str, Any], out: Path) -> None:
         xlabel=suite.frequency_name,
     )
     metric = suite.comparison.metric
-    trained = {'methods': [method for method in methods if method['search']]}
+    trains = {method.name for method in suite.comparison.methods if method.trains}
+    trained = {'methods': [method for method in methods if method['name'] in trains]}
     loss, validation = reports.curves_of(trained, metric)
     plots.draw_curves(
         out / 'curves.png',

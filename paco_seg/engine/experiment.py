@@ -230,6 +230,9 @@ class Method:
         title: name in tables and pictures.
         config: config file.
         search: config key -> values to try, in all combinations.
+        search_options: config options of its search beside those of the comparison: what has to
+            follow the length of the training, or for a method that does not train, what makes the
+            test loader read the validation split.
         source: name of an earlier method whose final weights, of the same seed, this one loads.
         source_key: config key that takes these weights in training.
         trains: False tests the weights of ``source`` with this config, without a training.
@@ -239,12 +242,15 @@ class Method:
     title: str
     config: str
     search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    search_options: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     source_key: str = 'load_from'
     trains: bool = True
 
     def candidates(self) -> list[dict[str, Any]]:
-        """All combinations of the searched settings."""
+        """All combinations of the searched settings; none for a test without any."""
+        if not (self.search or self.trains):
+            return []
         return [
             dict(zip(self.search, values, strict=True))
             for values in itertools.product(*self.search.values())
@@ -253,11 +259,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The same search and the same seeds for every method.
+    """The same kind of search and the same seeds for every method.
 
     Each candidate trains once for the short ``search_options`` and is judged by ``metric`` on the
     validation loader of the config; the best trains for every seed as the config says and is
-    evaluated by ``tools/test.py`` on the test loader, which has to be another split.
+    evaluated by ``tools/test.py`` on the test loader, which has to be another split. A method that
+    does not train tests each candidate on the weights that its source got from the first seed.
 
     Args:
         methods: what is compared.
@@ -282,10 +289,12 @@ class Comparison:
     @property
     def total_cost(self) -> float:
         """Sum of the costs of all cells."""
-        trained = [method for method in self.methods if method.trains]
-        searches = sum(len(method.candidates()) for method in trained)
-        tests = (len(self.methods) - len(trained)) * TEST_COST
-        return searches * self.search_cost + (len(trained) + tests) * len(self.seeds)
+        cost = 0.0
+        for method in self.methods:
+            searched = self.search_cost if method.trains else TEST_COST
+            final = 1.0 if method.trains else TEST_COST
+            cost += len(method.candidates()) * searched + len(self.seeds) * final
+        return cost
 
     def run(self, runner: CellRunner) -> list[dict]:
         """Run what is missing.
@@ -295,7 +304,11 @@ class Comparison:
             ``chosen`` settings and ``runs`` (one per seed: settings of :func:`collect_training`,
             ``test`` as ``tools/test.py --out`` writes it; ``train_seconds`` include the training
             of the source).
+
+        Raises:
+            ValueError: a method needs the weights of another one that does not come before it.
         """
+        check_sources(self.methods)
         found = []
         finals: dict[tuple[str | None, int], tuple[Cell, dict]] = {}
         for method in self.methods:
@@ -303,10 +316,10 @@ class Comparison:
                 seed: finals.get((method.source, seed), (None, {}))[0] for seed in self.seeds
             }
             search: list[dict[str, Any]] = []
-            for settings in method.candidates() if method.trains else ():
-                cell = self.search_cell(method, settings, sources[self.seeds[0]])
-                value = final_metric(runner.run(cell)['validation'], self.metric)
-                search.append(dict(settings=settings, value=value))
+            for settings in method.candidates():
+                result = runner.run(self.search_cell(method, settings, sources[self.seeds[0]]))
+                rows = result['validation'] if method.trains else [result['test']['metrics']]
+                search.append(dict(settings=settings, value=final_metric(rows, self.metric)))
             # the first of equal candidates, whatever their order in a dict
             chosen = max(search, key=lambda entry: entry['value'])['settings'] if search else {}
             runs = []
@@ -334,17 +347,21 @@ class Comparison:
     def search_cell(
         self, method: Method, settings: Mapping[str, Any], source: Cell | None = None
     ) -> Cell:
-        """Short training of one candidate."""
+        """Short training of one candidate; a test of the source if the method does not train."""
+        label = '_'.join(f'{key.rsplit(".", 1)[-1]}-{value}' for key, value in settings.items())
+        name = f'{method.name}/search_{label}'
+        if not method.trains:
+            return self._test_cell(name, method, {**settings, **method.search_options}, source)
         options = {
             **self.options,
             **self.search_options,
+            **method.search_options,
             **settings,
             'randomness.seed': self.seeds[0],
             **starting_from(method, source),
         }
-        label = '_'.join(f'{key.rsplit(".", 1)[-1]}-{value}' for key, value in settings.items())
         return Cell(
-            name=f'{method.name}/search_{label}',
+            name=name,
             commands=(train_command(method.config, options),),
             inputs=self._inputs(method.config, options, source),
             collect=collect_training,
@@ -355,42 +372,58 @@ class Comparison:
     def final_cell(
         self, method: Method, settings: Mapping[str, Any], seed: int, source: Cell | None = None
     ) -> Cell:
-        """Full training with the chosen settings, and its test.
-
-        Raises:
-            ValueError: the method needs the weights of another one that did not come before it.
-        """
-        if (source is None) != (method.source is None) or (source is None and not method.trains):
-            raise ValueError(
-                f'{method.name}: expected the method {method.source!r} before it, got none. Put it '
-                'into the list of methods, ahead of this one.'
-            )
+        """Full training with the chosen settings, and its test."""
+        name = f'{method.name}/seed_{seed}'
+        if not method.trains:
+            return self._test_cell(name, method, settings, source)
         options = {
             **self.options,
             **settings,
             'randomness.seed': seed,
             **starting_from(method, source),
         }
-        tested = '{dir}/final.pth'
-        if source is not None and not method.trains:
-            tested = source_weights(source)
-        test = (
-            'tools/test.py', method.config, tested, '--work-dir', '{dir}/test',
-            '--out', '{dir}/test.json', *as_arguments(self.test_options),
-        )  # fmt: skip
+        test = test_command(method.config, '{dir}/final.pth', self.test_options)
         return Cell(
-            name=f'{method.name}/seed_{seed}',
-            commands=(train_command(method.config, options), test) if method.trains else (test,),
+            name=name,
+            commands=(train_command(method.config, options), test),
             inputs=self._inputs(method.config, options, source),
-            collect=collect_final if method.trains else collect_test,
-            cost=1.0 if method.trains else TEST_COST,
+            collect=collect_final,
             progress=training_progress,
+        )
+
+    def _test_cell(
+        self, name: str, method: Method, options: Mapping[str, Any], source: Cell | None
+    ) -> Cell:
+        options = {**self.test_options, **options}
+        assert source is not None  # see check_sources
+        return Cell(
+            name=name,
+            commands=(test_command(method.config, source_weights(source), options),),
+            inputs=self._inputs(method.config, options, source),
+            collect=collect_test,
+            cost=TEST_COST,
         )
 
     def _inputs(self, config: str, options: Mapping[str, Any], source: Cell | None) -> dict:
         data = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in self.data_files]
         inputs = dict(config=resolved_config(config, options), data=data, versions=versions())
         return inputs if source is None else {**inputs, 'source': source.fingerprint}
+
+
+def check_sources(methods: Sequence[Method]) -> None:
+    """Refuse a list in which a method comes ahead of the one whose weights it needs.
+
+    Raises:
+        ValueError: names the method.
+    """
+    seen: set[str | None] = {None}
+    for method in methods:
+        if method.source not in seen or (method.source is None and not method.trains):
+            raise ValueError(
+                f'{method.name}: expected the method {method.source!r} before it, got none. Put it '
+                'into the list of methods, ahead of this one.'
+            )
+        seen.add(method.name)
 
 
 def source_weights(source: Cell) -> str:
@@ -412,6 +445,14 @@ def train_command(config: str, options: Mapping[str, Any]) -> tuple[str, ...]:
         'default_hooks.checkpoint.save_param_scheduler': False,
     }
     return ('tools/train.py', config, '--work-dir', '{dir}', *as_arguments(options))
+
+
+def test_command(config: str, weights: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Command line of a test that writes ``test.json`` into the folder of the cell."""
+    return (
+        'tools/test.py', config, weights, '--work-dir', '{dir}/test', '--out', '{dir}/test.json',
+        *as_arguments(options),
+    )  # fmt: skip
 
 
 def as_arguments(options: Mapping[str, Any]) -> list[str]:
@@ -462,7 +503,8 @@ def collect_training(folder: Path) -> dict:
     loss, validation, seconds, last = [], [], 0.0, 0
     for row in scalar_log(folder):
         if 'loss' in row:
-            # 'time' is the mean over the iterations since the row before
+            # the mean over the iterations since the row before, if log_processor.window_size is the
+            # interval of the logger
             seconds += row['time'] * (row['step'] - last)
             last = row['step']
             loss.append([row['step'], row['loss']])

@@ -215,7 +215,7 @@ def test_source_hands_its_weights_to_later_methods(comparison):
     assert (
         'load_from={dir}/../../ours/seed_5/final.pth' in cells['second/search_lr-0.1'].commands[0]
     )
-    assert only_tested['search'] == []
+    assert only_tested['search'] == []  # no candidates, no tests of them
     assert [run['train_seconds'] for run in only_tested['runs']] == [2.0, 2.0]
     assert [run['train_seconds'] for run in trained['runs']] == [4.0, 4.0]
     assert [run['folder'] for run in trained['runs']] == ['second/seed_5', 'second/seed_6']
@@ -228,6 +228,49 @@ def test_source_hands_its_weights_to_later_methods(comparison):
 
     with pytest.raises(ValueError, match="tested: expected the method 'ours' before it, got none"):
         replace(chain, methods=[tested]).run(runner)
+
+
+def test_methods_that_only_test_search_with_the_weights_of_the_first_seed(comparison):
+    source = comparison.methods[0]
+    tested = Method(
+        'tested',
+        'Tested',
+        source.config,
+        {'head.tau': (0.5, 1.0, 1.5)},
+        search_options={'split': 'search'},
+        source='ours',
+        trains=False,
+    )
+    chain = replace(comparison, methods=[source, tested], test_options={'batch': '9'})
+
+    class Runner(FakeRunner):
+        def run(self, cell):
+            options = dict(w.split('=') for w in cell.commands[0] if '=' in w)
+            test = {'metrics': {'mIoU': -abs(float(options.get('head.tau', 0)) - 0.9)}}
+            return {**super().run(cell), 'test': test, 'train_seconds': 1.0}
+
+    runner = Runner(lambda options: 0.0)
+    found = chain.run(runner)[1]
+    assert found['chosen'] == {'head.tau': 1.0}
+    assert [entry['value'] for entry in found['search']] == pytest.approx([-0.4, -0.1, -0.6])
+    cells = {cell.name: cell.commands for cell in runner.cells}
+    (search,) = cells['tested/search_tau-0.5']
+    assert search[2] == '{dir}/../../ours/seed_5/final.pth'
+    assert {'batch=9', 'head.tau=0.5', 'split=search'} < set(search)
+    (final,) = cells['tested/seed_6']
+    assert final[2] == '{dir}/../../ours/seed_6/final.pth'
+    assert {'batch=9', 'head.tau=1.0'} < set(final)
+    assert 'split=search' not in final
+    assert chain.total_cost == pytest.approx(sum(cell.cost for cell in runner.cells))
+
+
+def test_search_options_of_a_method_go_into_its_search_alone(comparison):
+    method = replace(comparison.methods[0], search_options={'start': 2, 'iters': 1})
+    runner = FakeRunner(lambda options: 0.0)
+    replace(comparison, methods=[method]).run(runner)
+    search, final = runner.cells[0].commands[0], runner.cells[-1].commands[0]
+    assert {'start=2', 'iters=1'} < set(search)
+    assert not {'start=2', 'iters=1'} & set(final)
 
 
 def test_parameters_are_told_from_buffers():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
 
 from paco_seg import compat
 from tests.conftest import forget_runs
@@ -49,6 +50,7 @@ def tiny(compare, name, methods, **options):
             method,
             config=str(ROOT / method.config),
             search={key: values[:1] for key, values in method.search.items()},
+            search_options={} if method.trains else method.search_options,
         )
         for method in compare.choose(suite.comparison.methods, methods)
     ]
@@ -64,11 +66,19 @@ def tiny(compare, name, methods, **options):
 
 def test_compares_and_resumes(compare, tmp_path, monkeypatch):
     out = tmp_path / 'out'
-    suite = tiny(compare, 'demo-cls', ['crt', 'balanced-softmax'])
+    suite = tiny(compare, 'demo-cls', ['tau-norm', 'crt', 'balanced-softmax'])
     results = compare.run('demo-cls', suite, out)
     assert json.loads((out / 'results.json').read_text()) == results
-    assert [method['name'] for method in results['methods']] == ['ce', 'crt', 'balanced-softmax']
+    names = ['ce', 'tau-norm', 'crt', 'balanced-softmax']
+    assert [method['name'] for method in results['methods']] == names
     runs = {method['name']: method['runs'][0] for method in results['methods']}
+    tests = [
+        json.loads((out / f'tau-norm/{cell}/test.json').read_text())
+        for cell in ('search_tau-0.0', 'seed_0')
+    ]
+    searched, tested = (test['num_samples'] for test in tests)
+    splits = [Path(f'data/digits_lt/{split}.txt').read_text() for split in ('search', 'validation')]
+    assert [searched, tested] == [len(split.splitlines()) for split in splits]
     for run in runs.values():
         assert 0 <= run['test']['metrics']['long-tail/top1'] <= 100
         assert 50 < run['peak_memory_mib'] < 20_000
@@ -80,7 +90,7 @@ def test_compares_and_resumes(compare, tmp_path, monkeypatch):
     assert results['frequencies'] == [100, 65, 42, 27, 18, 11, 7, 5, 3, 2]
 
     table = compare.summary_table(results, suite.columns)
-    assert len(table.splitlines()) == 2 + 3
+    assert len(table.splitlines()) == 2 + 4
     text = (out / 'report.md').read_text()
     assert table in text
     for name in compare.FILES[1:]:
@@ -91,7 +101,7 @@ def test_compares_and_resumes(compare, tmp_path, monkeypatch):
     monkeypatch.setattr('paco_seg.engine.experiment.run_tool', lambda *args: 1 / 0)
     again = compare.run('demo-cls', tiny(compare, 'demo-cls', ['balanced-softmax']), out)
     assert [method['name'] for method in again['methods']] == ['balanced-softmax']
-    assert again['methods'][0] == results['methods'][2]
+    assert again['methods'][0] == results['methods'][3]
 
 
 @pytest.fixture
@@ -103,10 +113,10 @@ def digits(tmp_path, monkeypatch):
     forget_runs()
 
 
-CLS_NAMES = [method.name for method in load('compare').CLS_SYSTEMS if method.trains]
+CLS_TRAINED = [method for method in load('compare').CLS_SYSTEMS if method.trains]
 
 
-@pytest.mark.parametrize('name', CLS_NAMES)
+@pytest.mark.parametrize('name', [method.name for method in CLS_TRAINED])
 def test_classification_systems_train(compare, digits, name):
     compat.setup()
     (method,) = (method for method in compare.CLS_SYSTEMS if method.name == name)
@@ -206,8 +216,41 @@ def test_systems_have_one_budget(compare, name):
         assert config.train_dataloader.batch_size == first.train_dataloader.batch_size
         assert config.model.backbone.depth == first.model.backbone.depth
         for key, values in method.search.items():
-            if key.endswith('loss_weight'):  # that of the config, and a tenth of it
+            if key.endswith('_weight'):  # that of the config, and a tenth of it
                 weight = reduce(lambda node, part: node[part], key.split('.'), config)
                 assert values == (pytest.approx(weight / 10), weight)
     length = first.train_cfg.max_iters
     assert comparison.search_cost == comparison.search_options['train_cfg.max_iters'] / length
+
+
+@pytest.mark.parametrize('method', CLS_TRAINED, ids=lambda method: method.name)
+def test_search_and_final_training_fit_the_loss(compare, method):
+    """What TrainingProgressHook says before the first step of both is accepted."""
+    compat.setup()
+    comparison = compare.SUITES['demo-cls'].comparison
+    batches = math.ceil(280 / 32)  # of the training split
+    fractions = []
+    for options in ({**comparison.search_options, **method.search_options}, {}):
+        config = Config.fromfile(ROOT / method.config)
+        config.merge_from_dict(options)
+        length = config.train_cfg.max_iters / batches
+        model = MODELS.build(config.model)
+        for part in model.modules():
+            if hasattr(part, 'set_progress'):
+                part.set_progress(0, length)
+                fractions.append(getattr(part, 'drw_start_epoch', 0) / length)
+    assert len(fractions) == (2 if method.name in ('ldam-drw', 'hybrid-sc', 'hybrid-psc') else 0)
+    if fractions:
+        assert fractions[0] == pytest.approx(fractions[1], abs=0.05)
+
+
+@pytest.mark.parametrize('name', ['demo-seg', 'demo-cls'])
+def test_logged_time_and_loss_cover_all_iterations(compare, name):
+    compat.setup()
+    comparison = compare.SUITES[name].comparison
+    for method in comparison.methods:
+        config = Config.fromfile(ROOT / method.config, import_custom_modules=False)
+        interval = config.default_hooks.logger.interval
+        assert config.log_processor.window_size == interval
+        assert config.train_cfg.max_iters % interval == 0
+        assert comparison.search_options['train_cfg.max_iters'] % interval == 0
