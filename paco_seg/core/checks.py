@@ -87,6 +87,7 @@ def check_labels(
     Raises:
         ValueError: names the offending values. It reads one flag back from the device.
     """
+    labels = labels.long()  # of uint8 labels PyTorch would say that 255 == -1
     bad = (labels < 0) | (labels >= num_classes)
     for value in allowed:
         bad &= labels != value

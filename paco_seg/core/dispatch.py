@@ -81,7 +81,8 @@ def parametric_contrastive_loss(
         class_prior: (C,) positive class frequencies or probabilities as they are to enter the
             logarithm (training only: never add them at inference); None = no prior.
         label_smoothing: eps in [0, 1) of the center target; needs C > 1.
-        ignore_index: label of rows that are not anchors; None = there are none.
+        ignore_index: label of rows that are not anchors; None = there are none. Together with
+            keys not -1, which means an empty slot there.
         contrast_ignored: whether ignored rows stay in S(i) as negatives (the released GPaCo
             segmentation) or are dropped.
         keys: (M, D) further contrast rows of every set (queue, other ranks). Gradient flows to
@@ -192,12 +193,13 @@ def _per_anchor(
 ) -> tuple[Tensor, Tensor]:
     """Per-anchor losses (G, N), 0 where not valid, and the valid mask (G, N)."""
     num_classes = center_logits.shape[-1]
+    labels, key_labels = labels.long(), key_labels.long()
     valid = torch.ones_like(labels, dtype=torch.bool)
     contrasted = None
     key_contrasted = key_labels != EMPTY
     # Ignored rows get the class index C: no anchor has it, so they are nobody's positives.
-    class_index = labels.long()
-    key_index = key_labels.long().masked_fill(~key_contrasted, num_classes)
+    class_index = labels
+    key_index = key_labels.masked_fill(~key_contrasted, num_classes)
     if ignore_index is not None:
         valid = labels != ignore_index
         class_index = class_index.masked_fill(~valid, num_classes)
@@ -325,6 +327,11 @@ def _check_tensors(
     if ignore_index is not None and 0 <= ignore_index < num_classes:
         raise ValueError(
             f'ignore_index: expected a value outside [0, {num_classes}), got {ignore_index}'
+        )
+    if ignore_index == EMPTY and len(keys):
+        raise ValueError(
+            f'ignore_index: expected another value than {EMPTY} because keys are given, whose '
+            f'label {EMPTY} marks an empty slot, got {EMPTY}. Relabel ignored rows, e.g. as 255'
         )
     check_labels('labels', labels, num_classes, allowed=ignored)
     check_labels('key_labels', key_labels, num_classes, allowed=(EMPTY, *ignored))

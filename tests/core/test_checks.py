@@ -75,6 +75,12 @@ class TestCheckLabels:
         checks.check_labels('labels', torch.tensor([0, 3, 255]), 4, allowed=(255,))
         checks.check_labels('labels', torch.empty(0, dtype=torch.long), 4)
 
+    @pytest.mark.parametrize('special', [-1, -100])
+    def test_bytes_are_compared_as_numbers(self, special):
+        labels = torch.tensor([0, special % 256], dtype=torch.uint8)
+        with pytest.raises(ValueError, match=rf'got \[{special % 256}\]'):
+            checks.check_labels('labels', labels, 3, allowed=(special,))
+
     def test_names_the_offenders(self):
         labels = torch.tensor([0, -1, 4, 4, 255])
         with pytest.raises(

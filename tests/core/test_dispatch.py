@@ -579,13 +579,28 @@ class TestEdgeCases:
         assert not strided[0].is_contiguous()
         torch.testing.assert_close(parametric_contrastive_loss(*strided, **keywords), wanted)
 
-    def test_int32_labels(self, impl):
-        z, y, logits, *_ = sample()
-        keywords = dict(alpha=0.3, temperature=0.2, **impl)
-        torch.testing.assert_close(
-            parametric_contrastive_loss(z, y.int(), logits, **keywords),
-            parametric_contrastive_loss(z, y, logits, **keywords),
+    @pytest.mark.parametrize('dtype', [torch.int32, torch.uint8])
+    def test_labels_of_other_integers(self, impl, dtype):
+        z, y, logits, keys, key_labels = sample(keys=5)
+        y[2], key_labels[1] = 255, 255
+        keywords = dict(alpha=0.3, temperature=0.2, ignore_index=255, keys=keys, **impl)
+        wanted = parametric_contrastive_loss(z, y, logits, key_labels=key_labels, **keywords)
+        actual = parametric_contrastive_loss(
+            z, y.to(dtype), logits, key_labels=key_labels.to(dtype), **keywords
         )
+        assert torch.equal(actual, wanted)
+
+    def test_minus_one_may_mark_ignored_rows_without_keys(self, impl):
+        z, y, logits, *_ = sample()
+        values = []
+        for ignore_index in (-1, 255):
+            y[:3] = ignore_index
+            values.append(
+                parametric_contrastive_loss(
+                    z, y, logits, alpha=0.3, temperature=0.2, ignore_index=ignore_index, **impl
+                )
+            )
+        assert torch.equal(*values)
 
     def test_inputs_are_not_modified(self, impl):
         tensors = sample(keys=4, sets=2)
@@ -851,6 +866,7 @@ class TestErrors:
                 r"impl: expected one of 'auto', 'dense', 'streaming', got 'triton'",
             ),
             ({'chunk_size': 0}, r'chunk_size: expected a positive integer or None, got 0'),
+            ({'ignore_index': -1}, r'ignore_index: expected another value than -1 because keys'),
             ({'ignore_index': 2}, r'ignore_index: expected a value outside \[0, 4\), got 2'),
             (
                 {'labels': torch.tensor([0, 1, 2, 3, 4, 0, -7])},

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from paco_seg.core import KeyQueue, parametric_contrastive_loss
 from paco_seg.core.checks import check_choice, check_range, check_shape
-from paco_seg.core.dispatch import IMPLEMENTATIONS
+from paco_seg.core.dispatch import EMPTY, IMPLEMENTATIONS
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, world_size
 from paco_seg.core.sampling import (
     class_balance_weights,
@@ -162,7 +162,10 @@ class PixelGPaCoLoss(nn.Module):
         # (B, K, ...) -> (B, pixels, K)
         rows = embeddings.flatten(2).transpose(1, 2)
         logits = center_logits.flatten(2).transpose(1, 2)
-        labels = labels.flatten(1)
+        labels = labels.flatten(1).long()
+        if ignore_index == EMPTY:  # as labels of keys the core would take them for empty slots
+            ignore_index = logits.shape[2]
+            labels = labels.masked_fill(labels == EMPTY, ignore_index)
         if self.num_pixels != -1 and self.num_pixels < rows.shape[1]:
             indices = self._select(logits, labels)
             rows, logits = take_rows(rows, indices), take_rows(logits, indices)

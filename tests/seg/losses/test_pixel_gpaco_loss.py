@@ -196,7 +196,21 @@ def test_maps_of_other_size_are_refused():
         build()(embeddings, logits, labels[..., :-1])
 
 
-def _step(scope, images):
+@pytest.mark.parametrize('queue', [{}, dict(queue_size=4, embed_channels=D)])
+def test_minus_one_may_mark_ignored_pixels(queue):
+    embeddings, logits, labels = maps()
+    relabelled = labels.masked_fill(labels == 255, -1)
+    losses = [
+        [loss(embeddings, logits, target, ignore_index=index) for _ in range(2)]
+        for loss, target, index in (
+            (build(**queue), labels.to(torch.uint8), 255),
+            (build(**queue), relabelled, -1),
+        )
+    ]
+    assert losses[0] == losses[1]
+
+
+def _step(scope, images, ignore_index, **settings):
     """Loss and weights of a linear projector after a DDP step on this rank's images."""
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
@@ -214,7 +228,10 @@ def _step(scope, images):
     for _ in range(3):
         optimizer.zero_grad()
         out = wrapped(features)
-        loss = build(scope=scope)(out[:, :D], out[:, D:], labels)
+        labels = labels.masked_fill(labels == 255, ignore_index)
+        loss = build(scope=scope, **settings)(
+            out[:, :D], out[:, D:], labels, ignore_index=ignore_index
+        )
         loss.backward()
         optimizer.step()
     return loss.detach(), [parameter.detach() for parameter in model.parameters()]
@@ -230,14 +247,25 @@ def _two_images_per_rank(empty_rank):
     return features, labels
 
 
-CASES = [(scope, empty) for scope in ('image', 'world') for empty in (False, True)]
+# -1 is also the label of an empty key, and keys are what the pixels of the other rank become.
+OPTIONS = [
+    dict(ignore_index=255),
+    dict(ignore_index=-1, impl='streaming', chunk_size=8),
+]
+CASES = [
+    (scope, empty, options)
+    for scope in ('image', 'world')
+    for empty in (False, True)
+    for options in OPTIONS
+]
 
 
 def _steps_of_a_rank():
     results = []
-    for scope, empty_rank in CASES:
+    for scope, empty_rank, options in CASES:
         features, labels = _two_images_per_rank(empty_rank)
-        results.append(_step(scope, [(features[:2], labels[:2]), (features[2:], labels[2:])]))
+        parts = [(features[:2], labels[:2]), (features[2:], labels[2:])]
+        results.append(_step(scope, parts, **options))
     return results
 
 
@@ -245,10 +273,9 @@ def test_two_processes_equal_one():
     # One pair of processes for all cases: starting it costs more than they do.
     ranks = run_ranks(_steps_of_a_rank)
     for case, first, second in zip(CASES, *ranks, strict=True):
-        scope, empty_rank = case
-        loss, weights = _step(
-            'batch' if scope == 'world' else scope, _two_images_per_rank(empty_rank)
-        )
+        scope, empty_rank, _ = case
+        scope = 'batch' if scope == 'world' else scope
+        loss, weights = _step(scope, _two_images_per_rank(empty_rank), **OPTIONS[0])
         torch.testing.assert_close((first[0] + second[0]) / 2, loss, rtol=1e-5, atol=1e-6)
         for split in (first[1], second[1]):
             torch.testing.assert_close(split, weights, rtol=1e-5, atol=1e-6)
