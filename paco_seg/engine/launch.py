@@ -1,13 +1,15 @@
-"""Several processes on a machine without a GPU.
+"""One or several processes on a machine without a GPU.
 
-MMEngine's launchers select a CUDA device before they do anything else, and its default model
-wrapper names one. :func:`prepare_launch` opens the process group with gloo beforehand and chooses
-a wrapper for the CPU; on a machine with accelerators everything stays with MMEngine.
+MMEngine's launchers select a CUDA device before they do anything else, its default model wrapper
+names one, and its mixed precision refuses the CPU. :func:`prepare_launch` opens the process group
+with gloo beforehand, chooses a wrapper for the CPU and trains in float32; on a machine with
+accelerators everything stays with MMEngine.
 """
 
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import subprocess
 
@@ -35,6 +37,11 @@ RANK_VARIABLES = {
 }
 
 
+# Devices that AmpOptimWrapper accepts, and the settings that OptimWrapper does not share with it.
+AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
+AMP_SETTINGS = ('loss_scale', 'dtype', 'use_fsdp')
+
+
 @MODEL_WRAPPERS.register_module()
 class CPUDistributedDataParallel(MMDistributedDataParallel):
     """MMEngine's data-parallel wrapper for a model on the CPU.
@@ -60,8 +67,9 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
 def prepare_launch(cfg: Config) -> None:
     """Makes ``cfg.launcher`` work on this machine; changes ``cfg`` in place.
 
-    Call it before the Runner is built. Without a launcher, or where there is an accelerator, it
-    only checks.
+    Call it before the Runner is built. ``AmpOptimWrapper`` becomes ``OptimWrapper`` where the
+    device has no mixed precision. All else is for launchers on the CPU: without one, or where there
+    is an accelerator, it only checks.
 
     Args:
         cfg: the complete config, with ``launcher``.
@@ -70,6 +78,7 @@ def prepare_launch(cfg: Config) -> None:
         ValueError: a launcher was named, but its environment variables are absent; or there are
             more processes than GPUs on this machine.
     """
+    _train_in_float32_without_amp(cfg)
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none':
         return
@@ -112,3 +121,17 @@ def prepare_launch(cfg: Config) -> None:
     if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
         cfg.model_wrapper_cfg = {**wrapper, 'type': 'CPUDistributedDataParallel'}
     print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')
+
+
+def _train_in_float32_without_amp(cfg: Config) -> None:
+    wrapper = cfg.get('optim_wrapper') or {}
+    if wrapper.get('type') != 'AmpOptimWrapper' or get_device() in AMP_DEVICES:
+        return
+    kept = {key: value for key, value in wrapper.items() if key not in AMP_SETTINGS}
+    cfg.optim_wrapper = {**kept, 'type': 'OptimWrapper'}
+    print_log(
+        f'optim_wrapper: no mixed precision on device {get_device()!r}: OptimWrapper (float32) '
+        'instead of AmpOptimWrapper',
+        'current',
+        logging.WARNING,
+    )

@@ -1,6 +1,8 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from torch import distributed, nn
 
 from paco_seg.engine import launch
@@ -56,6 +58,33 @@ def test_nothing_happens_without_a_launcher(one_process):
     prepare_launch(cfg)
     assert cfg.to_dict() == {'launcher': 'none'}
     assert not distributed.is_initialized()
+
+
+AMP = dict(type='AmpOptimWrapper', loss_scale='dynamic', dtype='bfloat16', use_fsdp=False)
+SHARED = dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=4, clip_grad=None)
+
+
+def test_mixed_precision_becomes_float32_on_the_cpu(one_process):
+    lines = []
+    one_process.setattr(launch, 'print_log', lambda text, *_: lines.append(text))
+    cfg = Config({'launcher': 'none', 'optim_wrapper': {**AMP, **SHARED}})
+    prepare_launch(cfg)
+    assert cfg.optim_wrapper == dict(type='OptimWrapper', **SHARED)
+    assert lines == [
+        "optim_wrapper: no mixed precision on device 'cpu': OptimWrapper (float32) instead of "
+        'AmpOptimWrapper'
+    ]
+    parameter = nn.Parameter(torch.zeros(1))
+    settings = dict(cfg.optim_wrapper, optimizer=torch.optim.SGD([parameter], lr=0.1))
+    assert type(OPTIM_WRAPPERS.build(settings)) is OptimWrapper
+
+
+@pytest.mark.parametrize('device', launch.AMP_DEVICES)
+def test_mixed_precision_stays_on_accelerators(one_process, device):
+    one_process.setattr(launch, 'get_device', lambda: device)
+    cfg = Config({'launcher': 'none', 'optim_wrapper': {**AMP, **SHARED}})
+    prepare_launch(cfg)
+    assert cfg.optim_wrapper == {**AMP, **SHARED}
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_amp_on_a_gpu_chooses_the_wrapper(tiny_seg, run_tool, monkeypatch):
         assert cfg.optim_wrapper.loss_scale == 'dynamic'
         raise Built
 
+    monkeypatch.setattr('paco_seg.engine.launch.get_device', lambda: 'cuda')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)  # MMEngine's logger asks for it
     monkeypatch.setattr(Runner, 'from_cfg', from_cfg)
