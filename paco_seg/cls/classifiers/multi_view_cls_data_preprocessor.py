@@ -57,6 +57,24 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         """
         views = _views(data['inputs'])
         found = 1 if views is None else len(views)
+        self.check_views(found, training)
+        if views is None:
+            return super().forward(data, training)
+        first, *others = views
+        batch = super().forward({**data, 'inputs': first}, training)
+        inputs = [batch['inputs'], *map(self._preprocess_view, others)]
+        return {**batch, 'inputs': inputs if len(inputs) > 1 else inputs[0]}
+
+    def check_views(self, found: int, training: bool = True) -> None:
+        """Refuse another number of views than the configured one; evaluation has one.
+
+        Args:
+            found: views of each image in a batch.
+            training: whether the batch is for training.
+
+        Raises:
+            ValueError: names the key, both numbers and what to change.
+        """
         expected = self.num_views if training else 1
         if found != expected:
             raise ValueError(
@@ -69,12 +87,6 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
                     else 'Leave MultiView out of the val and test pipelines'
                 )
             )
-        if views is None:
-            return super().forward(data, training)
-        first, *others = views
-        batch = super().forward({**data, 'inputs': first}, training)
-        inputs = [batch['inputs'], *map(self._preprocess_view, others)]
-        return {**batch, 'inputs': inputs if len(inputs) > 1 else inputs[0]}
 
     def _preprocess_view(self, view: Tensor | Sequence[Tensor]) -> Tensor:
         return super().forward({'inputs': view})['inputs']

@@ -38,7 +38,8 @@ class PaCoClassifier(MultiViewClassifier):
 
     Raises:
         TypeError: the head is not a :class:`PaCoClsHead`.
-        ValueError: batch augmentation is configured, or ``momentum`` is out of range.
+        ValueError: batch augmentation or another number of views is configured, or ``momentum`` is
+            out of range.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class PaCoClassifier(MultiViewClassifier):
                 f"model.head.type: expected 'PaCoClsHead', got {type(self.head).__name__!r}. "
                 'PaCoClassifier passes keys to its head; GPaCoClassifier takes other heads'
             )
+        _check_views(getattr(self.data_preprocessor, 'num_views', 2))
         self.momentum_encoder = MomentumEncoder(self._encoder(), momentum)
         self._has_batch_norm = any(
             isinstance(module, _BatchNorm) for module in self.momentum_encoder.modules()
@@ -68,12 +70,7 @@ class PaCoClassifier(MultiViewClassifier):
         Raises:
             ValueError: not two views.
         """
-        if isinstance(inputs, Tensor) or len(inputs) != 2:
-            raise ValueError(
-                'data_preprocessor.num_views: expected 2 views (query and key) for PaCoClassifier, '
-                f'got {1 if isinstance(inputs, Tensor) else len(inputs)}. Use '
-                "dict(type='MultiView', num_views=[1, 1], transforms=[view1, view2])"
-            )
+        _check_views(1 if isinstance(inputs, Tensor) else len(inputs))
         queries, key_images = inputs
         with torch.no_grad():
             if self.training:
@@ -107,3 +104,11 @@ class PaCoClassifier(MultiViewClassifier):
         if self.with_neck:
             feats = encoder.get_submodule('neck')(feats)
         return self.head.embed(self.head.pre_logits(feats), encoder.get_submodule('projector'))
+
+
+def _check_views(found: int) -> None:
+    if found != 2:
+        raise ValueError(
+            'data_preprocessor.num_views: expected 2 views (query and key) for PaCoClassifier, '
+            f"got {found}. Use dict(type='MultiView', num_views=[1, 1], transforms=[view1, view2])"
+        )

@@ -112,14 +112,25 @@ class ContrastiveClsHead(LinearClsHead):
         if self.training:  # a loss on validation data leaves no trace
             self.queue.enqueue(keys, labels)
 
-    def _labels(self, data_samples: list[DataSample]) -> Tensor:
-        """Class indices (B,), after the checks of a step that cost no synchronisation."""
-        labels = hard_labels(data_samples)
-        images = len(data_samples) * world_size()
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse a step with more images than the queue holds.
+
+        Args:
+            batch_size: images per process.
+
+        Raises:
+            ValueError: names the key and both numbers.
+        """
+        images = batch_size * world_size()
         if images > len(self.queue):
             raise ValueError(
                 f'model.head.queue_size: expected at least the {images} images of a step '
-                f'({len(data_samples)} per process), got {len(self.queue)}. Use a longer queue, '
+                f'({batch_size} per process), got {len(self.queue)}. Use a longer queue, '
                 'or a smaller train_dataloader.batch_size'
             )
+
+    def _labels(self, data_samples: list[DataSample]) -> Tensor:
+        """Class indices (B,), after the checks of a step that cost no synchronisation."""
+        labels = hard_labels(data_samples)
+        self.check_batch(len(data_samples))
         return labels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import DATASETS, HOOKS
 
-from paco_seg.cls.datasets import class_counts
+from paco_seg.cls.classifiers import MultiViewClsDataPreprocessor
+from paco_seg.cls.datasets import ClassAwareSampler, class_counts
 from paco_seg.cls.evaluation import shot_groups
 from paco_seg.cls.evaluation.long_tail_accuracy import SHOT_GROUPS
 from paco_seg.cls.heads import ContrastiveClsHead
@@ -26,7 +29,9 @@ class ClassCountHook(Hook):
     Before training: counts the labels of the training set (refusing labels outside the classes of
     the head), hands the counts to every part of the model that holds :class:`ClassCounts`, and
     logs alpha times the expected number of positives for classes with many, a medium number of
-    and few images, with a warning outside the range of the published recipes.
+    and few images, with a warning outside the range of the published recipes. What would fail in
+    the first step fails here: a queue shorter than a step, another number of views than the model
+    takes. A class prior beside :class:`ClassAwareSampler`, which corrects twice, gets a warning.
 
     Before a test: a prior that prediction reads (:class:`LogitAdjustedClsHead`) and neither the
     config nor the checkpoint provides is counted on the dataset of ``train_dataloader``. No other
@@ -44,17 +49,27 @@ class ClassCountHook(Hook):
 
         Raises:
             ValueError: a label is outside the classes of the head, a class without images has to
-                give a prior, or a given prior has another length.
+                give a prior, a given prior has another length, the queue is shorter than a step,
+                or the samples have another number of views.
         """
         if not isinstance(runner._train_loop, BaseLoop):
             return  # a config dict as long as nobody trains
         model = _unwrap(runner.model)
-        dataset = runner.train_dataloader.dataset
-        counts = class_counts(dataset, getattr(model.head, 'num_classes', None))
+        loader = runner.train_dataloader
+        batch_size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
+        if isinstance(model.head, ContrastiveClsHead):
+            model.head.check_batch(batch_size)
+        if isinstance(model.data_preprocessor, MultiViewClsDataPreprocessor):
+            found = _num_views(loader.dataset)
+            if found is not None:
+                model.data_preprocessor.check_views(found)
+        counts = class_counts(loader.dataset, getattr(model.head, 'num_classes', None))
         _fill(model, counts)
+        if isinstance(loader.sampler, ClassAwareSampler):
+            _warn_of_two_corrections(runner, model)
         loss = getattr(model.head, 'loss_module', None)
         if isinstance(model.head, ContrastiveClsHead) and isinstance(loss, GPaCoLoss):
-            self._report_alpha(runner, model, loss, counts)
+            self._report_alpha(runner, model, loss, counts, batch_size)
 
     def before_val(self, runner: Runner) -> None:
         """Counts on the config's training set what prediction reads and nobody knows."""
@@ -69,11 +84,9 @@ class ClassCountHook(Hook):
             _fill(model, class_counts(DATASETS.build(loader['dataset']), model.head.num_classes))
 
     def _report_alpha(
-        self, runner: Runner, model: Any, loss: GPaCoLoss, counts: np.ndarray
+        self, runner: Runner, model: Any, loss: GPaCoLoss, counts: np.ndarray, batch_size: int
     ) -> None:
         num_views = getattr(model.data_preprocessor, 'num_views', 1)
-        loader = runner.train_dataloader
-        batch_size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
         rows, certain = model.head.contrast_rows(batch_size, num_views)
         shares = torch.from_numpy(counts / counts.sum())
         positives = expected_positives(shares, rows, certain=certain)
@@ -103,3 +116,29 @@ def _holders(model: torch.nn.Module) -> list[ClassCounts]:
 def _fill(model: torch.nn.Module, counts: np.ndarray) -> None:
     for module in _holders(model):
         module.fill(torch.from_numpy(counts))
+
+
+def _num_views(dataset: Any) -> int | None:
+    """Views of the first training sample, or None if it is no packed sample.
+
+    The random numbers of the training stay as they are without this look.
+    """
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        sample = dataset[0]
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    if not isinstance(sample, Mapping) or 'inputs' not in sample:
+        return None
+    return 1 if isinstance(sample['inputs'], torch.Tensor) else len(sample['inputs'])
+
+
+def _warn_of_two_corrections(runner: Runner, model: torch.nn.Module) -> None:
+    for part in _holders(model):
+        if part.key.endswith('.class_prior'):
+            runner.logger.warning(
+                f"{part.key}: expected no class prior with train_dataloader.sampler.type='Class"
+                "AwareSampler', which removes the prior already, got one: the classes are "
+                "corrected twice. Set the sampler to dict(type='DefaultSampler', shuffle=True), "
+                'or leave the prior out'
+            )

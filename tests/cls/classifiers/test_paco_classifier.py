@@ -102,6 +102,14 @@ class TestErrors:
         ):
             build_classifier('PaCo').loss(views()[0], samples(LABELS))
 
+    @pytest.mark.parametrize('num_views', [1, 3])
+    def test_another_number_of_views_is_configured(self, num_views):
+        config = classifier_config('PaCo') | dict(data_preprocessor=dict(num_views=num_views))
+        with pytest.raises(
+            ValueError, match=rf'^data_preprocessor.num_views: expected 2 views .* got {num_views}'
+        ):
+            MODELS.build(config)
+
     def test_head_of_gpaco(self):
         with pytest.raises(TypeError, match=r"^model\.head\.type: expected 'PaCoClsHead', got"):
             MODELS.build({**classifier_config(), 'type': 'PaCoClassifier'})

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from contrastive import batch, classifier_config
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import HOOKS, MODELS
 
 import paco_seg.cls  # noqa: F401
 from paco_seg.engine.checkpoint import load_from_local
+from paco_seg.engine.rng import seed_generators
 
 COUNTS = [150, 60, 30, 12, 8]
 
@@ -38,7 +42,7 @@ custom_hooks = [dict(type='EMAHook'), dict(type='ClassCountHook'), dict(type='RN
 def prepare(tmp_path):
     """``prepare(model, counts=COUNTS)``: runner and log of what the hook does before training."""
 
-    def run(model, counts=COUNTS, batch_size=4):
+    def run(model, counts=COUNTS, batch_size=4, sampler='DefaultSampler'):
         lines = [f'{label}.png {label}' for label, n in enumerate(counts) for _ in range(n)]
         (tmp_path / 'list.txt').write_text('\n'.join(lines))
         dataset = dict(
@@ -58,7 +62,7 @@ def prepare(tmp_path):
                     batch_size=batch_size,
                     num_workers=0,
                     dataset=dataset,
-                    sampler=dict(type='DefaultSampler', shuffle=True),
+                    sampler=dict(type=sampler),
                 ),
                 train_cfg=dict(by_epoch=True, max_epochs=1),
                 optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
@@ -146,6 +150,92 @@ class TestAlpha:
     def test_is_no_matter_of_the_multi_task_loss(self, prepare):
         _, log = prepare(classifier_config('MultiTaskSupCon', loss=dict(class_prior='auto')))
         assert 'alpha |P|' not in log
+
+
+class TestChecksAheadOfTheFirstStep:
+    """``run_tool`` never reaches the loop: the first batch is not loaded."""
+
+    @pytest.fixture(autouse=True)
+    def no_step(self, monkeypatch):
+        def run(self):
+            pytest.fail('a training began')
+
+        monkeypatch.setattr(EpochBasedTrainLoop, 'run', run)
+
+    @pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
+    def test_a_queue_shorter_than_a_step(self, tiny_cls, run_tool, kind):
+        config = tiny_cls(TWO_VIEWS.format(kind=kind) + "model['head']['queue_size'] = 3\n")
+        with pytest.raises(
+            ValueError, match=r'^model\.head\.queue_size: expected at least the 4 images .* got 3'
+        ):
+            run_tool('train', config)
+
+    @pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
+    @pytest.mark.parametrize(
+        ('pipeline', 'found'),
+        [
+            ("[dict(type='LoadImageFromFile'), dict(type='PackInputs')]", 1),
+            (
+                "[dict(type='LoadImageFromFile'), dict(type='MultiView', num_views=[3], "
+                "transforms=[view]), dict(type='PackInputs')]",
+                3,
+            ),
+        ],
+    )
+    def test_another_number_of_views(self, tiny_cls, run_tool, kind, pipeline, found):
+        config = tiny_cls(
+            TWO_VIEWS.format(kind=kind) + f"train_dataloader['dataset']['pipeline'] = {pipeline}\n"
+        )
+        with pytest.raises(
+            ValueError,
+            match=r'^data_preprocessor\.num_views: expected 2 views of each image in training, '
+            f'got {found}. Give MultiView 2 views',
+        ):
+            run_tool('train', config)
+
+
+def test_the_look_at_a_sample_leaves_the_random_numbers_alone(prepare, monkeypatch):
+    def draw(self, idx):
+        values = random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
+        return dict(inputs=[torch.zeros(3, 4, 4)] * 2, values=values)
+
+    monkeypatch.setattr(CustomDataset, '__getitem__', draw)
+    runner, _ = prepare(classifier_config())
+    hook, dataset = HOOKS.build(dict(type='ClassCountHook')), runner.train_dataloader.dataset
+    seed_generators(1)
+    expected = dataset[0]['values']
+    seed_generators(1)
+    hook.before_run(runner)
+    assert dataset[0]['values'] == expected
+
+
+class TestTwoCorrections:
+    def config(self, head, loss):
+        config = classifier_config() | dict(type='ImageClassifier')
+        return config | dict(head=dict(type=head, num_classes=5, in_channels=16, loss=loss))
+
+    @pytest.mark.parametrize(
+        ('head', 'loss', 'key'),
+        [
+            ('LinearClsHead', 'BalancedSoftmaxLoss', r'model.head.loss.class_prior'),
+            ('LogitAdjustedClsHead', 'CrossEntropyLoss', r'model.head.class_prior'),
+        ],
+    )
+    def test_a_prior_beside_class_aware_sampling_warns(self, prepare, head, loss, key):
+        config = self.config(head, dict(type=loss))
+        _, log = prepare(config, sampler='ClassAwareSampler')
+        assert f'WARNING - {key}: expected no class prior with train_dataloader.sampler' in log
+
+    @pytest.mark.parametrize(
+        ('loss', 'sampler'),
+        [
+            ('BalancedSoftmaxLoss', 'DefaultSampler'),
+            ('CrossEntropyLoss', 'ClassAwareSampler'),
+        ],
+    )
+    def test_one_of_them_does_not(self, prepare, loss, sampler):
+        config = self.config('LinearClsHead', dict(type=loss))
+        assert 'corrected twice' not in prepare(config, sampler=sampler)[1]
 
 
 @pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
