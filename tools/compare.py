@@ -2,13 +2,15 @@
 
     python tools/compare.py --suite demo-seg|demo-cls [--methods ce gpaco ...] [--seeds 3] [--force]
 
-Every system that trains gets the same learning rates to choose from on a split of its own, the
-same iterations and the same seeds; a system of segmentation that adds a loss to cross entropy tries
-it at a tenth of its weight as well, one that only changes the test tries its strengths on the same
-split. All other settings are those of its config. Writes ``results.json``, ``report.md`` and
-pictures to ``work_dirs/compare/SUITE``: mean and standard deviation over the seeds, overall and by
-class frequency, training time and peak memory. An interrupted comparison continues where it
-stopped; a finished training is never repeated, whichever systems are asked for.
+Every system that trains gets the same learning rates to choose from on a split of its own, the same
+number of iterations (cRT and LWS on top of those of CE) and the same seeds; a system of
+segmentation that adds a loss to cross entropy tries it at a tenth of its weight as well, one that
+only changes the test tries its strengths on the same split. All other settings are those of its
+config. Writes ``results.json``, ``report.md`` and pictures to ``work_dirs/compare/SUITE``: mean and
+standard deviation over the seeds, overall and by class frequency, training time and peak memory. An
+interrupted comparison continues where it stopped; a finished training is never repeated, whichever
+systems are asked for. Less than all systems or another number of seeds than 3 is reported in
+``SUITE/subset-NAMES-N-seeds``, beside the report of the whole suite and on the same trainings.
 
 To add a system, write its config and add one entry to the list of its suite below.
 """
@@ -28,6 +30,7 @@ from paco_seg.engine import report as reports
 from paco_seg.engine.experiment import Comparison, Method, text_table
 
 ROOT = Path(__file__).resolve().parent.parent
+SEEDS = 3
 FILES = ('report.md', 'by_frequency.png', 'curves.png')
 
 
@@ -275,7 +278,8 @@ split, which chose nothing.
 {summary_table(results, suite.columns)}
 
 Training is the time of the iterations, with those of the system that the weights start from; peak
-memory the resident memory of the process, PyTorch included (at its largest over the seeds);
+memory the resident memory of the process, PyTorch included (at its largest over the seeds and
+these trainings);
 parameters are those in training, most of them of the network that all systems share.
 
 {reports.measured_on(results)}
@@ -327,8 +331,23 @@ def draw_pictures(suite: Suite, results: Mapping[str, Any], out: Path) -> None:
     )
 
 
-def run(name: str, suite: Suite, out: Path, force: bool = False) -> dict:
-    """Run what is missing and write the report; returns the content of ``results.json``."""
+def report_folder(out: Path, suite: Suite, methods: Sequence[Method], seeds: int) -> Path:
+    """Where the report of these systems goes: ``out`` for the whole suite, else a subfolder."""
+    names = [method.name for method in methods]
+    everything = [method.name for method in suite.comparison.methods]
+    if names == everything and seeds == SEEDS:
+        return out
+    chosen = 'all' if names == everything else '-'.join(names)
+    return out / f'subset-{chosen}-{seeds}-seeds'
+
+
+def run(
+    name: str, suite: Suite, out: Path, force: bool = False, reported: Path | None = None
+) -> dict:
+    """Run what is missing and write the report; returns the content of ``results.json``.
+
+    ``out`` holds the trainings, ``reported`` the report; the same folder by default.
+    """
     tool, data = suite.maker
     if not (data / 'statistics.json').exists():
         subprocess.run([sys.executable, str(ROOT / tool), '--out', str(data)], check=True)
@@ -345,6 +364,7 @@ def run(name: str, suite: Suite, out: Path, force: bool = False) -> dict:
         files=FILES,
         preload=suite.preload,
         force=force,
+        reported=reported,
         suite=name,
         frequencies=list(suite.frequencies()),
     )
@@ -357,7 +377,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--suite', choices=SUITES, required=True)
     parser.add_argument('--methods', nargs='+', metavar='NAME', help='some systems; default all')
-    parser.add_argument('--seeds', type=int, default=3, help='number of seeds')
+    parser.add_argument('--seeds', type=int, default=SEEDS, help='number of seeds')
     parser.add_argument('--out', type=Path, help='default: work_dirs/compare/SUITE')
     parser.add_argument('--force', action='store_true', help='repeat what is finished')
     args = parser.parse_args(argv)
@@ -373,8 +393,11 @@ def main(argv: list[str] | None = None) -> None:
         os.path.relpath((args.out or ROOT / 'work_dirs/compare' / args.suite).resolve(), ROOT)
     )
     os.chdir(ROOT)
-    results = run(args.suite, replace(suite, comparison=comparison), out, force=args.force)
-    print(f'\n{summary_table(results, suite.columns)}\n\nReport and pictures: {out / "report.md"}')
+    reported = report_folder(out, suite, methods, args.seeds)
+    chosen = replace(suite, comparison=comparison)
+    results = run(args.suite, chosen, out, force=args.force, reported=reported)
+    table = summary_table(results, suite.columns)
+    print(f'\n{table}\n\nReport and pictures: {reported / "report.md"}')
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -97,6 +98,7 @@ class CellRunner:
         self.force = force
         self.preload = preload
         self.executed: list[str] = []
+        self.commit = code_commit()
         self._reused_cost = 0.0
         self._done_cost = 0.0
         self._busy_seconds = 0.0
@@ -120,7 +122,7 @@ class CellRunner:
         for number, command in enumerate(cell.commands):
             command = tuple(word.replace('{dir}', str(folder)) for word in command)
             self._run_command(cell, command, folder, folder / f'command-{number}.log', start)
-        result = cell.collect(folder)
+        result = dict(**cell.collect(folder), commit=self.commit)
         seconds = time.perf_counter() - start
         write_json(
             folder / DONE,
@@ -168,6 +170,24 @@ class CellRunner:
             return ''
         seconds = left * (self._busy_seconds + current_seconds) / done
         return f', about {seconds / 60:.1f} min left'
+
+
+def code_commit() -> str | None:
+    """Last commit of what trains, marked where the files differ from it; None without Git."""
+    paths = ('--', 'paco_seg', 'configs', 'tools')
+    try:
+        commit, changed = (
+            subprocess.run(
+                ['git', *command, *paths], cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (
+                ('log', '-1', '--abbrev=12', '--format=%h'),
+                ('status', '--porcelain', '--untracked-files=no'),
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return (commit + '-changed' * bool(changed)) or None
 
 
 def finished_result(folder: Path, fingerprint: str) -> dict | None:
@@ -302,8 +322,8 @@ class Comparison:
         Returns:
             per method: name, title, config, ``search`` (settings and value of each candidate),
             ``chosen`` settings and ``runs`` (one per seed: settings of :func:`collect_training`,
-            ``test`` as ``tools/test.py --out`` writes it; ``train_seconds`` include the training
-            of the source).
+            ``test`` as ``tools/test.py --out`` writes it, ``commit`` of the code; ``train_seconds``
+            include the training of the source, ``peak_memory_mib`` is the larger of both).
 
         Raises:
             ValueError: a method needs the weights of another one that does not come before it.
@@ -329,7 +349,14 @@ class Comparison:
                 if method.source is not None:
                     before = finals[method.source, seed][1]
                     own = result.get('train_seconds', 0.0)
-                    result = {**before, **result, 'train_seconds': before['train_seconds'] + own}
+                    both = [r.get('peak_memory_mib') for r in (before, result)]
+                    peak = max((value for value in both if value is not None), default=None)
+                    result = {
+                        **before,
+                        **result,
+                        'train_seconds': before['train_seconds'] + own,
+                        'peak_memory_mib': peak,
+                    }
                 finals[method.name, seed] = cell, result
                 runs.append({**result, 'seed': seed, 'folder': cell.name})
             found.append(

@@ -31,18 +31,20 @@ def run_reported(
     files: Sequence[str],
     preload: Sequence[str],
     force: bool = False,
+    reported: Path | None = None,
     **extra: Any,
 ) -> dict:
     """Run what is missing of a comparison, and report if anything is new.
 
     Args:
-        out: folder of the comparison.
+        out: folder of the comparison, for the trainings.
         comparison: what to run.
-        write: writes ``files`` from the results and the folder.
+        write: writes ``files`` from the results and the folder of the report.
         script: file whose change calls for a new report.
-        files: names in ``out`` without which the report is incomplete.
+        files: names of the report without which it is incomplete.
         preload: modules to import before the first training.
         force: repeat finished trainings.
+        reported: folder of the report; default ``out``.
         **extra: further entries of the results, JSON.
 
     Returns:
@@ -53,6 +55,7 @@ def run_reported(
     methods = comparison.run(runner)
     content = json.dumps(methods, sort_keys=True) + Path(script).read_text()
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
+    out = reported or out
     if is_current(out, fingerprint, files):
         return json.loads((out / 'results.json').read_text())
     results = dict(
@@ -63,6 +66,7 @@ def run_reported(
         **extra,
         methods=methods,
     )
+    out.mkdir(parents=True, exist_ok=True)
     write(results, out)
     write_json(out / 'results.json', results)
     print(f'{len(runner.executed)} new trainings in {(time.perf_counter() - start) / 60:.1f} min')
@@ -126,10 +130,15 @@ def mean_and_deviation(values: Sequence[float | None], digits: int = 1) -> str:
 
 
 def measured_on(results: Mapping[str, Any]) -> str:
-    """The machine and the versions of a report, one sentence."""
+    """The machine and the versions of a report, and the states of the code if several."""
     machine = results['machine']
     packages = ', '.join(f'{name} {version}' for name, version in results['versions'].items())
-    return f'Measured on {machine["processor"]}, {machine["cores"]} cores, with {packages}.'
+    text = f'Measured on {machine["processor"]}, {machine["cores"]} cores, with {packages}.'
+    runs = [run for method in results['methods'] for run in method['runs']]
+    commits = {run.get('commit') or 'an unknown commit' for run in runs}
+    if len(commits) > 1:
+        text += f' The runs come from several states of the code: {", ".join(sorted(commits))}.'
+    return text
 
 
 def curves_of(results: Mapping[str, Any], metric: str) -> tuple[dict, dict]:

@@ -1,6 +1,8 @@
 """Cells: resume, force, half-finished and outdated ones; comparisons: search, choice, seeds."""
 
 import json
+import re
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -18,6 +20,13 @@ if text == 'fail':
     sys.exit(3)
 (folder / 'out.json').write_text('{"value": "%s"}' % text)
 """
+
+
+@pytest.fixture(autouse=True)
+def commit(monkeypatch):
+    found = experiment.code_commit
+    monkeypatch.setattr(experiment, 'code_commit', lambda: 'abc')
+    return found
 
 
 @pytest.fixture
@@ -47,7 +56,7 @@ def calls(tmp_path):
 
 def test_runs_commands_in_order_and_collects(tmp_path, cell):
     results, runner = run(tmp_path, cell)
-    assert results == [{'value': 'b'}]
+    assert results == [{'value': 'b', 'commit': 'abc'}]
     assert runner.executed == ['one']
     assert calls(tmp_path) == ['a', 'b']
     log = (tmp_path / 'root' / 'one' / 'command-0.log').read_text()
@@ -58,9 +67,45 @@ def test_runs_commands_in_order_and_collects(tmp_path, cell):
 def test_finished_cells_are_not_repeated_unless_forced(tmp_path, cell):
     run(tmp_path, cell)
     results, runner = run(tmp_path, cell)
-    assert (results, runner.executed, calls(tmp_path)) == ([{'value': 'b'}], [], ['a', 'b'])
+    assert (results, runner.executed, calls(tmp_path)) == (
+        [{'value': 'b', 'commit': 'abc'}],
+        [],
+        ['a', 'b'],
+    )
     _, runner = run(tmp_path, cell, force=True)
     assert (runner.executed, calls(tmp_path)) == (['one'], ['a', 'b', 'a', 'b'])
+
+
+def test_reused_cell_keeps_the_commit_it_was_made_with(tmp_path, cell, monkeypatch):
+    run(tmp_path, cell)
+    monkeypatch.setattr(experiment, 'code_commit', lambda: 'def')
+    results, _ = run(tmp_path, cell, replace(cell, name='two'))
+    assert [result['commit'] for result in results] == ['abc', 'def']
+
+
+def test_commit_of_the_code(commit, tmp_path, monkeypatch):
+    def git(*words):
+        who = ('-c', 'user.name=n', '-c', 'user.email=e')
+        subprocess.run(['git', *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(experiment, 'ROOT', tmp_path)
+    monkeypatch.setenv('GIT_CEILING_DIRECTORIES', str(tmp_path.parent))
+    assert commit() is None  # no repository
+    git('init')
+    for folder in ('paco_seg', 'configs', 'tools', 'docs'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'a').write_text('1')
+    git('add', '.')
+    git('commit', '-m', 'one')
+    first = commit()
+    assert re.fullmatch('[0-9a-f]{12}', first)
+    (tmp_path / 'docs' / 'a').write_text('2')
+    git('commit', '-am', 'two')
+    assert commit() == first  # nothing that trains has changed
+    (tmp_path / 'tools' / 'a').write_text('2')
+    assert commit() == first + '-changed'
+    monkeypatch.setenv('PATH', '')
+    assert commit() is None  # no Git
 
 
 def test_half_finished_cell_is_repeated_from_scratch(tmp_path, cell, script):
@@ -72,7 +117,7 @@ def test_half_finished_cell_is_repeated_from_scratch(tmp_path, cell, script):
     leftover.write_text('{"value": "stale"}')
     results, runner = run(tmp_path, cell)
     assert runner.executed == ['one']
-    assert results == [{'value': 'b'}]
+    assert results == [{'value': 'b', 'commit': 'abc'}]
     assert calls(tmp_path) == ['a', 'fail', 'a', 'b']
 
 
@@ -204,7 +249,14 @@ def test_source_hands_its_weights_to_later_methods(comparison):
     chain = replace(comparison, methods=[comparison.methods[0], tested, second])
     runner = FakeRunner(lambda options: float(options['w']) if 'w' in options else 0.0)
     run = runner.run
-    runner.run = lambda cell: {**run(cell), 'train_seconds': 2.0} if cell.cost == 1 else run(cell)
+    peaks = {'ours/seed_5': 9.0, 'ours/seed_6': None, 'second/seed_5': 8.0, 'second/seed_6': 7.0}
+
+    def trained_or_tested(cell):
+        if cell.name not in peaks:
+            return run(cell)
+        return {**run(cell), 'train_seconds': 2.0, 'peak_memory_mib': peaks[cell.name]}
+
+    runner.run = trained_or_tested
     _, only_tested, trained = chain.run(runner)
     cells = {cell.name: cell for cell in runner.cells}
     (test,) = cells['tested/seed_6'].commands
@@ -218,6 +270,8 @@ def test_source_hands_its_weights_to_later_methods(comparison):
     assert only_tested['search'] == []  # no candidates, no tests of them
     assert [run['train_seconds'] for run in only_tested['runs']] == [2.0, 2.0]
     assert [run['train_seconds'] for run in trained['runs']] == [4.0, 4.0]
+    # both stages need their memory, not at the same time
+    assert [run['peak_memory_mib'] for run in trained['runs']] == [9.0, 7.0]
     assert [run['folder'] for run in trained['runs']] == ['second/seed_5', 'second/seed_6']
     assert chain.total_cost == pytest.approx(sum(cell.cost for cell in runner.cells))
 

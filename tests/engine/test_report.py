@@ -40,6 +40,18 @@ def test_tables():
     assert report.measured_on(RESULTS) == 'Measured on P, 2 cores, with torch 2.'
 
 
+def test_several_states_of_the_code_are_named():
+    first, second = RESULTS['methods'][0]['runs']
+    for commits, named in (
+        (('a', 'a'), ''),
+        (('b', 'a'), ' The runs come from several states of the code: a, b.'),
+        (('a', None), ' The runs come from several states of the code: a, an unknown commit.'),
+    ):
+        runs = [{**first, 'commit': commits[0]}, {**second, 'commit': commits[1]}]
+        text = report.measured_on({**RESULTS, 'methods': [{'runs': runs}]})
+        assert text == 'Measured on P, 2 cores, with torch 2.' + named
+
+
 def test_mean_and_deviation():
     assert report.mean_and_deviation([1.0, None, 3.0]) == '2.0 ± 1.4'  # n - 1
     assert report.mean_and_deviation([2.0]) == '2.0'

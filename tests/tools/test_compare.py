@@ -99,9 +99,13 @@ def test_compares_and_resumes(compare, tmp_path, monkeypatch):
 
     # another choice of systems uses what is finished
     monkeypatch.setattr('paco_seg.engine.experiment.run_tool', lambda *args: 1 / 0)
-    again = compare.run('demo-cls', tiny(compare, 'demo-cls', ['balanced-softmax']), out)
+    part = tiny(compare, 'demo-cls', ['balanced-softmax'])
+    again = compare.run('demo-cls', part, out, reported=out / 'part')
     assert [method['name'] for method in again['methods']] == ['balanced-softmax']
     assert again['methods'][0] == results['methods'][3]
+    assert json.loads((out / 'part/results.json').read_text()) == again
+    assert '| cRT' not in (out / 'part/report.md').read_text()
+    assert json.loads((out / 'results.json').read_text()) == results
 
 
 @pytest.fixture
@@ -172,6 +176,16 @@ def test_table_has_mean_and_deviation(compare):
     rows = [re.split(r'\s*\|\s*', line)[1:-1] for line in table.splitlines()]
     assert rows[2] == ['A', '51.0 ± 1.4', '10 s', '310 MiB', '0.002 M']
     assert rows[3] == ['B', '50.0', '10 s', '-', '0.002 M']
+
+
+def test_part_of_a_suite_is_reported_elsewhere(compare):
+    suite = compare.SUITES['demo-cls']
+    everything = suite.comparison.methods
+    some = compare.choose(everything, ['gpaco', 'crt'])
+    out = Path('out')
+    assert compare.report_folder(out, suite, everything, 3) == out
+    assert compare.report_folder(out, suite, everything, 1) == out / 'subset-all-1-seeds'
+    assert compare.report_folder(out, suite, some, 3) == out / 'subset-ce-crt-gpaco-3-seeds'
 
 
 def test_choice_of_systems(compare, capsys):
