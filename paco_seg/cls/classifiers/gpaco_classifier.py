@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from paco_seg.cls.heads import GPaCoClsHead, PaCoClsHead
+from paco_seg.cls.heads.features import check_tensor
 
 from .multi_view_classifier import MultiViewClassifier
 
@@ -56,13 +57,18 @@ class GPaCoClassifier(MultiViewClassifier):
 
         Returns:
             Loss components of the head.
+
+        Raises:
+            TypeError: a stage of the backbone is not one tensor.
         """
         views = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         if self.joint_pass:
             feats = self.extract_feat(torch.cat(views))
         else:
-            stages = zip(*(self.extract_feat(view) for view in views), strict=True)
-            feats = tuple(torch.cat(stage) for stage in stages)
+            passes = [self.extract_feat(view) for view in views]
+            for stage in passes[0]:
+                check_tensor(stage)
+            feats = tuple(torch.cat(stage) for stage in zip(*passes, strict=True))
         if isinstance(self.head, GPaCoClsHead):
             return self.head.loss(feats, data_samples, num_views=len(views))
         return self.head.loss(feats, list(data_samples) * len(views))

@@ -8,6 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from paco_seg.core import KeyQueue
+from paco_seg.core.dispatch import EMPTY
 from paco_seg.core.distributed import world_size
 
 from .features import hard_labels, pooled_features, unit_embeddings
@@ -109,8 +110,14 @@ class ContrastiveClsHead(LinearClsHead):
         return losses
 
     def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        if self.training:  # a loss on validation data leaves no trace
-            self.queue.enqueue(keys, labels)
+        if not self.training:  # a loss on validation data leaves no trace
+            return
+        # A step that overflows in half precision is skipped by the loss scaler, but its keys would
+        # spoil every loss until the ring has turned. Rows instead of a condition: no host sync.
+        finite = keys.isfinite().all(dim=1)
+        self.queue.enqueue(
+            keys.masked_fill(~finite[:, None], 0.0), labels.masked_fill(~finite, EMPTY)
+        )
 
     def check_batch(self, batch_size: int) -> None:
         """Refuse a step with more images than the queue holds.

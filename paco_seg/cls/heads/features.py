@@ -8,6 +8,20 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 
+def check_tensor(stage: Tensor) -> None:
+    """Refuse a stage of several tensors: the two tokens of a distilled vision transformer.
+
+    Raises:
+        TypeError: names the key and the tensors.
+    """
+    if not isinstance(stage, Tensor):
+        raise TypeError(
+            f'model.backbone: expected one tensor per stage, got a {type(stage).__name__} of '
+            f"{len(stage)} (class and distillation token?). Use type='VisionTransformer' instead "
+            "of 'DistilledVisionTransformer'"
+        )
+
+
 def pooled_features(feats: tuple[Tensor, ...], in_channels: int) -> Tensor:
     """The pooled feature of the last stage, (N, D).
 
@@ -16,9 +30,11 @@ def pooled_features(feats: tuple[Tensor, ...], in_channels: int) -> Tensor:
         in_channels: D, as the head was built.
 
     Raises:
+        TypeError: the stage is not one tensor.
         ValueError: it is not pooled, or of another width.
     """
     features = feats[-1]
+    check_tensor(features)
     if features.dim() != 2 or features.shape[1] != in_channels:
         remedy = (
             f'Set model.head.in_channels={features.shape[1]}'

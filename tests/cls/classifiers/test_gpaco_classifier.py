@@ -81,8 +81,9 @@ class TestTraining:
         losses = [model.train_step(batch([0, 1, 1, 3]), wrapper)['loss'].item() for _ in range(20)]
         assert losses[-1] < 0.7 * losses[0]
 
-    def test_gradient_accumulation_enqueues_every_micro_step(self):
-        model = build_classifier()
+    @pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
+    def test_gradient_accumulation_enqueues_every_micro_step(self, kind):
+        model = build_classifier(kind)
         start = model.head.fc.weight.detach().clone()
         twin = copy.deepcopy(model)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -96,12 +97,13 @@ class TestTraining:
         total = twin.head.fc.weight.grad / 2
         torch.testing.assert_close(model.head.fc.weight.data, start - 0.1 * total)
 
-    def test_bfloat16_autocast(self):
+    @pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
+    def test_bfloat16_autocast(self, kind):
         class CPUAmp(OptimWrapper):
             def optim_context(self, model):
                 return autocast(device_type='cpu', dtype=torch.bfloat16)
 
-        model, twin = build_classifier(), build_classifier()
+        model, twin = build_classifier(kind), build_classifier(kind)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         half = model.train_step(batch([0, 1, 1, 3]), CPUAmp(optimizer))['loss']
         full = twin.train_step(
@@ -252,6 +254,23 @@ class TestErrors:
     def test_head_of_paco(self):
         with pytest.raises(TypeError, match=r'^model\.type: expected PaCoClassifier'):
             MODELS.build({**classifier_config('PaCo'), 'type': 'GPaCoClassifier'})
+
+    @pytest.mark.parametrize('joint_pass', [False, True])
+    def test_a_backbone_with_two_tokens(self, joint_pass):
+        backbone = dict(
+            type='DistilledVisionTransformer',
+            arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8),
+            img_size=32,
+            patch_size=16,
+        )
+        config = classifier_config(in_channels=8) | dict(backbone=backbone, neck=None)
+        model = MODELS.build(config | dict(joint_pass=joint_pass)).train()
+        with pytest.raises(
+            TypeError,
+            match=r'^model\.backbone: expected one tensor per stage, got a tuple of 2 .* Use '
+            r"type='VisionTransformer'",
+        ):
+            model.loss(views(size=32), samples([0, 1, 1, 3]))
 
     def test_one_view_where_two_are_configured(self):
         model = build_classifier()

@@ -69,6 +69,29 @@ class TestQueue:
         head.loss(golden_features(), samples(golden_inputs().labels), num_views=2)
         assert torch.equal(head.queue.keys, before)
 
+    @pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
+    @pytest.mark.parametrize('value', [float('nan'), float('inf')])
+    def test_a_key_that_is_not_finite_does_not_spoil_later_losses(self, kind, value):
+        """A step that overflows is skipped by the loss scaler, but its keys would stay."""
+        head = build_head(kind).train()
+        features = torch.randn(8, 11, generator=torch.Generator().manual_seed(0))
+
+        def loss(rows):
+            if kind == 'GPaCo':
+                return head.loss((rows,), samples([0, 1, 2, 3]), num_views=2)['loss']
+            keys = F.normalize(rows[4:, :6])
+            return head.loss((rows[:4],), samples([0, 1, 2, 3]), key_embeddings=keys)['loss']
+
+        broken = features.clone()
+        broken[5] = value
+        loss(broken)
+        assert head.queue.labels[:4].tolist() == [0, -1, 2, 3]
+        assert bool(head.queue.keys.isfinite().all())
+        result = loss(features)
+        result.backward()
+        assert torch.isfinite(result)
+        assert bool(head.fc.weight.grad.isfinite().all())
+
     def test_takes_no_gradient_while_both_views_do(self):
         head = golden_head()
         features = golden_features()[0].requires_grad_()
