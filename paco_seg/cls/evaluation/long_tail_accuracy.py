@@ -81,7 +81,7 @@ class LongTailAccuracy(BaseMetric):
 
     Raises:
         ValueError: the thresholds are out of order, the counts malformed, or their number differs
-            from the number of predicted classes.
+            from the number of classes of the evaluated dataset or of the model.
 
     Examples:
         >>> val_evaluator = dict(type='LongTailAccuracy', train_counts='data/places_lt/counts.json')
@@ -106,6 +106,19 @@ class LongTailAccuracy(BaseMetric):
         self.per_class = per_class
         self.train_counts = read_train_counts(train_counts)
 
+    @property
+    def dataset_meta(self) -> dict | None:
+        """Meta information of the evaluated dataset."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        # The loop of the evaluation sets it when it is built: ahead of the first training step.
+        classes = dataset_meta.get('classes')
+        if classes is not None:
+            self._check_length(len(classes), 'evaluated dataset')
+        self._dataset_meta = dataset_meta
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep prediction, label and number of classes of each sample."""
         for sample in data_samples:
@@ -119,12 +132,10 @@ class LongTailAccuracy(BaseMetric):
         counts = self.train_counts
         pred, label, width = np.asarray(results, dtype=np.int64).T
         num_classes = len(counts)
-        if (width[0] >= 0 and width[0] != num_classes) or label.max() >= num_classes:
-            got = width[0] if width[0] >= 0 else label.max() + 1
-            raise ValueError(
-                f'train_counts: expected {got} counts, one per class of the model, got '
-                f'{num_classes}. Check that they belong to this data set'
-            )
+        if width[0] >= 0:
+            self._check_length(width[0], 'model')
+        if label.max() >= num_classes:
+            self._check_length(label.max() + 1, 'evaluated dataset')
         total = np.bincount(label, minlength=num_classes)
         correct = np.bincount(label[pred == label], minlength=num_classes)
         tested = total > 0
@@ -144,6 +155,13 @@ class LongTailAccuracy(BaseMetric):
             metrics['accuracy_classwise'] = accuracy.tolist()
             metrics['train_images_classwise'] = counts.tolist()
         return metrics
+
+    def _check_length(self, num_classes: int, owner: str) -> None:
+        if len(self.train_counts) != num_classes:
+            raise ValueError(
+                f'train_counts: expected {num_classes} counts, one per class of the {owner}, got '
+                f'{len(self.train_counts)}. Check that they belong to this data set'
+            )
 
     def _report(self, counts, total, accuracy, groups, metrics) -> None:
         names = (self.dataset_meta or {}).get('classes') or [str(c) for c in range(len(counts))]

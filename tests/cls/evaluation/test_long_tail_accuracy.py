@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmengine.evaluator import Evaluator
 from mmpretrain.registry import METRICS
 from mmpretrain.structures import DataSample
 
@@ -123,6 +124,24 @@ def test_malformed_counts(counts, message, tmp_path):
 def test_counts_of_another_data_set():
     with pytest.raises(ValueError, match=r'train_counts: expected 5 counts.* got 3'):
         evaluate(LongTailAccuracy([3, 2, 1]), [(0, 0)])
+
+
+def test_counts_of_another_data_set_are_noticed_ahead_of_the_first_prediction():
+    """The evaluator hands the classes over when the loop of the evaluation is built."""
+    metric = LongTailAccuracy([3, 2, 1])
+    with pytest.raises(
+        ValueError,
+        match=r'train_counts: expected 5 counts, one per class of the evaluated dataset, got 3',
+    ):
+        Evaluator([metric]).dataset_meta = dict(classes=tuple('abcde'))
+    Evaluator([metric]).dataset_meta = dict(classes=tuple('abc'), name='letters')
+    assert metric.dataset_meta['name'] == 'letters'
+    Evaluator([metric]).dataset_meta = {}  # a dataset that does not name its classes
+
+
+def test_a_label_beyond_the_counts():
+    with pytest.raises(ValueError, match=r'expected 7 counts, one per class of the evaluated .* 5'):
+        evaluate(LongTailAccuracy(COUNTS), [(6, 0)])
 
 
 def test_thresholds_out_of_order():
