@@ -78,6 +78,22 @@ class ClassCounts(nn.Module):
                 "Give one per class, or 'auto'"
             )
 
+    def check_counts(self, reason: str) -> None:
+        """Refuse given frequencies where the numbers of images are needed.
+
+        Args:
+            reason: setting that needs them, for the message.
+
+        Raises:
+            ValueError: a value is below 1.
+        """
+        if not self.is_auto and bool((self.counts < 1).any()):
+            raise ValueError(
+                f'{self.key}: expected numbers of images for {reason}, got values from '
+                f'{self.counts.min():g} to {self.counts.max():g}. Give the counts of the training '
+                "set instead of frequencies, or 'auto'"
+            )
+
     def forward(self) -> Tensor:
         """The counts, (C,).
 

@@ -71,6 +71,11 @@ class GPaCoLoss(nn.Module):
         check_range(f'{KEY}.center_temperature', center_temperature, low=0.0, low_open=True)
         check_range(f'{KEY}.label_smoothing', label_smoothing, low=0.0, high=1.0)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
+        if label_smoothing == 1.0:
+            raise ValueError(
+                f'{KEY}.label_smoothing: expected a value in [0, 1), got 1.0. Nothing would be '
+                'left to the class itself: 0.1 is usual'
+            )
         check_choice(f'{KEY}.impl', impl, IMPLEMENTATIONS)
         if base_temperature is not None:
             check_range(f'{KEY}.base_temperature', base_temperature, low=0.0, low_open=True)

@@ -53,6 +53,8 @@ class LDAMLoss(nn.Module):
         if drw_start_epoch is not None:
             check_range(f'{KEY}.drw_start_epoch', drw_start_epoch, low=0)
         self.class_counts = ClassCounts(class_counts, f'{KEY}.class_counts')
+        if drw_start_epoch is not None:
+            self.class_counts.check_counts('the re-weighting from drw_start_epoch on')
         self.max_margin = max_margin
         self.scale = scale
         self.drw_start_epoch = drw_start_epoch

@@ -66,6 +66,8 @@ class MultiTaskSupConLoss(nn.Module):
         self.class_prior = (
             None if class_prior is None else ClassCounts(class_prior, f'{KEY}.class_prior')
         )
+        if self.class_prior is not None and weighting == 'effective_number':
+            self.class_prior.check_counts("weighting='effective_number'")
         self.weighting = weighting
         self.label_smoothing = label_smoothing
         self.loss_weight = loss_weight

@@ -70,6 +70,10 @@ def test_ldam_without_the_epoch_or_with_a_start_after_the_end_is_refused():
         (dict(drw_beta=1.0), r'drw_beta: expected a value in'),
         (dict(drw_start_epoch=-1), r'drw_start_epoch: expected >= 0'),
         (dict(class_counts=[1, 2]), r'class_counts: expected 5 values'),
+        (
+            dict(class_counts=[0.7, 0.2, 0.06, 0.03, 0.01], drw_start_epoch=3),
+            r'class_counts: expected numbers of images for the re-weighting',
+        ),
     ],
 )
 def test_ldam_settings_out_of_range(loss, message):

@@ -55,6 +55,11 @@ def test_label_smoothing_is_that_of_torch():
             dict(weighting='effective_number', class_prior=None),
             r"class_prior: expected class counts .* Set class_prior='auto'",
         ),
+        (
+            dict(weighting='effective_number', class_prior=[0.7, 0.2, 0.06, 0.03, 0.01]),
+            r"class_prior: expected numbers of images for weighting='effective_number', got "
+            r'values from 0.01 to 0.7',
+        ),
     ],
 )
 def test_settings_out_of_range(settings, message):
