@@ -19,7 +19,8 @@ from paco_seg.core.checks import check_range
 # alpha |P| of the most frequent class in the published recipes, computed from their class counts,
 # queue lengths and batches. Classification from scratch or from MAE: 0.14 (balanced CIFAR-100),
 # 0.34 to 0.60 (CIFAR-100-LT), 0.47 (ImageNet), 0.99 (iNat18), 1.9 (ImageNet, MAE), 4.1 to 4.6
-# (ImageNet-LT). Only fine-tuning on Places-LT lies beyond (GPaCo 13, PaCo 33). Segmentation, for a
+# (ImageNet-LT). Fine-tuning on Places-LT lies beyond (GPaCo 13, PaCo 33): the range says nothing
+# about a training that starts from a supervised model, and the warning says so. Segmentation, for a
 # class that fills a third of 8192 pixels: 27 to 82 (alpha 0.01 to 0.03); cross entropy is kept
 # beside the loss there.
 PUBLISHED_CLASSIFICATION = (0.1, 5.0)
@@ -151,8 +152,10 @@ def alpha_warning(
         if product > high
         else 'the contrast between samples will hardly act'
     )
+    # Segmentation starts from a pretrained backbone; its range has no such exception.
+    scope = ' but for fine-tuning (up to 33)' if published == PUBLISHED_CLASSIFICATION else ''
     return (
         f'{key}: expected alpha |P| of the most frequent class in [{low:g}, {high:g}], the range '
-        f'of the published recipes, got {alpha:g} x {most:.4g} = {product:.3g}: {effect}. '
+        f'of the published recipes{scope}, got {alpha:g} x {most:.4g} = {product:.3g}: {effect}. '
         f"Set it near {auto_alpha(positives):.2g} (alpha='auto' does)"
     )

@@ -97,6 +97,8 @@ class TestReport:
         message = alpha_warning(0.05, positives, key='model.head.loss.alpha')
         assert message is not None
         assert message.startswith('model.head.loss.alpha: expected alpha |P|')
+        # the published fine-tuning on Places-LT has a product of 33
+        assert 'in [0.1, 5], the range of the published recipes but for fine-tuning' in message
         assert 'got 0.05 x 512.2 = 25.6: the frequent classes' in message
         assert "Set it near 0.002 (alpha='auto' does)" in message
 
