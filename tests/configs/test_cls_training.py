@@ -1,9 +1,10 @@
-"""Classification configs train two iterations and evaluate, on images in the real format.
+"""Every classification config trains two iterations and evaluates, on images in the real format.
 
 The files lie where the configs expect them, with the real names, lists, folders and pickles;
-images, batches and the length of the training are small.
+images, batches, networks and the length of the training are small.
 """
 
+import functools
 import json
 import os
 import pickle
@@ -12,7 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmpretrain.registry import MODELS
+
+from tests.configs.test_cls_recipes import OTHER_SETS, ROWS, TABLE, file_name
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 PER_CLASS = 100  # the smallest class of an imbalance ratio of 100 still has an image
@@ -40,9 +45,13 @@ def write_cifar(folder, rng, num_classes, train, test, label_key, meta, meta_key
     (folder / meta).write_bytes(pickle.dumps({meta_key: names}))
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp('project')
+    return write_data(tmp_path_factory.getbasetemp() / 'project')
+
+
+@functools.cache  # once per session, also for the modules that import the fixture
+def write_data(root):
     rng = np.random.default_rng(0)
     write_cifar(
         root / 'data/cifar100/cifar-100-python',
@@ -94,6 +103,32 @@ def smaller(value):
     return {224: 32, 256: 36}.get(value, value) if type(value) is int else value
 
 
+def shrink_network(model):
+    """Depth and width; kinds of layers and of parts stay."""
+    for member in model.get('members', ()):
+        shrink_network(member)
+    if 'backbone' not in model:
+        return
+    backbone = model.backbone
+    backbone.init_cfg = None  # pretrained weights are not here
+    if backbone.type == 'CIFARResNet':
+        backbone.depth = 8
+        return
+    if backbone.type == 'VisionTransformer':
+        width = 32
+        backbone.arch = dict(
+            embed_dims=width, num_layers=2, num_heads=2, feedforward_channels=2 * width
+        )
+        backbone.img_size = 32
+    else:  # a bottleneck widens by 4, in the last of four stages by 2 ** 3
+        base = 4
+        width = base * 4 * 2**3
+        backbone.update(depth=50, base_channels=base, stem_channels=base)
+        if backbone.type == 'ResNeXt':
+            backbone.groups = 2
+    model.head.in_channels = width
+
+
 def shrink(name):
     config = Config.fromfile(CONFIGS / name)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -104,14 +139,7 @@ def shrink(name):
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
     config.default_hooks.logger.interval = 1
     config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, save_last=False)
-    if config.optim_wrapper.get('type') == 'AmpOptimWrapper':  # it needs a GPU
-        config.optim_wrapper.type = 'OptimWrapper'
-        config.optim_wrapper.pop('loss_scale')
-    backbone = config.model.get('backbone')
-    if backbone is not None:
-        backbone.init_cfg = None  # pretrained weights are not here
-        if 'img_size' in backbone:
-            backbone.img_size = 32
+    shrink_network(config.model)
     config.work_dir = 'work'
     return config
 
@@ -128,6 +156,8 @@ def project(data, tmp_path, monkeypatch):
         'pretty_text',
         property(lambda self: ''.join(f'{k} = {v!r}\n' for k, v in self.to_dict().items())),
     )
+    # nor collect garbage before every data set
+    monkeypatch.setattr('gc.collect', lambda: 0)
     return tmp_path
 
 
@@ -140,58 +170,46 @@ def finite_metrics(work_dir):
     return set().union(*rows)
 
 
-# One config per combination of algorithm, kind of backbone and kind of data set.
-TRAINED = [
-    'paco/paco_resnet32_1xb128-step-400e_cifar100-lt-ir100.py',
-    'paco/paco_resnet32_1xb128-step-400e_cifar10-lt-ir50.py',
-    'paco/paco_resnet50_4xb32-coslr-400e_imagenet-lt.py',
-    'paco/paco_resnet152-in1k-pre_4xb32-amp-coslr-30e_places-lt.py',
-    'paco/paco_resnet200_4xb64-amp-coslr-400e_in1k.py',
-    'gpaco/gpaco_resnet32_1xb128-step-400e_cifar100-lt-ir10.py',
-    'gpaco/gpaco_resnet50_1xb128-step-400e_cifar100.py',
-    'gpaco/gpaco_resnext50-32x4d_4xb32-coslr-400e_imagenet-lt.py',
-    'gpaco/gpaco_resnet50_8xb16-coslr-400e_inat18.py',
-    'gpaco/gpaco_resnet50_8xb64-coslr-400e_in1k.py',
-    'gpaco/gpaco_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py',
-    'gpaco/gpaco-single-view_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py',
-    'baselines/multitask_resnet50_1xb128-step-400e_cifar100.py',
-    'baselines/multitask_resnext50-32x4d_4xb32-coslr-400e_imagenet-lt.py',
-    'baselines/multitask_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py',
-    'baselines/ce_resnet32_1xb128-step-400e_cifar100-lt-ir100.py',
-    'baselines/ce_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py',
-    'baselines/balanced-softmax_resnet32_1xb128-step-400e_cifar10-lt-ir100.py',
-    'baselines/balanced-softmax_resnet50_4xb32-coslr-400e_imagenet-lt.py',
-    'baselines/balanced-softmax_resnet152-in1k-pre_4xb32-amp-coslr-30e_places-lt.py',
-]
+OTHER_METRICS = {
+    '-c': 'imagenet-c/mCE_alexnet_normalised',
+    '-r': 'imagenet-r/top1',
+    '-sketch': 'imagenet-sketch/top1',
+}
 
 
-@pytest.mark.parametrize('name', TRAINED, ids=lambda name: name.rpartition('/')[2][:-3])
-def test_trains_and_evaluates(name, project, run_tool):
+def evaluate(run_tool, config, *checkpoints):
+    """Metrics of ``tools/test.py``."""
+    config.dump('test.py')
+    run_tool('test', 'test.py', *checkpoints, '--out', 'metrics.json')
+    return json.loads(Path('metrics.json').read_text())['metrics']
+
+
+@pytest.mark.parametrize('recipe', ROWS, ids=lambda recipe: recipe['id'])
+def test_trains_and_evaluates(recipe, project, run_tool):
+    name = file_name(recipe)
     config = shrink(name)
+    config.default_hooks.checkpoint.interval = 2 if recipe.get('robustness') else -1
     config.dump('config.py')
     run_tool('train', 'config.py')
     keys = finite_metrics('work')
-    long_tailed = 'lt' in name.rpartition('_')[2] or 'inat' in name
+    long_tailed = 'imbalance_factor' in recipe or 'lists' in recipe
     assert {'loss', 'long-tail/few' if long_tailed else 'accuracy/top1'} <= keys
+    if recipe.get('robustness'):
+        for other in OTHER_SETS:
+            config = shrink(name.replace('.py', f'{other}.py'))
+            if other == '-c':
+                config.test_dataloader.dataset.update(corruptions=['fog'], severities=[1])
+            metrics = evaluate(run_tool, config, 'work/iter_2.pth')
+            assert 0 <= metrics[OTHER_METRICS[other]] <= 130
 
 
-ROBUSTNESS = 'gpaco/gpaco_resnet50_8xb64-coslr-400e_in1k{}.py'
-
-
-def test_robustness_of_a_trained_model(project, run_tool):
-    config = shrink(ROBUSTNESS.format(''))
-    config.default_hooks.checkpoint.interval = 2
-    config.dump('config.py')
-    run_tool('train', 'config.py')
-    for other, metric in (
-        ('-c', 'imagenet-c/mCE_alexnet_normalised'),
-        ('-r', 'imagenet-r/top1'),
-        ('-sketch', 'imagenet-sketch/top1'),
-    ):
-        config = shrink(ROBUSTNESS.format(other))
-        if other == '-c':
-            config.test_dataloader.dataset.update(corruptions=['fog'], severities=[1])
-        config.dump('test.py')
-        run_tool('test', 'test.py', 'work/iter_2.pth', '--out', 'metrics.json')
-        metrics = json.loads(Path('metrics.json').read_text())['metrics']
-        assert 0 <= metrics[metric] <= 130
+@pytest.mark.parametrize('row', TABLE['ensembles'], ids=lambda row: row['id'])
+def test_ensembles_evaluate(row, project, run_tool):
+    config = shrink(row['config'])
+    files = []
+    for i, member in enumerate(config.model.members):
+        files.append(f'{i}.pth')
+        torch.save(dict(state_dict=MODELS.build(member).state_dict()), files[-1])
+    assert len(files) == len(row['members'])
+    metrics = evaluate(run_tool, config, '--ensemble', *files)
+    assert 0 <= metrics['long-tail/top1'] <= 100
