@@ -25,6 +25,9 @@ from paco_seg.engine.cli import (  # noqa: E402
 )
 from paco_seg.engine.preflight import check_data_folders  # noqa: E402
 
+# Classifiers whose class counts, queue, views and alpha are checked ahead of the first step.
+CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
+
 
 def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
@@ -106,6 +109,8 @@ def main() -> None:
     add_hook(cfg, type='RNGStateHook')
     add_hook(cfg, type='NumClassCheckHook')
     add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
+    if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
+        add_hook(cfg, type='ClassCountHook')
     build_runner(cfg).train()
 
 

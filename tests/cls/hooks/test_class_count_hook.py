@@ -152,6 +152,19 @@ class TestAlpha:
         assert 'alpha |P|' not in log
 
 
+@pytest.mark.parametrize('listed', [False, True])
+def test_the_tool_adds_it_once(tiny_cls, run_tool, tmp_path, listed):
+    """Without it, alpha and the prior of the config below would never be filled."""
+    hooks = "[dict(type='ClassCountHook')]" if listed else '[]'
+    config = tiny_cls(
+        TWO_VIEWS.format(kind='GPaCo')
+        + f"custom_hooks = {hooks}\ntrain_cfg['max_epochs'] = 1\nparam_scheduler = None\n"
+    )
+    run_tool('train', config)
+    log = next((tmp_path / 'work').rglob('*.log')).read_text()
+    assert log.count('alpha |P| at alpha=') == 1
+
+
 class TestChecksAheadOfTheFirstStep:
     """``run_tool`` never reaches the loop: the first batch is not loaded."""
 
