@@ -5,30 +5,35 @@ Legend: G sets, N anchors, M keys, D channels, C classes; z rows, T temperature.
 1. Positives need no pairs. ``sum_{j in P(i)} z_i . z_j = z_i . (S_{y_i} - z_i)`` with S_c the sum
    of all contrasted rows of class c: O((N + M) D) work, O(G C D) memory.
 2. Only the log-sum-exp over S(i) sees pairs. It is computed tile by tile; the backward pass
-   recomputes each tile. Within a set the similarity matrix is symmetric, so a tile above the
-   diagonal serves its rows and its columns: half the work of a rectangular sweep.
+   recomputes each tile (a set that is one small tile keeps it). Within a set the similarity
+   matrix is symmetric, so a tile above the diagonal serves its rows and its columns: half the
+   work of a rectangular sweep.
 3. Rows of unit length bound every similarity by 1/T, hence exp() needs no running maximum. Rows
-   that are not unit length are detected by their norms and take a sweep with a maximum per row.
+   whose norms allow more take a sweep that subtracts the maximum of each row of a tile.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 # Elements of one tile when ``chunk_size`` is not given. Two tiles are alive at a time (the
-# exponentials, and in backward their weights): on CPU 2 x 1024^2 x 4 B = 8 MiB, which stays in a
+# exponentials, and in backward their weights; the sweep with a maximum adds one, two under a
+# mask): on CPU 2 x 1024^2 x 4 B = 8 MiB, which stays in a
 # last-level cache (sides of 384 to 1024 measure alike, 2048 is slower); on an accelerator
 # 2 x 4096^2 x 4 B = 128 MiB, large enough that launching a tile costs nothing next to computing
 # it.
 _CPU_TILE_ELEMENTS = 1024 * 1024
 _DEVICE_TILE_ELEMENTS = 4096 * 4096
+# A set that is one tile of at most so many elements (4 MiB) keeps its exponentials for backward.
+_KEPT_ELEMENTS = 1024 * 1024
 # Backward of a tile of rows from different sets is one batched product; below this side the
 # product is dominated by its overhead.
 _MIN_CHUNK = 16
+_LOG2_E = math.log2(math.e)
 
 
 def streaming_contrast_sums(
@@ -123,7 +128,8 @@ def pairwise_logsumexp(
 
     Rows need not be of unit length: the exponential is taken without a maximum only where the
     norms prove that neither the largest nor the smallest term leaves the range of the dtype;
-    otherwise a sweep with a maximum per row is used (about twice the work). Rows that are not
+    otherwise a sweep subtracts the maximum of each row of a tile: the same products, several
+    times the passes over a tile. Rows that are not
     finite give a result that is not finite, as the dense form does.
 
     Args:
@@ -189,21 +195,23 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         chunk_size: int | None,
     ) -> Tensor:
         embeddings, keys = embeddings.contiguous(), keys.contiguous()
-        weight = None if contrasted is None else contrasted.to(embeddings.dtype)
-        key_weight = None if key_contrasted is None else key_contrasted.to(keys.dtype)
         chunk = chunk_size or default_chunk_size(embeddings.shape[0], embeddings.device.type)
         safe = _exp_is_safe(embeddings, keys, temperature)
+        tile = None
         if safe:
-            sums = _forward_symmetric(embeddings, weight, temperature, chunk)
-            _forward_keys(sums, embeddings, keys, key_weight, temperature, chunk)
-            log_sum_exp = sums.log_()
+            sums, tile = _sum_set(embeddings, contrasted, temperature, chunk)
+            _sum_keys(sums, embeddings, keys, key_contrasted, temperature, chunk)
+            log_sums = sums.log2_()
         else:
-            log_sum_exp = _forward_row_maximum(
-                embeddings, keys, weight, key_weight, temperature, chunk
+            log_sums = _log_sum_shifted(
+                embeddings, keys, contrasted, key_contrasted, temperature, chunk
             )
-        ctx.save_for_backward(embeddings, keys, weight, key_weight, log_sum_exp)
+        if not ctx.needs_input_grad[0] or (tile is not None and tile.numel() > _KEPT_ELEMENTS):
+            tile = None
+        # In the units of the tiles: after a conversion the largest weight would no longer be 1.
+        ctx.save_for_backward(embeddings, keys, contrasted, key_contrasted, log_sums, tile)
         ctx.temperature, ctx.chunk, ctx.safe = temperature, chunk, safe
-        return log_sum_exp
+        return log_sums / _LOG2_E
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -214,95 +222,104 @@ class _PairwiseLogSumExp(torch.autograd.Function):
                 "impl: expected 'dense' for second derivatives (create_graph=True), got "
                 "'streaming', which can be differentiated once. Set impl='dense'"
             )
-        embeddings, keys, weight, key_weight, log_sum_exp = ctx.saved_tensors
+        embeddings, keys, contrasted, key_contrasted, log_sums, tile = ctx.saved_tensors
         need_rows, need_keys = ctx.needs_input_grad[:2]
         # An empty S(i) is a constant -inf: it has no gradient, whatever comes in.
-        grad = grad.masked_fill(log_sum_exp == -torch.inf, 0.0)
-        grad_rows = torch.zeros_like(embeddings)
+        grad = grad.masked_fill(log_sums == -torch.inf, 0.0)
+        # d lse_i / d s_ij = exp(s_ij - lse_i); rows whose gradient is zero (ignored anchors, an
+        # empty S(i)) have no weight.
+        shift = log_sums.masked_fill(grad == 0, torch.inf)
+        if ctx.safe:  # exp(s_ij) exp(-lse_i): the second factor leaves the tile
+            grad, shift = grad * torch.exp2(-shift), None
+        grad_rows = torch.zeros_like(embeddings) if need_rows else None
         grad_keys = torch.zeros_like(keys) if need_keys else None
-        device_type = embeddings.device.type
-        with torch.autocast(device_type=device_type, enabled=False):
-            if ctx.safe:
-                # d lse_i / d s_ij = exp(s_ij) / sum_i; rows whose gradient is zero (ignored
-                # anchors, an empty S(i)) have no weight.
-                scale = torch.where(grad == 0, grad, grad * torch.exp(-log_sum_exp))
-                if need_rows:
-                    _backward_symmetric(
-                        grad_rows, embeddings, weight, scale, ctx.temperature, ctx.chunk
-                    )
-                _backward_keys(
-                    grad_rows,
-                    grad_keys,
-                    embeddings,
-                    keys,
-                    key_weight,
-                    scale,
-                    ctx.temperature,
-                    ctx.chunk,
-                )
-            else:
-                _backward_row_maximum(
-                    grad_rows,
-                    grad_keys,
-                    embeddings,
-                    keys,
-                    weight,
-                    key_weight,
-                    log_sum_exp,
-                    grad,
-                    ctx.temperature,
-                    ctx.chunk,
-                )
-        return grad_rows if need_rows else None, grad_keys, None, None, None, None
+        settings = (ctx.temperature, ctx.chunk)
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            if grad_rows is not None:
+                _backward_set(grad_rows, embeddings, contrasted, grad, shift, tile, *settings)
+            _backward_keys(
+                grad_rows, grad_keys, embeddings, keys, key_contrasted, grad, shift, *settings
+            )
+        return grad_rows, grad_keys, None, None, None, None
+
+
+class _Block(NamedTuple):
+    """Rows start..stop and columns first..last."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def _set_blocks(anchors: int, chunk: int) -> list[_Block]:
+    """Square tiles on and above the diagonal."""
+    ends = [(start, min(start + chunk, anchors)) for start in range(0, anchors, chunk)]
+    return [_Block(*rows, *columns) for i, rows in enumerate(ends) for columns in ends[i:]]
+
+
+def _key_blocks(rows: int, keys: int, chunk: int) -> list[_Block]:
+    """Tiles of at most chunk^2 elements; what one side lacks the other may take."""
+    if rows == 0 or keys == 0:
+        return []
+    height = min(rows, max(chunk, chunk * chunk // keys))
+    width = min(keys, chunk * chunk // height)
+    return [
+        _Block(start, min(start + height, rows), first, min(first + width, keys))
+        for first in range(0, keys, width)
+        for start in range(0, rows, height)
+    ]
 
 
 class _Tiles:
     """Reuses one buffer for the tiles of a sweep, which so allocates once."""
 
-    def __init__(self, like: Tensor, elements: int, temperature: float) -> None:
-        self._buffer = like.new_empty(elements)
-        # exp(x) = 2^(x log2 e): on x86 PyTorch computes exp2 several times as fast as exp, which
-        # it hands to a library of higher latency. The factor costs nothing inside the product.
-        self._scale = math.log2(math.e) / temperature
+    def __init__(self, like: Tensor, batch: int, blocks: list[_Block], temperature: float) -> None:
+        start, stop, first, last = blocks[0] if blocks else (0, 0, 0, 0)  # none is larger
+        self._buffer = like.new_empty(batch * (stop - start) * (last - first))
+        self._temperature = temperature
+
+    def empty(self, *shape: int) -> Tensor:
+        """The buffer in this shape."""
+        return self._buffer[: math.prod(shape)].view(shape)
+
+    def binary_logits(self, left: Tensor, right: Tensor) -> Tensor:
+        """Products left . right / (T ln 2), so that exp(s) = 2^x: -> (B, R, S).
+
+        On x86 PyTorch computes exp2 several times as fast as exp, which it hands to a library of
+        higher latency. The factor costs nothing inside the product.
+        """
+        tile = self.empty(left.shape[0], left.shape[1], right.shape[1])
+        alpha = _LOG2_E / self._temperature
+        # beta=0: the old content of the buffer is not read.
+        return torch.baddbmm(tile, left, right.transpose(1, 2), beta=0, alpha=alpha, out=tile)
 
     def exponentials(self, left: Tensor, right: Tensor) -> Tensor:
         """Exponentials exp(left . right / T): (B, R, D) x (B, S, D) -> (B, R, S)."""
-        shape = (left.shape[0], left.shape[1], right.shape[1])
-        tile = self._buffer[: math.prod(shape)].view(shape)
-        # beta=0: the old content of the buffer is not read.
-        torch.baddbmm(tile, left, right.transpose(1, 2), beta=0, alpha=self._scale, out=tile)
-        return tile.exp2_()
+        return self.binary_logits(left, right).exp2_()
 
 
-def _chunks(length: int, chunk: int) -> list[tuple[int, int]]:
-    return [(start, min(start + chunk, length)) for start in range(0, length, chunk)]
+def _sum_set(
+    embeddings: Tensor, contrasted: Tensor | None, temperature: float, chunk: int
+) -> tuple[Tensor, Tensor | None]:
+    """Sum of exp(s_ij) over the other contrasted rows of the set, (G, N).
 
-
-def _key_tile(rows: int, keys: int, chunk: int) -> tuple[int, int]:
-    """Sides of a tile of at most chunk^2 elements; what one side lacks the other may take."""
-    height = min(rows, max(chunk, chunk * chunk // keys))
-    return height, min(keys, chunk * chunk // height)
-
-
-def _forward_symmetric(
-    embeddings: Tensor, weight: Tensor | None, temperature: float, chunk: int
-) -> Tensor:
-    """Sum of exp(s_ij) over the other contrasted rows of the set, (G, N)."""
+    The second result is the tile, diagonal zero, where a single one covers the set.
+    """
     sets, anchors, _ = embeddings.shape
     sums = embeddings.new_zeros(sets, anchors)
-    tiles = _Tiles(embeddings, sets * min(chunk, anchors) ** 2, temperature)
-    blocks = _chunks(anchors, chunk)
-    for row, (start, stop) in enumerate(blocks):
-        rows = embeddings[:, start:stop]
-        for first, last in blocks[row:]:
-            tile = tiles.exponentials(rows, embeddings[:, first:last])
-            if first == start:
-                tile.diagonal(dim1=1, dim2=2).zero_()
-                sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
-            else:
-                sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
-                sums[:, first:last] += _weighted_row_sums(tile.transpose(1, 2), weight, start, stop)
-    return sums
+    weight = None if contrasted is None else contrasted.to(embeddings.dtype)
+    blocks = _set_blocks(anchors, chunk)
+    tiles = _Tiles(embeddings, sets, blocks, temperature)
+    tile = None
+    for start, stop, first, last in blocks:
+        tile = tiles.exponentials(embeddings[:, start:stop], embeddings[:, first:last])
+        if first == start:
+            tile.diagonal(dim1=1, dim2=2).zero_()
+        else:
+            sums[:, first:last] += _weighted_row_sums(tile.transpose(1, 2), weight, start, stop)
+        sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
+    return sums, tile if len(blocks) == 1 else None
 
 
 def _weighted_row_sums(tile: Tensor, weight: Tensor | None, first: int, last: int) -> Tensor:
@@ -312,163 +329,154 @@ def _weighted_row_sums(tile: Tensor, weight: Tensor | None, first: int, last: in
     return torch.bmm(tile, weight[:, first:last].unsqueeze(2)).squeeze(2)
 
 
-def _forward_keys(
+def _sum_keys(
     sums: Tensor,
     embeddings: Tensor,
     keys: Tensor,
-    key_weight: Tensor | None,
+    key_contrasted: Tensor | None,
     temperature: float,
     chunk: int,
 ) -> None:
     """Add sum_k exp(z_i . k / T) over the contrasted keys to ``sums``, in place."""
     rows, flat_sums = embeddings.flatten(0, 1).unsqueeze(0), sums.view(1, -1)
-    if rows.shape[1] == 0 or len(keys) == 0:
-        return
-    weight = None if key_weight is None else key_weight.unsqueeze(0)
-    height, width = _key_tile(rows.shape[1], len(keys), chunk)
-    tiles = _Tiles(embeddings, height * width, temperature)
-    for first, last in _chunks(len(keys), width):
-        for start, stop in _chunks(rows.shape[1], height):
-            tile = tiles.exponentials(rows[:, start:stop], keys[None, first:last])
-            flat_sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
+    weight = None if key_contrasted is None else key_contrasted.to(keys.dtype).unsqueeze(0)
+    blocks = _key_blocks(rows.shape[1], len(keys), chunk)
+    tiles = _Tiles(embeddings, 1, blocks, temperature)
+    for start, stop, first, last in blocks:
+        tile = tiles.exponentials(rows[:, start:stop], keys[None, first:last])
+        flat_sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
 
 
-def _backward_symmetric(
+def _log_sum_shifted(
+    embeddings: Tensor,
+    keys: Tensor,
+    contrasted: Tensor | None,
+    key_contrasted: Tensor | None,
+    temperature: float,
+    chunk: int,
+) -> Tensor:
+    """Binary log-sum-exp, the maximum of each row of a tile subtracted: any norm, any T."""
+    sets, anchors, _ = embeddings.shape
+    log_sums = embeddings.new_full((sets, anchors), -torch.inf)
+    dropped = None if contrasted is None else ~contrasted
+    blocks = _set_blocks(anchors, chunk)
+    tiles = _Tiles(embeddings, sets, blocks, temperature)
+    for start, stop, first, last in blocks:
+        tile = tiles.binary_logits(embeddings[:, start:stop], embeddings[:, first:last])
+        if first == start:
+            tile.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+        else:
+            _add_log_sums(log_sums[:, first:last], tile.transpose(1, 2), dropped, start, stop)
+        _add_log_sums(log_sums[:, start:stop], tile, dropped, first, last)
+
+    rows, flat_sums = embeddings.flatten(0, 1).unsqueeze(0), log_sums.view(1, -1)
+    dropped = None if key_contrasted is None else ~key_contrasted.unsqueeze(0)
+    blocks = _key_blocks(rows.shape[1], len(keys), chunk)
+    tiles = _Tiles(embeddings, 1, blocks, temperature)
+    for start, stop, first, last in blocks:
+        tile = tiles.binary_logits(rows[:, start:stop], keys[None, first:last])
+        _add_log_sums(flat_sums[:, start:stop], tile, dropped, first, last)
+    return log_sums
+
+
+def _add_log_sums(
+    log_sums: Tensor, tile: Tensor, dropped: Tensor | None, first: int, last: int
+) -> None:
+    """Add columns first..last, but the dropped ones, to running binary logarithms in place."""
+    if dropped is not None:
+        tile = tile.masked_fill(dropped[:, None, first:last], -torch.inf)
+    largest = tile.amax(dim=2, keepdim=True)
+    largest = largest.masked_fill(largest.isinf(), 0.0)  # inf - inf would not be a number
+    sums = (tile - largest).exp2_().sum(dim=2).log2_().add_(largest.squeeze(2))
+    torch.logaddexp2(log_sums, sums, out=log_sums)
+
+
+def _backward_set(
     grad_rows: Tensor,
     embeddings: Tensor,
-    weight: Tensor | None,
+    contrasted: Tensor | None,
     scale: Tensor,
+    shift: Tensor | None,
+    kept: Tensor | None,
     temperature: float,
     chunk: int,
 ) -> None:
-    """Add the gradient of the symmetric part to ``grad_rows``.
+    """Add the gradient of the sums over the set to ``grad_rows``.
 
-    A pair enters twice, through row i and through row j, with the same exponential: the weight
-    of the pair is ``exp(s_ij) (scale_i w_j + scale_j w_i)``, again symmetric.
+    A pair enters twice, through row i and through row j, with the same similarity. With w the
+    contrasted rows its weight is ``2^(x_ij - shift_i) scale_i w_j + 2^(x_ij - shift_j) scale_j
+    w_i``, again symmetric. Without shifts it has one exponential, which may be ``kept`` from
+    forward.
     """
     sets, anchors, _ = embeddings.shape
-    side = min(chunk, anchors)
-    tiles = _Tiles(embeddings, sets * side * side, temperature)
-    pair_buffer = embeddings.new_empty(sets * side * side)
+    weight = None if contrasted is None else contrasted.to(embeddings.dtype)
+    blocks = _set_blocks(anchors, chunk)
+    tiles = _Tiles(embeddings, sets, blocks if kept is None else [], temperature)
+    pairs = _Tiles(embeddings, sets, blocks, temperature)
     inverse = 1.0 / temperature
-    blocks = _chunks(anchors, chunk)
-    for row, (start, stop) in enumerate(blocks):
-        rows = embeddings[:, start:stop]
-        for first, last in blocks[row:]:
-            columns = embeddings[:, first:last]
-            tile = tiles.exponentials(rows, columns)
-            pair = pair_buffer[: tile.numel()].view_as(tile)
-            row_scale = scale[:, start:stop].unsqueeze(2)
-            column_scale = scale[:, first:last].unsqueeze(1)
+    for start, stop, first, last in blocks:
+        rows, columns = embeddings[:, start:stop], embeddings[:, first:last]
+        row_scale, column_scale = scale[:, start:stop, None], scale[:, None, first:last]
+        pair = pairs.empty(sets, stop - start, last - first)
+        if shift is None:
+            tile = tiles.exponentials(rows, columns) if kept is None else kept
             if weight is None:
                 torch.add(row_scale, column_scale, out=pair)
             else:
-                torch.mul(row_scale, weight[:, first:last].unsqueeze(1), out=pair)
-                pair.addcmul_(column_scale, weight[:, start:stop].unsqueeze(2))
-            tile.mul_(pair)
-            if first == start:
-                tile.diagonal(dim1=1, dim2=2).zero_()
-                grad_rows[:, start:stop].baddbmm_(tile, rows, alpha=inverse)
-            else:
-                grad_rows[:, start:stop].baddbmm_(tile, columns, alpha=inverse)
-                grad_rows[:, first:last].baddbmm_(tile.transpose(1, 2), rows, alpha=inverse)
+                torch.mul(row_scale, weight[:, None, first:last], out=pair)
+                pair.addcmul_(column_scale, weight[:, start:stop, None])
+            pair.mul_(tile)
+        else:
+            tile = tiles.binary_logits(rows, columns)
+            torch.sub(tile, shift[:, start:stop, None], out=pair)
+            pair.exp2_().mul_(row_scale)
+            tile.sub_(shift[:, None, first:last]).exp2_().mul_(column_scale)
+            if contrasted is not None:  # what is not in the sum may be inf: no product
+                pair.masked_fill_(~contrasted[:, None, first:last], 0.0)
+                tile.masked_fill_(~contrasted[:, start:stop, None], 0.0)
+            pair.add_(tile)
+        if first == start:
+            pair.diagonal(dim1=1, dim2=2).zero_()
+            grad_rows[:, start:stop].baddbmm_(pair, rows, alpha=inverse)
+        else:
+            grad_rows[:, start:stop].baddbmm_(pair, columns, alpha=inverse)
+            grad_rows[:, first:last].baddbmm_(pair.transpose(1, 2), rows, alpha=inverse)
 
 
 def _backward_keys(
-    grad_rows: Tensor,
+    grad_rows: Tensor | None,
     grad_keys: Tensor | None,
     embeddings: Tensor,
     keys: Tensor,
-    key_weight: Tensor | None,
+    key_contrasted: Tensor | None,
     scale: Tensor,
+    shift: Tensor | None,
     temperature: float,
     chunk: int,
 ) -> None:
-    """Add the gradient of the rectangular part to ``grad_rows`` and ``grad_keys``."""
-    rows, flat_scale = embeddings.flatten(0, 1), scale.reshape(-1)
-    if len(rows) == 0 or len(keys) == 0:
-        return
-    flat_grad = grad_rows.view(rows.shape)
-    height, width = _key_tile(len(rows), len(keys), chunk)
-    tiles = _Tiles(embeddings, height * width, temperature)
+    """Add the gradient of the sums over the keys to ``grad_rows`` and set ``grad_keys``."""
+    rows, flat_scale = embeddings.flatten(0, 1), scale.reshape(-1, 1)
+    flat_shift = None if shift is None else shift.reshape(-1, 1)
+    flat_grad = None if grad_rows is None else grad_rows.view(rows.shape)
+    # Keys that are not contrasted leave after the products, once, rather than from each tile.
+    columns = keys
+    if key_contrasted is not None:
+        columns = keys.masked_fill(~key_contrasted.unsqueeze(1), 0.0)
+    blocks = _key_blocks(len(rows), len(keys), chunk)
+    tiles = _Tiles(embeddings, 1, blocks, temperature)
     inverse = 1.0 / temperature
-    for first, last in _chunks(len(keys), width):
-        columns = keys[first:last]
-        for start, stop in _chunks(len(rows), height):
-            tile = tiles.exponentials(rows[None, start:stop], columns[None])[0]
-            tile.mul_(flat_scale[start:stop].unsqueeze(1))
-            if key_weight is not None:
-                tile.mul_(key_weight[first:last])
-            flat_grad[start:stop].addmm_(tile, columns, alpha=inverse)
-            if grad_keys is not None:
-                grad_keys[first:last].addmm_(tile.t(), rows[start:stop], alpha=inverse)
-
-
-def _row_chunk(embeddings: Tensor, keys: Tensor, chunk: int) -> int:
-    """Rows of a strip chunk x (N + M) that holds as many elements as a square tile."""
-    return max(1, chunk * chunk // max(embeddings.shape[1] + len(keys), 1))
-
-
-def _strip(
-    embeddings: Tensor,
-    keys: Tensor,
-    weight: Tensor | None,
-    key_weight: Tensor | None,
-    temperature: float,
-    start: int,
-    stop: int,
-) -> Tensor:
-    """Masked similarities (G, stop - start, N + M) of some rows with all others."""
-    rows = embeddings[:, start:stop]
-    own = torch.matmul(rows, embeddings.transpose(1, 2)) / temperature
-    own.diagonal(offset=start, dim1=1, dim2=2).fill_(-torch.inf)
-    if weight is not None:
-        own.masked_fill_((weight == 0).unsqueeze(1), -torch.inf)
-    others = torch.matmul(rows, keys.t()) / temperature
-    if key_weight is not None:
-        others.masked_fill_(key_weight == 0, -torch.inf)
-    return torch.cat([own, others], dim=2)
-
-
-def _forward_row_maximum(
-    embeddings: Tensor,
-    keys: Tensor,
-    weight: Tensor | None,
-    key_weight: Tensor | None,
-    temperature: float,
-    chunk: int,
-) -> Tensor:
-    """Log-sum-exp with the maximum of each row subtracted: any norm, any temperature."""
-    strips = [
-        _strip(embeddings, keys, weight, key_weight, temperature, start, stop).logsumexp(dim=2)
-        for start, stop in _chunks(embeddings.shape[1], _row_chunk(embeddings, keys, chunk))
-    ]
-    return torch.cat(strips, dim=1)
-
-
-def _backward_row_maximum(
-    grad_rows: Tensor,
-    grad_keys: Tensor | None,
-    embeddings: Tensor,
-    keys: Tensor,
-    weight: Tensor | None,
-    key_weight: Tensor | None,
-    log_sum_exp: Tensor,
-    grad: Tensor,
-    temperature: float,
-    chunk: int,
-) -> None:
-    """Gradient of :func:`_forward_row_maximum`; the softmax of a strip needs no other shift."""
-    anchors = embeddings.shape[1]
-    for start, stop in _chunks(anchors, _row_chunk(embeddings, keys, chunk)):
-        strip = _strip(embeddings, keys, weight, key_weight, temperature, start, stop)
-        strip.sub_(log_sum_exp[:, start:stop].unsqueeze(2)).exp_()
-        scale = grad[:, start:stop].unsqueeze(2) / temperature
-        # A zero gradient (ignored anchor, empty S(i)) stays zero where the softmax is not a number.
-        strip = torch.where(scale == 0, torch.zeros_like(scale), strip * scale)
-        rows = embeddings[:, start:stop]
-        own, others = strip[:, :, :anchors], strip[:, :, anchors:]
-        grad_rows[:, start:stop] += torch.matmul(own, embeddings) + torch.matmul(others, keys)
-        grad_rows += torch.matmul(own.transpose(1, 2), rows)
+    for start, stop, first, last in blocks:
+        left, right = rows[None, start:stop], columns[None, first:last]
+        if flat_shift is None:
+            tile = tiles.exponentials(left, right)[0]
+        else:
+            tile = tiles.binary_logits(left, right)[0].sub_(flat_shift[start:stop]).exp2_()
+            if key_contrasted is not None:  # 2^(0 - shift) may be inf
+                tile.masked_fill_(~key_contrasted[first:last], 0.0)
+        tile.mul_(flat_scale[start:stop])
+        if flat_grad is not None:
+            flat_grad[start:stop].addmm_(tile, columns[first:last], alpha=inverse)
         if grad_keys is not None:
-            grad_keys += torch.matmul(others.flatten(0, 1).t(), rows.flatten(0, 1))
+            grad_keys[first:last].addmm_(tile.t(), rows[start:stop], alpha=inverse)
+    if grad_keys is not None and key_contrasted is not None:
+        grad_keys.masked_fill_(~key_contrasted.unsqueeze(1), 0.0)
