@@ -42,7 +42,8 @@ CLASSIFICATION: list[tuple[str, str | None]] = [
     (r'queue_l', 'head.queue.labels'),
     (r'queue_ptr', 'head.queue.position'),
 ]
-# Vision transformers of timm 0.3.2 as the MAE fine-tuning code builds them.
+# Vision transformers of timm 0.3.2 as the MAE fine-tuning code builds them; the projection MLP is
+# `mlp` beside the blocks.
 TRANSFORMER: list[tuple[str, str | None]] = [
     (r'(cls_token|pos_embed)', r'backbone.\1'),
     (r'patch_embed\.proj\.(.*)', r'backbone.patch_embed.projection.\1'),
@@ -52,6 +53,7 @@ TRANSFORMER: list[tuple[str, str | None]] = [
     (r'blocks\.(\d+)\.mlp\.fc2\.(.*)', r'backbone.layers.\1.ffn.layers.1.\2'),
     (r'fc_norm\.(.*)', r'backbone.ln2.\1'),
     (r'head\.(weight|bias)', r'head.fc.\1'),
+    (r'mlp\.(\d+\..*)', r'head.projector.\1'),
     (r'queue', 'head.queue.keys'),
     (r'queue_l', 'head.queue.labels'),
     (r'queue_ptr', 'head.queue.position'),
@@ -157,6 +159,14 @@ def convert(source: dict[str, Tensor], expected: dict[str, tuple[int, ...]]) -> 
             'checkpoint (backbone, number of classes, queue). Theirs and ours:\n  '
             + '\n  '.join(misshaped)
         )
+    # The keys of a queue belong to the projector that made them, and to their labels.
+    needed = ('head.projector.', 'head.queue.')
+    if any(name.startswith(needed) and name not in state for name in expected):
+        for old, new in list(renamed):
+            if new.startswith('head.queue.'):
+                del state[new]
+                renamed.remove((old, new))
+                dropped.append((old, 'its projector or a part of the queue is not in the file'))
     if any(name.startswith('momentum_encoder.backbone.') for name in state):
         # the momentum encoder has moved already: its first update must not copy the encoder
         state['momentum_encoder.updates'] = torch.ones((), dtype=torch.long)

@@ -164,14 +164,71 @@ def tool():
     return runpy.run_path('tools/convert_checkpoint.py')
 
 
-def test_names_of_the_vision_transformer(tool):
-    config = Config.fromfile(
-        'configs/gpaco/gpaco_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py'
-    )
-    expected = {
-        name: tuple(value.shape)
-        for name, value in tool['build_without_memory'](config).state_dict().items()
+def shapes_of(tool, config):
+    """Names and shapes of the model of a config file."""
+    model = tool['build_without_memory'](Config.fromfile(f'configs/{config}.py'))
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def entries(shapes):
+    """Weights of these shapes and their biases; BatchNorm brings its statistics."""
+    state = {}
+    for name, shape in shapes.items():
+        state[f'{name}.weight'] = torch.zeros(shape)
+        if 'conv' not in name.rpartition('.')[2]:
+            state[f'{name}.bias'] = torch.zeros(shape[0])
+        if 'bn' in name:
+            state |= {f'{name}.running_{key}': torch.zeros(shape) for key in ('mean', 'var')}
+            state[f'{name}.num_batches_tracked'] = torch.tensor(7)
+    return state
+
+
+def published_queue(size, width):
+    return {
+        'queue': torch.randn(size, width),
+        'queue_l': torch.zeros(size, dtype=torch.long),
+        'queue_ptr': torch.tensor([6]),
     }
+
+
+@pytest.mark.parametrize('ratio', [10, 50, 100])
+def test_names_of_the_cifar_network(tool, ratio):
+    """ResNet-32 with 16, 32 and 64 channels; its projection MLP takes the place of `linear`."""
+    shapes, width = {'conv1': (16, 3, 3, 3), 'bn1': (16,)}, 16
+    for stage in (1, 2, 3):
+        for block in range(5):
+            before, width = width, 16 * 2 ** (stage - 1)
+            place = f'layer{stage}.{block}'
+            shapes |= {f'{place}.conv1': (width, before, 3, 3), f'{place}.bn1': (width,)}
+            shapes |= {f'{place}.conv2': (width, width, 3, 3), f'{place}.bn2': (width,)}
+    encoder = entries(shapes) | {
+        name.replace('bn', '1'): value
+        for name, value in entries(
+            {'linear.0': (64, 64), 'linear.bn': (64,), 'linear.3': (32, 64)}
+        ).items()
+    }
+    source = published_queue(1024, 32)
+    for suffix in ('q', 'k'):
+        source |= {f'encoder_{suffix}.{name}': value for name, value in encoder.items()}
+    source |= entries({'linear': (100, 64), 'linear_k': (100, 64)})
+    source = {f'module.{name}': value for name, value in source.items()}
+
+    expected = shapes_of(tool, f'paco/paco_resnet32_1xb128-step-400e_cifar100-lt-ir{ratio}')
+    conversion = tool['convert'](source, expected)
+    # published files hold no class counts: ours are counted at the start of a training
+    assert conversion.missing == ['head.loss_module.class_prior.counts']
+    assert [name for name, _ in conversion.dropped] == ['linear_k.weight', 'linear_k.bias']
+    renamed = dict(conversion.renamed)
+    assert renamed['encoder_q.layer3.4.bn2.bias'] == 'backbone.layer3.4.bn2.bias'
+    assert renamed['encoder_q.linear.1.running_var'] == 'head.projector.1.running_var'
+    assert renamed['encoder_k.linear.3.weight'] == 'momentum_encoder.projector.3.weight'
+    assert renamed['linear.weight'] == 'head.fc.weight'
+    assert conversion.state['head.queue.position'] == 6
+
+
+@pytest.fixture
+def vision_transformer():
+    """Entries of a ViT-Base that was fine-tuned with GPaCo, without those of GPaCo."""
     width = 768
     block = {
         'norm1': (width,),
@@ -183,15 +240,33 @@ def test_names_of_the_vision_transformer(tool):
     }
     shapes = {'patch_embed.proj': (width, 3, 16, 16), 'fc_norm': (width,), 'head': (1000, width)}
     shapes |= {f'blocks.{i}.{name}': shape for i in range(12) for name, shape in block.items()}
-    source = {'cls_token': torch.zeros(1, 1, width), 'pos_embed': torch.zeros(1, 197, width)}
-    for name, shape in shapes.items():
-        source |= {f'{name}.weight': torch.zeros(shape), f'{name}.bias': torch.zeros(shape[0])}
-    conversion = tool['convert'](source, expected)
+    tokens = {'cls_token': torch.zeros(1, 1, width), 'pos_embed': torch.zeros(1, 197, width)}
+    return tokens | entries(shapes)
+
+
+VIT = 'gpaco/gpaco_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k'
+
+
+def test_names_of_the_vision_transformer(tool, vision_transformer):
+    mlp = entries({'mlp.0': (768, 768), 'mlp.2': (768, 768), 'mlp.4': (128, 768)})
+    source = {**vision_transformer, **mlp, **published_queue(8192, 128)}
+    conversion = tool['convert'](source, shapes_of(tool, VIT))
     assert not conversion.dropped
+    assert not conversion.missing
+    renamed = dict(conversion.renamed)
+    assert renamed['blocks.3.mlp.fc2.bias'] == 'backbone.layers.3.ffn.layers.1.bias'
+    assert renamed['mlp.4.weight'] == 'head.projector.4.weight'
+    assert torch.equal(conversion.state['head.queue.keys'], source['queue'])
+
+
+def test_a_queue_without_its_projector_is_dropped(tool, vision_transformer):
+    source = {**vision_transformer, **published_queue(8192, 128)}
+    conversion = tool['convert'](source, shapes_of(tool, VIT))
+    reason = 'its projector or a part of the queue is not in the file'
+    assert conversion.dropped == [(name, reason) for name in ('queue', 'queue_l', 'queue_ptr')]
+    assert not [name for name in conversion.state if 'queue' in name]
+    assert 'head.queue.keys' in conversion.missing
     assert not conversion.missing_for_prediction
-    assert (
-        dict(conversion.renamed)['blocks.3.mlp.fc2.bias'] == 'backbone.layers.3.ffn.layers.1.bias'
-    )
 
 
 def test_segmentation_keeps_its_names(tool):
