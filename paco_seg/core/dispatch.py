@@ -20,7 +20,7 @@ from paco_seg.core.checks import (
 )
 from paco_seg.core.dense import dense_contrast_sums
 from paco_seg.core.reduction import REDUCTIONS, reduce_anchors
-from paco_seg.core.streaming import streaming_contrast_sums
+from paco_seg.core.streaming import class_positive_sums, streaming_contrast_sums
 
 IMPLEMENTATIONS = ('auto', 'dense', 'streaming')
 # Key label of a queue slot that has not been written yet.
@@ -69,7 +69,7 @@ def parametric_contrastive_loss(
     Args:
         embeddings: (N, D) or (G, N, D), rows of unit length; all are anchors and contrast rows
             of their set. G sets do not see each other. Other lengths are handled exactly, at
-            about twice the cost where their norms let exp() leave the range of the dtype.
+            a few times the cost where their norms let exp() leave the range of the dtype.
         labels: (N,) or (G, N) integer, in [0, C) or ``ignore_index``.
         center_logits: (N, C) or (G, N, C), the logits of the classifier.
         alpha: weight of one sample positive relative to the center, >= 0.
@@ -222,6 +222,11 @@ def _per_anchor(
             key_contrasted,
             temperature,
         )
+    elif gamma == 0:  # only the positives are left, and they need no pairs
+        positive_sum, positive_count = class_positive_sums(
+            embeddings, class_index, contrasted, keys, key_index, key_contrasted, num_classes
+        )
+        positive_sum = positive_sum / temperature
     else:
         contrast_lse, positive_sum, positive_count = streaming_contrast_sums(
             embeddings,

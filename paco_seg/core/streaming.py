@@ -83,11 +83,23 @@ def class_positive_sums(
 ) -> tuple[Tensor, Tensor]:
     """``sum_{j in P(i)} z_i . z_j`` and ``|P(i)|`` through class sums, without pairs.
 
-    Arguments as in :func:`streaming_contrast_sums`.
+    Arguments as in :func:`streaming_contrast_sums`. Where rows are longer than 2, float32 input is
+    summed in float64: under one long row the sum of its class would lose the short ones.
 
     Returns:
         Two tensors (G, N); values of rows labelled ``num_classes`` have no meaning.
     """
+    if embeddings.dtype == torch.float32 and _largest_product(embeddings, keys) > 4.0:
+        positive_sum, positive_count = class_positive_sums(
+            embeddings.double(),
+            labels,
+            contrasted,
+            keys.double(),
+            key_labels,
+            key_contrasted,
+            num_classes,
+        )
+        return positive_sum.float(), positive_count.float()
     sets, anchors, channels = embeddings.shape
     slots = num_classes + 1  # one more for ignored rows
     offset = torch.arange(sets, device=labels.device).unsqueeze(1) * slots
@@ -128,7 +140,7 @@ def pairwise_logsumexp(
 
     Rows need not be of unit length: the exponential is taken without a maximum only where the
     norms prove that neither the largest nor the smallest term leaves the range of the dtype;
-    otherwise a sweep subtracts the maximum of each row of a tile: the same products, several
+    otherwise a sweep subtracts the maximum of each row of a tile: the same products, a few
     times the passes over a tile. Rows that are not
     finite give a result that is not finite, as the dense form does.
 
@@ -158,6 +170,18 @@ def default_chunk_size(sets: int, device_type: str) -> int:
     return max(_MIN_CHUNK, math.isqrt(elements // max(sets, 1)))
 
 
+def _largest_product(embeddings: Tensor, keys: Tensor) -> float:
+    """Bound of |z_i . z_j|: max |z_i| times max |z_j|, keys included; reads one number back."""
+    if embeddings.numel() == 0:
+        return 0.0
+    # Squares: an overflow to inf is as good an answer, and vector_norm() is several times slower.
+    norm = embeddings.detach().square().sum(dim=-1).amax().sqrt()
+    largest = norm
+    if len(keys):
+        largest = torch.maximum(norm, keys.detach().square().sum(dim=-1).amax().sqrt())
+    return float(norm * largest)
+
+
 def _exp_is_safe(embeddings: Tensor, keys: Tensor, temperature: float) -> bool:
     """Whether sum_j exp(s_ij) can neither overflow nor lose all its terms, for all rows.
 
@@ -166,19 +190,11 @@ def _exp_is_safe(embeddings: Tensor, keys: Tensor, temperature: float) -> bool:
     largest number and of the inverse of the smallest normal one (both about 87.3 in float32, 708
     in float64). The margin of 25 keeps the backward factor gradient / sum (gradients down to
     exp(-25) = 1e-11, a mean over many anchors) normal as well. With unit rows this holds for
-    T > 0.02 at 131072 rows. A norm that is not finite fails the comparison. Reads one number
-    back from the device.
+    T > 0.02 at 131072 rows. A norm that is not finite fails the comparison.
     """
-    if embeddings.numel() == 0:
-        return True
-    # Squares: an overflow to inf is as good an answer, and vector_norm() is several times slower.
-    norm = embeddings.square().sum(dim=-1).amax().sqrt()
-    largest = norm
-    if len(keys):
-        largest = torch.maximum(norm, keys.square().sum(dim=-1).amax().sqrt())
-    bound = float(norm * largest) / temperature
+    bound = _largest_product(embeddings, keys) / temperature
     rows = embeddings.shape[1] + len(keys)
-    return bound + math.log(rows) < -math.log(torch.finfo(embeddings.dtype).tiny) - 25.0
+    return bound + math.log(max(rows, 1)) < -math.log(torch.finfo(embeddings.dtype).tiny) - 25.0
 
 
 class _PairwiseLogSumExp(torch.autograd.Function):
@@ -430,10 +446,15 @@ def _backward_set(
             tile = tiles.binary_logits(rows, columns)
             torch.sub(tile, shift[:, start:stop, None], out=pair)
             pair.exp2_().mul_(row_scale)
-            tile.sub_(shift[:, None, first:last]).exp2_().mul_(column_scale)
             if contrasted is not None:  # what is not in the sum may be inf: no product
                 pair.masked_fill_(~contrasted[:, None, first:last], 0.0)
-                tile.masked_fill_(~contrasted[:, start:stop, None], 0.0)
+            if first == start:
+                # x_ji rather than x_ij: shift_j belongs to it, and long rows round differently.
+                tile.copy_(pair.transpose(1, 2))
+            else:
+                tile.sub_(shift[:, None, first:last]).exp2_().mul_(column_scale)
+                if contrasted is not None:
+                    tile.masked_fill_(~contrasted[:, start:stop, None], 0.0)
             pair.add_(tile)
         if first == start:
             pair.diagonal(dim1=1, dim2=2).zero_()

@@ -711,6 +711,28 @@ class TestPrecision:
                 )
         assert (total['streaming'] <= 2 * total['dense'] + self.floor).all(), total
 
+    @pytest.mark.parametrize('norm', [10.0, 1e2, 1e4, 1e6])
+    @pytest.mark.parametrize('chunk_size', [None, 37])
+    def test_long_rows_among_unit_rows(self, norm, chunk_size):
+        """Held entry by entry: of the largest entry the short rows would be a small part."""
+        total = {'dense': 0.0, 'streaming': 0.0}
+        for seed in range(4):
+            z, *others = sample(300, 32, 10, keys=100, seed=seed, dtype=torch.float32)
+            tensors = (z * torch.where(torch.arange(300) % 50 == 0, norm, 1.0)[:, None], *others)
+            keywords = dict(alpha=0.05, temperature=0.07, reduction='none')
+            truth = loss_and_grads(tensors, torch.float64, impl='dense', **keywords)[:2]
+            for impl in total:
+                chunk = chunk_size if impl == 'streaming' else None
+                actual = loss_and_grads(
+                    tensors, torch.float32, impl=impl, chunk_size=chunk, **keywords
+                )
+                worst = [
+                    float(((a.double() - t).abs() / (t.abs() + t.abs().median())).max())
+                    for a, t in zip(actual, truth, strict=False)
+                ]
+                total[impl] = torch.maximum(torch.as_tensor(total[impl]), torch.tensor(worst))
+        assert (total['streaming'] <= 2 * total['dense'] + self.floor).all(), total
+
     @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
     def test_half_input_is_computed_in_float32(self, impl, dtype):
         tensors = sample(20, keys=6, dtype=torch.float32)

@@ -176,6 +176,61 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
+class Exponentials(TorchDispatchMode):
+    """Records the number of exponentials that are taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket is torch.ops.aten.exp2_ and args[0].dim() > 1:
+            self.count += args[0].numel()
+        return function(*args, **(kwargs or {}))
+
+
+class TestWork:
+    @pytest.mark.parametrize(
+        ('chunk', 'pairs'),
+        [(16, 2 * 16**2), (8, 2 * 3 * 2 * 8**2)],  # kept from forward; recomputed
+    )
+    def test_a_set_of_one_tile_takes_its_exponentials_once(self, chunk, pairs):
+        embeddings, keys = rows_and_keys(16, 0)
+        with Exponentials() as taken:
+            value = pairwise_logsumexp(embeddings.requires_grad_(), keys, 0.5, chunk_size=chunk)
+            (first,) = torch.autograd.grad(value.sum(), embeddings, retain_graph=True)
+        assert taken.count == pairs
+        (second,) = torch.autograd.grad(value.sum(), embeddings)
+        assert torch.equal(first, second)
+
+    @pytest.mark.parametrize('temperature', [0.5, 0.001])
+    def test_gradient_of_the_keys_alone_leaves_the_set_alone(self, temperature):
+        embeddings, keys = rows_and_keys()
+        (_, _, wanted) = value_and_grads(pairwise_logsumexp, embeddings, keys, temperature)
+        value = pairwise_logsumexp(embeddings, keys.requires_grad_(), temperature)
+        weight = torch.linspace(-1, 2, value.numel(), dtype=value.dtype).view_as(value)
+        with Exponentials() as taken:
+            value.backward(weight)
+        assert taken.count == 2 * 9 * 5
+        torch.testing.assert_close(keys.grad, wanted)
+
+    def test_gamma_zero_sees_no_pairs(self):
+        embeddings, _ = rows_and_keys()
+        labels, logits = torch.arange(18).view(2, 9) % 3, torch.zeros(2, 9, 3)
+        for gamma, wanted in ((0.0, 0), (1.0, 2 * 9 * 9)):
+            with Exponentials() as taken:
+                parametric_contrastive_loss(
+                    embeddings,
+                    labels,
+                    logits,
+                    alpha=0.1,
+                    gamma=gamma,
+                    temperature=0.2,
+                    impl='streaming',
+                )
+            assert taken.count == wanted
+
+
 class TestMemory:
     @pytest.mark.parametrize('temperature', [0.07, 0.01])  # both sweeps
     @pytest.mark.parametrize(('sets', 'keys'), [(1, 0), (2, 0), (1, 1000)])
