@@ -66,3 +66,46 @@ def test_without_the_hook_the_resumed_run_differs(tiny_seg, run_tool, tmp_path, 
     )
     with pytest.raises(AssertionError):
         assert_same_run(tmp_path / 'work/iter_6.pth', tmp_path / 'b/iter_6.pth')
+
+
+def test_resume_of_ceco_and_region_rebalance_is_exact(tiny_seg, run_tool, tmp_path):
+    """Simplex, frozen layers with running statistics, dropout of the region classifier."""
+    branch = "dict(type='{}', norm_cfg=norm_cfg, reduced_channels=8, hidden_channels=8{})"
+    config = tiny_seg(
+        "custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)\n"
+        "model['decode_head'].update(type='BranchDecodeHead', base_type='FCNHead',\n"
+        f'    training_branches=dict(ceco={branch.format("CeCoBranch", "")},\n'
+        f'        rebalance={branch.format("RegionRebalanceBranch", ", learnable=True")}))\n'
+    )
+    run_tool('train', config)
+    run_tool(
+        'train', config, '--work-dir', tmp_path / 'b', '--resume', tmp_path / 'work/iter_3.pth'
+    )
+    assert_same_run(tmp_path / 'work/iter_6.pth', tmp_path / 'b/iter_6.pth')
+
+
+CLASSIFICATION = """
+custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)
+model['train_cfg'] = None
+custom_hooks = [dict(type='ClassCountHook'), dict(type='TrainingProgressHook')]
+"""
+LDAM_DRW = """
+model['head'] = dict(
+    type='LDAMClsHead', in_channels=8, num_classes=4,
+    loss=dict(class_counts=[40, 20, 10, 5], drw_start_epoch=1))
+"""
+CRT = """
+model['type'] = 'FrozenFeatureClassifier'
+train_dataloader['sampler'] = dict(type='ClassAwareSampler')
+"""
+
+
+@pytest.mark.parametrize('system', [LDAM_DRW, CRT], ids=['ldam_drw', 'crt'])
+def test_resume_of_a_system_with_two_phases_is_exact(tiny_cls, run_tool, tmp_path, system):
+    """LDAM where the re-weighting starts, cRT in the second epoch of its sampler."""
+    config = tiny_cls(CLASSIFICATION + system)
+    run_tool('train', config)
+    run_tool(
+        'train', config, '--work-dir', tmp_path / 'b', '--resume', tmp_path / 'work/epoch_1.pth'
+    )
+    assert_same_run(tmp_path / 'work/epoch_2.pth', tmp_path / 'b/epoch_2.pth')
