@@ -132,10 +132,12 @@ def test_weight_zero_gives_every_trained_parameter_a_gradient(branch):
 
 
 @pytest.mark.parametrize('name', HEADS)
-def test_inference_is_that_of_the_base_head(branch, name, monkeypatch):
+def test_inference_is_that_of_the_base_head(branch, name, monkeypatch, frequency_file):
     key, settings = branch
     base = stock(name).eval()
-    head = build({key: settings}, name).eval()
+    # with a prior, which must not be added to the prediction
+    head = build({key: dict(settings, frequency_file=frequency_file)}, name).eval()
+    assert len(head.training_branches[key].region_prior.unique()) > 1
     missing, unexpected = head.load_state_dict(base.state_dict(), strict=False)
     assert not unexpected
     assert all(k.startswith(f'training_branches.{key}.') for k in missing)
@@ -157,9 +159,10 @@ def graph_of(head):
     return [node.kind() for node in traced.inlined_graph.nodes()]
 
 
-def test_inference_graph_is_that_of_the_base_head(branch):
+def test_inference_graph_is_that_of_the_base_head(branch, frequency_file):
     key, settings = branch
-    operators = [kind for kind in graph_of(build({key: settings})) if kind.startswith('aten')]
+    head = build({key: dict(settings, frequency_file=frequency_file)})
+    operators = [kind for kind in graph_of(head) if kind.startswith('aten')]
     assert operators == [kind for kind in graph_of(stock()) if kind.startswith('aten')]
 
 
