@@ -14,6 +14,8 @@ from segmentation_recipes import CONFIGS, load_config
 import paco_seg.seg  # noqa: F401
 from tests.configs.test_seg_training import shrink
 
+pytestmark = [pytest.mark.region_rebalance, pytest.mark.ceco]
+
 # algorithm -> (head, branch, its numbers). Those of ADE20K are the released ones; weights of
 # other benchmarks, of the combination with GPaCo and of region-bias were never published.
 RELEASED_RR = dict(label_smoothing=0.5, scale=1.0, loss_weight=1.0)

@@ -16,6 +16,16 @@ from mmpretrain.registry import MODELS
 from paco_seg import compat
 from tests.conftest import forget_runs
 
+pytestmark = [
+    pytest.mark.region_rebalance,
+    pytest.mark.ceco,
+    pytest.mark.reslt,
+    pytest.mark.hybrid,
+    pytest.mark.supcon,
+    pytest.mark.ldam,
+    pytest.mark.crt,
+]
+
 ROOT = Path(__file__).parents[2]
 TINY = {
     'train_cfg.max_iters': 2,

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from mmpretrain.registry import DATA_SAMPLERS
 
+pytestmark = pytest.mark.crt
+
 LABELS = np.repeat(np.arange(4), (12, 5, 3, 1))
 
 

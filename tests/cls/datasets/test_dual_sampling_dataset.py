@@ -5,9 +5,10 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope, init_default_scope
 from mmpretrain.registry import DATASETS
+from torch.utils.data import ConcatDataset, DataLoader
 
 from paco_seg.cls.datasets import class_counts
 from paco_seg.engine.rng import seed_generators
@@ -20,6 +21,7 @@ def scope_of_a_run(monkeypatch):
     init_default_scope('mmpretrain')
 
 
+pytestmark = pytest.mark.hybrid
 LABELS = np.repeat(np.arange(5), (60, 20, 10, 6, 4))
 PACK = dict(type='PackInputs')
 
@@ -95,8 +97,29 @@ def test_hybrid_check_6_classes_are_uniform_and_images_within_them():
     for label in range(5):
         members = np.bincount(drawn, minlength=len(LABELS))[LABELS == label]
         assert chi_square(members) > 0.01
-    # the instance-balanced half follows the class prior exactly: an ordinary sampler walks it
     assert class_counts(data).tolist() == [60, 20, 10, 6, 4]
+
+
+def test_hybrid_check_6_of_an_epoch_with_workers():
+    """The instance half is the training set once; the balanced half has no regard for it."""
+    torch.manual_seed(0)
+    loader = DataLoader(
+        ConcatDataset([build()] * 10),
+        batch_size=50,
+        shuffle=True,
+        num_workers=2,
+        collate_fn=pseudo_collate,
+        worker_init_fn=seed_generators,
+    )
+    samples = [sample for batch in loader for sample in batch['data_samples']]
+    assert len(samples) == 1000
+    instance = np.array([int(sample.gt_label) for sample in samples])
+    assert np.bincount(instance).tolist() == [600, 200, 100, 60, 40]
+    assert (np.diff(instance[:100]) < 0).any()  # shuffled
+    balanced = np.array([int(sample.balanced_label) for sample in samples])
+    assert chi_square(np.bincount(balanced, minlength=5)) > 0.01
+    # nor do the classes of the two halves depend on each other
+    assert chi_square(np.bincount(balanced[instance == 0], minlength=5)) > 0.01
 
 
 def test_hybrid_draw_follows_the_seed_that_workers_and_resume_set():

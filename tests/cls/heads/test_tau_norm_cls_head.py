@@ -7,6 +7,8 @@ from contrastive import samples
 from mmpretrain.registry import MODELS
 from torch.testing import assert_close
 
+pytestmark = pytest.mark.crt
+
 
 def build(tau):
     torch.manual_seed(0)

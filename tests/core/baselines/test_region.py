@@ -18,6 +18,8 @@ from paco_seg.core.baselines import (
 )
 from paco_seg.core.checks import ShapeError
 
+pytestmark = pytest.mark.region_rebalance
+
 CLASSES = 4
 PRIOR = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
 

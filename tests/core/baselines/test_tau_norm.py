@@ -11,6 +11,8 @@ from paco_seg.core.baselines import (
 )
 from paco_seg.core.checks import ShapeError
 
+pytestmark = pytest.mark.crt
+
 
 def batch():
     generator = torch.Generator().manual_seed(0)

@@ -14,6 +14,8 @@ from torch.testing import assert_close
 
 import paco_seg.seg  # noqa: F401
 
+pytestmark = pytest.mark.region_rebalance
+
 LOSSES = {'loss_biased', 'loss_present', 'loss_predicted_region', 'loss_true_region'}
 
 
