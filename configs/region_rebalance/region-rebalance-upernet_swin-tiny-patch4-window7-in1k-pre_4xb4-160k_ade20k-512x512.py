@@ -20,8 +20,9 @@ model = dict(
         ),
     ),
 )
-# The authors put 4 images on a GPU and do not say on how many: regions are those of one
-# GPU. 4 GPUs keep the 16 images of the cross-entropy baseline.
+# The authors put 4 images on a GPU; regions are those of one GPU. They name no number of GPUs here,
+# their sibling scripts use 8, for batches of 32. 4 GPUs keep the 16 images of the cross-entropy
+# baseline.
 train_dataloader = dict(batch_size=4)
 param_scheduler = _base_.poly_from_start
 tta_pipeline = _base_.relative_tta_pipeline
