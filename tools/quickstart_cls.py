@@ -18,6 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from paco_seg.core.alpha import CLASSIFICATION
 from paco_seg.engine import report as reports
 from paco_seg.engine.experiment import Comparison, Method
 
@@ -68,15 +69,16 @@ COLUMNS = {
     'few': 'long-tail/few',
 }
 
-LIMITS = """\
+LIMITS = f"""\
 ## What this does and does not show
 
 - Balanced Softmax is the row to compare GPaCo with: both train with the log class prior, and the
   contrast with other images is all that GPaCo adds. Against CE alone every method with the prior
   looks good.
 - What acts is alpha times the number of positives of an anchor, and ten classes have many: `auto`
-  sets this product to 1 for the most frequent digit. .05 is the published value for 1000 classes;
-  here its product is about ten, which holds the frequent digits back in favour of the rare ones.
+  sets this product to {CLASSIFICATION.target:g} for the most frequent digit. .05 is the published
+  value for 1000 classes; here its product is about ten, which holds the frequent digits back in
+  favour of the rare ones.
 - Every method had the same two views of each image, iterations, seeds and learning rates to choose
   from. The search trainings are short, so a setting that pays off late is not found. Settings were
   chosen on the `search` split; the numbers above are of the `validation` split, which chose

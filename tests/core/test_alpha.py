@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from paco_seg.core.alpha import (
-    PUBLISHED_CLASSIFICATION,
+    CLASSIFICATION,
     alpha_products,
     alpha_report,
     alpha_warning,
@@ -47,10 +47,10 @@ class TestAutoAlpha:
         alpha = auto_alpha(positives, target=2.0)
         assert float(alpha * positives.max()) == pytest.approx(2.0)
 
-    def test_is_near_the_published_alpha_of_inat18(self):
-        """1000 of 437513 images, 8192 keys, 32 images a process; the recipe has 0.05."""
-        positives = expected_positives(torch.tensor([1000 / 437513]), 8192 + 62, certain=1)
-        assert auto_alpha(positives) == pytest.approx(0.05, rel=0.02)
+    def test_is_near_the_published_alpha_of_balanced_cifar_100(self):
+        """One class of 100, 1024 keys, 128 images a process; the recipe has 0.01."""
+        positives = expected_positives(torch.tensor([0.01]), 1024 + 254, certain=1)
+        assert auto_alpha(positives) == pytest.approx(0.01, rel=0.1)
 
     def test_needs_a_positive(self):
         with pytest.raises(ValueError, match=r"'auto' from, got \|P\| = 0.0. Use a queue"):
@@ -100,9 +100,9 @@ class TestReport:
         # the published fine-tuning on Places-LT has a product of 33
         assert 'in [0.1, 5], the range of the published recipes but for fine-tuning' in message
         assert 'got 0.05 x 512.2 = 25.6: the frequent classes' in message
-        assert "Set it near 0.002 (alpha='auto' does)" in message
+        assert "Set it near 0.00029 (alpha='auto' does)" in message
 
     def test_too_small_warns(self):
-        message = alpha_warning(1e-6, self.positives, PUBLISHED_CLASSIFICATION)
+        message = alpha_warning(1e-6, self.positives, CLASSIFICATION)
         assert message is not None
         assert 'hardly act' in message

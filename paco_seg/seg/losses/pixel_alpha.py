@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from paco_seg.core.alpha import (
-    PUBLISHED_SEGMENTATION,
+    SEGMENTATION,
     alpha_products,
     alpha_report,
     alpha_warning,
@@ -67,11 +67,14 @@ class PixelAlpha:
 
     def _from_frequencies(self, frequency: ClassFrequency, num_rows: int, report: bool) -> float:
         positives = expected_positives(self._shares, max(num_rows - 1, 1))
-        alpha = auto_alpha(positives) if self.alpha == 'auto' else float(self.alpha)
+        if self.alpha == 'auto':
+            alpha = auto_alpha(positives, SEGMENTATION.target)
+        else:
+            alpha = float(self.alpha)
         if report:
             products = alpha_products(alpha, positives, frequency.groups('images'))
             print_log(alpha_report(alpha, products), logger='current')
-            message = alpha_warning(alpha, positives, PUBLISHED_SEGMENTATION, KEY)
+            message = alpha_warning(alpha, positives, SEGMENTATION, KEY)
             if message:
                 warnings.warn(message, stacklevel=2)
         return alpha

@@ -14,6 +14,7 @@ from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import HOOKS, MODELS
 
 import paco_seg.cls  # noqa: F401
+from paco_seg.core.alpha import CLASSIFICATION
 from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.rng import seed_generators
 
@@ -138,14 +139,18 @@ class TestAlpha:
 
     def test_auto(self, prepare):
         runner, log = prepare(classifier_config(loss=dict(alpha='auto', class_prior=None)))
-        assert runner.model.head.loss_module.alpha == pytest.approx(1 / self.most)
-        assert 'many (1 classes) 1,' in log
+        assert runner.model.head.loss_module.alpha == pytest.approx(
+            CLASSIFICATION.target / self.most
+        )
+        assert f'many (1 classes) {CLASSIFICATION.target:.3g},' in log
         data = runner.model.data_preprocessor(batch([0, 1]), True)
         assert torch.isfinite(runner.model.loss(**data)['loss'])
 
     def test_paco(self, prepare):
         config = classifier_config('PaCo', loss=dict(alpha='auto', class_prior=None))
-        assert prepare(config)[0].model.head.loss_module.alpha == pytest.approx(1 / self.most)
+        assert prepare(config)[0].model.head.loss_module.alpha == pytest.approx(
+            CLASSIFICATION.target / self.most
+        )
 
     def test_is_no_matter_of_the_multi_task_loss(self, prepare):
         _, log = prepare(classifier_config('MultiTaskSupCon', loss=dict(class_prior='auto')))

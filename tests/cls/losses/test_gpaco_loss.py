@@ -5,6 +5,8 @@ import torch
 from contrastive import COUNTS, gpaco_terms, paco_terms, single_view_terms
 from mmpretrain.registry import MODELS
 
+from paco_seg.core.alpha import CLASSIFICATION
+
 
 def build(**settings):
     return MODELS.build(dict(type='GPaCoLoss', **settings)).double()
@@ -79,8 +81,9 @@ def test_auto_alpha():
     auto = build(alpha='auto', class_prior=None)
     with pytest.raises(ValueError, match=r"^model.head.loss.alpha: .*'auto' .*ClassCountHook"):
         auto(*rows, **keys)
-    assert auto.set_positives(torch.tensor([20.0, 4.0])) == 0.05
-    assert auto(*rows, **keys).item() == build(alpha=0.05, class_prior=None)(*rows, **keys).item()
+    alpha = CLASSIFICATION.target / 20
+    assert auto.set_positives(torch.tensor([20.0, 4.0])) == alpha
+    assert auto(*rows, **keys).item() == build(alpha=alpha, class_prior=None)(*rows, **keys).item()
     given = build(alpha=0.3, class_prior=None)
     assert given.set_positives(torch.tensor([20.0, 4.0])) == 0.3
 
