@@ -37,8 +37,12 @@ def uniform_indices(
 
 
 def take_rows(values: Tensor, indices: Tensor) -> Tensor:
-    """Rows of each set at its own indices: (G, N, K) and (G, S) -> (G, S, K)."""
-    return values.gather(1, indices.unsqueeze(2).expand(-1, -1, values.shape[2]))
+    """Places of each set at its own indices, as rows: (G, K, N) and (G, S) -> (G, S, K).
+
+    Values stay channels first until they are few.
+    """
+    taken = values.gather(2, indices.unsqueeze(1).expand(-1, values.shape[1], -1))
+    return taken.transpose(1, 2).contiguous()
 
 
 def weighted_indices(

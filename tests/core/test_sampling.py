@@ -51,14 +51,14 @@ class TestUniformIndices:
 
 class TestTakeRows:
     def test_each_set_at_its_own_indices(self):
-        values = torch.arange(12.0).view(2, 3, 2)
+        values = torch.arange(12.0).view(2, 3, 2).transpose(1, 2)
         rows = take_rows(values, torch.tensor([[2, 0], [1, 1]]))
         assert rows.tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
 
     def test_gradient_of_a_row_taken_twice_adds_up(self):
-        values = torch.zeros(1, 3, 2, requires_grad=True)
+        values = torch.zeros(1, 2, 3, requires_grad=True)
         take_rows(values, torch.tensor([[1, 1]])).sum().backward()
-        assert values.grad.tolist() == [[[0, 0], [2, 2], [0, 0]]]
+        assert values.grad.tolist() == [[[0, 2, 0], [0, 2, 0]]]
 
 
 class TestWeightedIndices:

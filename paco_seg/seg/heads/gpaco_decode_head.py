@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -86,17 +87,24 @@ class GPaCoBranch(TrainingBranch):
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
         """One loss under ``loss_contrast.loss_name``."""
         features = inputs.features
+        # The norms of the projector see all pixels; its last layer only those that are drawn.
         if features.dim() == 3:  # sampled points as a map of width 1
-            embeddings = self.projector(features.unsqueeze(-1)).squeeze(-1)
+            hidden = self.projector[:-1](features.unsqueeze(-1)).squeeze(-1)
         else:
-            embeddings = self.projector(features)
+            hidden = self.projector[:-1](features)
         loss = self.loss_contrast(
-            embeddings,
+            hidden,
             inputs.logits,
             inputs.feature_labels,
             ignore_index=inputs.ignore_index,
+            project=self._project,
         )
         return {self.loss_contrast.loss_name: loss}
+
+    def _project(self, rows: Tensor) -> Tensor:
+        """The last 1x1 convolution on rows (B, N, hidden) instead of a map."""
+        layer = self.projector[-1]
+        return F.linear(rows, layer.weight.flatten(1), layer.bias)
 
 
 def conv_projector(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MessageHub
@@ -137,7 +139,13 @@ class PixelGPaCoLoss(nn.Module):
         self.chunk_size = chunk_size
 
     def forward(
-        self, embeddings: Tensor, center_logits: Tensor, labels: Tensor, *, ignore_index: int = 255
+        self,
+        embeddings: Tensor,
+        center_logits: Tensor,
+        labels: Tensor,
+        *,
+        ignore_index: int = 255,
+        project: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Loss of a batch of maps (or of any other arrangement of pixels in trailing dims).
 
@@ -146,6 +154,8 @@ class PixelGPaCoLoss(nn.Module):
             center_logits: (B, C, ...) logits of the head at the same places.
             labels: (B, ...) integer, in [0, C) or ``ignore_index``.
             ignore_index: label of pixels that are not anchors.
+            project: last step of the projection, (B, N, K) -> (B, N, D), which is then taken of
+                the selected pixels only; None = ``embeddings`` are projected.
 
         Returns:
             Scalar. 'image': mean over valid pixels of an image, then over images, images
@@ -159,17 +169,19 @@ class PixelGPaCoLoss(nn.Module):
         batch, _, *size = embeddings.shape
         check_shape('labels', labels, (batch, *size))
         check_shape('center_logits', center_logits, (batch, 'C', *size))
-        # (B, K, ...) -> (B, pixels, K)
-        rows = embeddings.flatten(2).transpose(1, 2)
-        logits = center_logits.flatten(2).transpose(1, 2)
+        rows, logits = embeddings.flatten(2), center_logits.flatten(2)  # (B, K, pixels)
         labels = labels.flatten(1).long()
         if ignore_index == EMPTY:  # as labels of keys the core would take them for empty slots
-            ignore_index = logits.shape[2]
+            ignore_index = logits.shape[1]
             labels = labels.masked_fill(labels == EMPTY, ignore_index)
-        if self.num_pixels != -1 and self.num_pixels < rows.shape[1]:
-            indices = self._select(logits, labels)
+        if self.num_pixels != -1 and self.num_pixels < rows.shape[2]:
+            indices = self._select(logits.transpose(1, 2), labels)
             rows, logits = take_rows(rows, indices), take_rows(logits, indices)
             labels = labels.gather(1, indices)
+        else:
+            rows, logits = rows.transpose(1, 2), logits.transpose(1, 2)
+        if project is not None:
+            rows = project(rows)
         # Half precision would round the unit length to three digits.
         rows = F.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=-1)
         loss = self._contrast(rows, labels, logits, ignore_index)

@@ -56,6 +56,24 @@ def test_loss_is_that_of_the_tapped_feature_and_logits():
     torch.testing.assert_close(loss, expected)
 
 
+def test_projecting_the_drawn_pixels_equals_projecting_all():
+    """Values and the gradients of all parameters, with pixels drawn."""
+    head = build(dropout_ratio=0.0, loss_contrast=dict(num_pixels=9))
+    branch = head.training_branches['gpaco']
+    inputs, samples = make_inputs('FCNHead'), make_samples()
+    results = []
+    for project_all in (False, True):
+        if project_all:
+            last, branch._project = branch.projector[-1], lambda rows: rows
+            branch.projector.append(torch.nn.Identity())
+        torch.manual_seed(1)
+        loss = head.loss(inputs, samples, None)['loss_gpaco']
+        results.append([loss, *torch.autograd.grad(loss, list(branch.parameters()))])
+    assert branch.projector[-2] is last
+    for drawn, everything in zip(*results, strict=True):
+        torch.testing.assert_close(drawn, everything, rtol=1e-4, atol=1e-6)
+
+
 def test_labels_follow_the_ignore_index_of_the_head():
     head = build(ignore_index=7)
     samples = make_samples(ignored=0.0)
