@@ -19,14 +19,15 @@ def published_formulation(
     *,
     alpha: float,
     temperature: float,
+    beta: float = 1.0,
+    gamma: float = 1.0,
     ignore_index: int = 255,
 ) -> Tensor:
     """Mean over images of the mean over valid pixels; (G, N, D), (G, N), (G, N, C)."""
     total = embeddings.new_zeros(())
     for rows, targets, logits in zip(embeddings, labels, center_logits, strict=True):
-        total = total + _image_loss(rows, targets, logits, alpha, temperature, ignore_index) / len(
-            embeddings
-        )
+        loss = _image_loss(rows, targets, logits, alpha, temperature, beta, gamma, ignore_index)
+        total = total + loss / len(embeddings)
     return total
 
 
@@ -36,25 +37,29 @@ def _image_loss(
     logits: Tensor,
     alpha: float,
     temperature: float,
+    beta: float,
+    gamma: float,
     ignore_index: int,
 ) -> Tensor:
     count, classes = logits.shape
     targets = labels.masked_fill(labels == ignore_index, classes).view(-1, 1)
 
-    not_itself = torch.scatter(
+    # Names are bound again where the released code does so: what they held is freed.
+    contrast = torch.scatter(
         torch.ones(count, count, device=rows.device, dtype=rows.dtype),
         1,
         torch.arange(count, device=rows.device).view(-1, 1),
         0.0,
     )
-    positives = torch.eq(targets, targets.t()).to(rows.dtype) * not_itself * alpha
-    centers = F.one_hot(targets.flatten(), classes + 1)[:, :classes].to(rows.dtype)
-    weights = torch.cat([centers, positives], dim=1)
-    denominator_mask = torch.cat([torch.ones_like(logits), not_itself], dim=1)
+    weights = torch.eq(targets, targets.t()).to(rows.dtype)
+    weights = weights * contrast
+    centers = F.one_hot(targets.flatten(), classes + 1)[:, :classes].to(rows.dtype) * beta
+    weights = torch.cat([centers, weights * alpha], dim=1)
+    contrast = torch.cat([torch.ones_like(logits), gamma * contrast], dim=1)
 
     columns = torch.cat([logits, torch.matmul(rows, rows.t()) / temperature], dim=1)
     columns = columns - columns.max(dim=1, keepdim=True).values.detach()
-    exponentials = torch.exp(columns) * denominator_mask
+    exponentials = torch.exp(columns) * contrast
     log_probability = columns - torch.log(exponentials.sum(dim=1, keepdim=True) + 1e-12)
 
     mean = (weights * log_probability).sum(dim=1) / (weights.sum(dim=1) + 1e-12)
