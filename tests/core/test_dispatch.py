@@ -850,6 +850,9 @@ class TestAutograd:
         loss = torch.compile(run, backend='aot_eager')(*leaves)
         torch.testing.assert_close(loss.detach(), wanted[0])
         loss.backward()
+        # Of unit rows normalisation leaves the tangential part of the gradient.
+        radial = (wanted[1] * z).sum(dim=-1, keepdim=True) * z
+        torch.testing.assert_close(leaves[0].grad, wanted[1] - radial)
         torch.testing.assert_close(leaves[1].grad, wanted[2])
         torch.testing.assert_close(leaves[2].grad, wanted[3])
         torch._dynamo.reset()
@@ -1001,3 +1004,26 @@ class TestCuda:
         wanted = loss_and_grads(tensors, torch.float32, 'cuda', **keywords)
         actual = loss_and_grads(tensors, torch.float32, 'cuda', torch.bfloat16, **keywords)
         assert max(errors(actual, [t.double().cpu() for t in wanted])) < 1e-5
+
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+    def test_several_tiles_with_masks_and_sets(self, dtype):
+        """More rows than a default tile has; truth from the very numbers that are rounded."""
+        z, y, logits, keys, key_labels = sample(
+            9000, 16, 10, keys=5000, dtype=torch.float32, sets=2
+        )
+        y[:, ::7], key_labels[::3] = IGNORE, -1
+        tensors = tuple(
+            t.to(dtype) if t.is_floating_point() else t for t in (z, y, logits, keys, key_labels)
+        )
+        keywords = dict(
+            alpha=0.01,
+            temperature=0.07,
+            ignore_index=IGNORE,
+            contrast_ignored=False,
+            impl='streaming',
+        )
+        truth = loss_and_grads(tensors, torch.float64, 'cuda', **keywords | {'impl': 'dense'})
+        truth = [t.cpu() for t in truth]
+        actual = loss_and_grads(tensors, dtype, 'cuda', **keywords)
+        assert errors(actual[:1], truth[:1])[0] < 1e-5
+        assert max(errors(actual, truth)) < (1e-4 if dtype == torch.float32 else 2**-8)
