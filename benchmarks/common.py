@@ -125,26 +125,34 @@ def available_mib(device: str) -> float:
 
 
 def product_rate(device: str, channels: int, dtype: torch.dtype = torch.float32) -> float:
-    """Best measured FLOP/s of products (R, D) x (D, R) into a buffer, over several R.
+    """Best measured FLOP/s, over several R, of the two products of a tile into a buffer.
 
-    The sizes span what any tiling may choose; the best one is what the machine offers.
+    Both shapes, (R, D) x (D, R) and (R, R) x (R, D), enter with the same FLOP, as they do in the
+    floor: the rate is the harmonic mean of the best rate of each. The sizes span what any tiling
+    may choose; the best one is what the machine offers.
     """
-    rates = []
+    rates: tuple[list[float], list[float]] = ([], [])
     for side in (512, 1024, 2048) if device == 'cpu' else (2048, 4096, 8192):
         rows = torch.randn(side, channels, device=device, dtype=dtype)
-        out = torch.empty(side, side, device=device, dtype=dtype)
+        tile = torch.randn(side, side, device=device, dtype=dtype)
+        shapes = (
+            (rows, rows.t(), torch.empty_like(tile)),
+            (tile, rows, torch.empty_like(rows)),
+        )
+        for best, operands in zip(rates, shapes, strict=True):
 
-        def call(rows: torch.Tensor = rows, out: torch.Tensor = out) -> list[float]:
-            laps = Laps(device)
-            for _ in range(4):
-                torch.mm(rows, rows.t(), out=out)
-            laps.mark()
-            return laps.milliseconds()
+            def call(operands: tuple[torch.Tensor, ...] = operands) -> list[float]:
+                left, right, out = operands
+                laps = Laps(device)
+                for _ in range(4):
+                    torch.mm(left, right, out=out)
+                laps.mark()
+                return laps.milliseconds()
 
-        repeat(call, seconds=0.2)
-        milliseconds = statistics.median(lap[0] for lap in repeat(call, seconds=0.7, least=5))
-        rates.append(4 * 2 * side * side * channels / (milliseconds / 1e3))
-    return max(rates)
+            repeat(call, seconds=0.1)
+            milliseconds = statistics.median(lap[0] for lap in repeat(call, seconds=0.4, least=5))
+            best.append(4 * 2 * side * side * channels / (milliseconds / 1e3))
+    return statistics.harmonic_mean([max(best) for best in rates])
 
 
 def fitted_exponent(sizes: list[float], values: list[float]) -> float:
