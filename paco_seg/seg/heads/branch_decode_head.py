@@ -127,8 +127,9 @@ def own_random_numbers() -> Iterator[None]:
     Whatever is built later, an auxiliary head for one, starts as it would without branches.
     """
     with torch.random.fork_rng(devices=[]):
-        # From a seed of their own: the state as it is would repeat in the next module.
-        torch.default_generator.manual_seed(int(torch.randint(2**62, ())))
+        # From a seed of their own: the state as it is would repeat in the next module. On the CPU
+        # also where modules are built on another device, or on meta.
+        torch.default_generator.manual_seed(int(torch.randint(2**62, (), device='cpu')))
         yield
 
 
