@@ -1,6 +1,7 @@
 """Tests a checkpoint of a segmentation or classification config; the config decides which.
 
     python tools/test.py CONFIG CHECKPOINT [--tta] [--out FILE_OR_FOLDER] [--show-dir DIR] ...
+    python tools/test.py CONFIG WORK_DIR [--out FILE.json] ...          (its last and its best)
     python tools/test.py CONFIG --ensemble CHECKPOINT CHECKPOINT ...    (classification)
 
 ``--out`` takes its meaning from the name:
@@ -10,6 +11,7 @@
 """
 
 import argparse
+import re
 from pathlib import Path
 
 from paco_seg import compat
@@ -19,6 +21,8 @@ compat.setup()  # ahead of the MM imports: one clear error where a package is mi
 from mmengine.config import Config  # noqa: E402
 from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.evaluator import DumpResults  # noqa: E402
+from mmengine.logging import print_log  # noqa: E402
+from mmengine.runner import find_latest_checkpoint  # noqa: E402
 
 from paco_seg.engine.cli import (  # noqa: E402
     add_common_arguments,
@@ -29,14 +33,19 @@ from paco_seg.engine.cli import (  # noqa: E402
     use_test_time_augmentation,
 )
 from paco_seg.engine.preflight import check_data_folders  # noqa: E402
-from paco_seg.engine.results import PerClassRecorder, write_metrics  # noqa: E402
+from paco_seg.engine.results import PerClassRecorder, describe_metrics, write_metrics  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(description='Test a segmentor or a classifier')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint file; or a work directory: both its last checkpoint and the best ones on '
+        'the validation set (save_best) are tested, FILE.json holds all results by name',
+    )
     parser.add_argument(
         '--ensemble',
         nargs='+',
@@ -61,6 +70,22 @@ def parse_args() -> argparse.Namespace:
     if (args.checkpoint is None) == (args.ensemble is None):
         parser.error('expected either a checkpoint or --ensemble with several')
     return args
+
+
+def checkpoints_of(work_dir: str) -> dict[str, str]:
+    """The last checkpoint of a training, and the best one by each metric of ``save_best``."""
+    last = find_latest_checkpoint(work_dir)
+    if last is None:
+        raise FileNotFoundError(
+            f'checkpoint: expected a folder with the file last_checkpoint, got {work_dir!r}. Pass '
+            'the work directory of a training, or a checkpoint file'
+        )
+    # by its name: the folder may have moved since
+    found = {'last': str(Path(work_dir) / Path(last).name)}
+    for path in sorted(Path(work_dir).glob('best_*.pth')):
+        metric = re.sub(r'_(epoch|iter)_\d+$', '', path.stem).removeprefix('best_')
+        found[f'best on {metric}'] = str(path)
+    return found
 
 
 def use_ensemble(cfg: Config, checkpoints: list[str]) -> None:
@@ -107,11 +132,19 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
-    for path in args.ensemble or [args.checkpoint]:
+    kind = Path(args.out).suffix if args.out else ''
+    several = args.checkpoint is not None and Path(args.checkpoint).is_dir()
+    if several and (args.show or args.show_dir or (args.out and kind != '.json')):
+        raise ValueError(
+            f'checkpoint: expected a file, since predictions are shown or saved, got the folder '
+            f'{args.checkpoint!r}. Pass one of its checkpoints'
+        )
+    results = checkpoints_of(args.checkpoint) if several else {'': args.checkpoint}
+    for path in args.ensemble or results.values():
         if '://' not in path and not Path(path).expanduser().is_file():
             raise FileNotFoundError(f'checkpoint: expected an existing file, got {path!r}')
     check_data_folders(cfg, ('test_dataloader',))
-    cfg.load_from = args.checkpoint
+    cfg.load_from = results.get('last', args.checkpoint)
     cfg.resume = False
     if args.ensemble:
         use_ensemble(cfg, args.ensemble)
@@ -119,7 +152,6 @@ def main() -> None:
         use_visualization(cfg, args)
     if args.tta:
         use_test_time_augmentation(cfg, args.config)
-    kind = Path(args.out).suffix if args.out else ''
     if args.out and kind not in ('.json', '.pkl', '.pickle'):
         use_out_folder(cfg, args.out)
     add_hook(cfg, type='CheckpointMatchHook', require='inference')
@@ -131,18 +163,28 @@ def main() -> None:
     if kind in ('.pkl', '.pickle'):
         evaluator.metrics.append(DumpResults(out_file_path=args.out))
     recorder = PerClassRecorder(evaluator.metrics)
-    metrics = runner.test()
-    if kind == '.json' and is_main_process():
-        write_metrics(
-            args.out,
+    contents = {}
+    for name, checkpoint in results.items():
+        runner._load_from, runner._has_loaded = checkpoint, False
+        metrics = runner.test()
+        contents[name] = describe_metrics(
             metrics,
             per_class=recorder.values,
             classes=(evaluator.dataset_meta or {}).get('classes'),
             config=args.config,
-            checkpoint=args.ensemble or args.checkpoint,
+            checkpoint=args.ensemble or checkpoint,
             tta=args.tta,
             num_samples=len(runner.test_dataloader.dataset),
         )
+    for name, content in contents.items() if several else ():
+        values = ', '.join(
+            f'{key} {value:.4g}'
+            for key, value in content['metrics'].items()
+            if isinstance(value, (int, float))
+        )
+        print_log(f'{name} ({Path(content["checkpoint"]).name}): {values}', 'current')
+    if kind == '.json' and is_main_process():
+        write_metrics(args.out, contents if several else contents[''])
 
 
 if __name__ == '__main__':

@@ -43,18 +43,16 @@ class PerClassRecorder:
         return watched
 
 
-def write_metrics(
-    path: str,
+def describe_metrics(
     metrics: dict[str, Any],
     *,
     per_class: dict[str, list],
     classes: Sequence[str] | None,
     **source: Any,
-) -> None:
-    """Writes ``{..source, 'metrics': {...}, 'per_class': {'class': [...], 'IoU': [...], ...}}``.
+) -> dict[str, Any]:
+    """``{..source, 'metrics': {...}, 'per_class': {'class': [...], 'IoU': [...], ...}}``.
 
     Args:
-        path: JSON file; its folder is created. It appears complete or not at all.
         metrics: as the evaluator returns them. Lists with one value per class move to
             ``per_class`` (``single-label/recall_classwise`` as ``recall``); an entry ``per_class``
             takes its place.
@@ -73,7 +71,16 @@ def write_metrics(
             overall[key] = value
     if per_class and classes is not None:
         per_class = {'class': list(classes), **per_class}
-    content = {**source, 'metrics': overall, 'per_class': own or per_class or None}
+    return {**source, 'metrics': overall, 'per_class': own or per_class or None}
+
+
+def write_metrics(path: str, content: dict[str, Any]) -> None:
+    """Writes JSON.
+
+    Args:
+        path: its folder is created. The file appears complete or not at all.
+        content: of :func:`describe_metrics`; several of them under their names.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f'{target.name}.part')

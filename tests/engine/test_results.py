@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from paco_seg.engine.results import PerClassRecorder, write_metrics
+from paco_seg.engine.results import PerClassRecorder, describe_metrics, write_metrics
 
 CLASSES = ('a', 'b')
 
 
 def written(tmp_path, metrics, per_class=None, classes=CLASSES):
     path = tmp_path / 'new' / 'out.json'
-    write_metrics(str(path), metrics, per_class=per_class or {}, classes=classes, config='c.py')
+    content = describe_metrics(metrics, per_class=per_class or {}, classes=classes, config='c.py')
+    write_metrics(str(path), content)
     assert [file.name for file in path.parent.iterdir()] == ['out.json']
     return json.loads(path.read_text())
 

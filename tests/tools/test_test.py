@@ -1,4 +1,5 @@
 import json
+import os
 
 import cv2
 import mmengine
@@ -48,6 +49,28 @@ def test_metrics_of_a_classifier_with_every_class(tiny_cls, run_tool, save_check
     out = json.loads((tmp_path / 'out.json').read_text())
     assert 'accuracy/top1' in out['metrics']
     assert len(out['per_class']['recall']) == 4
+
+
+def test_a_work_directory_gives_last_and_best(tiny_cls, run_tool, tmp_path, capsys):
+    config = tiny_cls('default_hooks = dict(checkpoint=dict(save_best="accuracy/top1"))\n')
+    run_tool('train', config)
+    work, out = tmp_path / 'work', tmp_path / 'out.json'
+    (best,) = work.glob('best_accuracy_top1_epoch_*.pth')
+    os.replace(work / 'epoch_1.pth', best)  # another one than the last, whichever won
+    run_tool('test', config, work, '--out', out)
+    log = capsys.readouterr()
+    both = json.loads(out.read_text())
+    for name, path in {'last': work / 'epoch_2.pth', 'best on accuracy_top1': best}.items():
+        assert f'{name} ({path.name}): accuracy/top1' in log.out + log.err
+        run_tool('test', config, path, '--out', out)
+        assert both.pop(name) == json.loads(out.read_text())
+    assert not both
+
+    with pytest.raises(ValueError, match=r'checkpoint: expected a file, since predictions'):
+        run_tool('test', config, work, '--out', tmp_path / 'out.pkl')
+    (work / 'last_checkpoint').unlink()
+    with pytest.raises(FileNotFoundError, match=r'expected a folder with the file last_checkpoint'):
+        run_tool('test', config, work)
 
 
 def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):
