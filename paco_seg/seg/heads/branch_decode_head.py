@@ -43,7 +43,7 @@ class BranchDecodeHead:
         ...     training_branches=dict(gpaco=dict(type='GPaCoBranch')))
     """
 
-    branch_modules = ('training_branches',)
+    branch_modules: tuple[str, ...] = ('training_branches',)
 
     def __new__(cls, *args: Any, base_type: str | None = None, **kwargs: Any) -> Any:
         """Create an instance of the generated subclass; ``__init__`` then runs on it."""
@@ -74,8 +74,9 @@ class BranchDecodeHead:
 
     def init_weights(self) -> None:
         """Initialise the branches, and the base head as if there were none."""
+        branches: list[Any] = self.branches()
         with own_random_numbers():
-            for branch in self.branches():
+            for branch in branches:
                 if not branch.is_init:
                     branch.init_weights()
         configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
