@@ -195,6 +195,13 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     forget_runs()
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _no_runs_left() -> Iterator[None]:
+    """What a file leaves behind, such as a default scope, decides nothing in the next one."""
+    yield
+    forget_runs()
+
+
 def forget_runs() -> None:
     """Clears what MMEngine keeps per process, as :func:`paco_seg.engine.experiment.forget_runs`."""
     from paco_seg.engine.experiment import forget_runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -103,7 +103,7 @@ class GPaCoBranch(TrainingBranch):
 
     def _project(self, rows: Tensor) -> Tensor:
         """The last 1x1 convolution on rows (B, N, hidden) instead of a map."""
-        layer = self.projector[-1]
+        layer = cast(nn.Conv2d, self.projector[-1])
         return F.linear(rows, layer.weight.flatten(1), layer.bias)
 
 
