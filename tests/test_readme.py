@@ -1,19 +1,24 @@
-"""The figures in README.md are those of the committed JSON files.
+"""The tables in README.md and other documents are those of the committed JSON files.
 
-``python tests/test_readme.py`` writes the tables into README.md after new measurements.
+``python tests/test_readme.py`` writes them into the documents after new measurements.
 """
 
 from __future__ import annotations
 
 import json
 import runpy
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / 'docs' / 'quickstart' / 'results.json'
+COMPARE = ROOT / 'docs' / 'compare'
 LOSS = ROOT / 'benchmarks' / 'results' / 'loss_cpu.json'
+ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
 STEP = ROOT / 'benchmarks' / 'results' / 'train_step_cpu.json'
 TITLES = {
     'streaming': 'paco_seg (streaming, default)',
@@ -63,7 +68,58 @@ def performance_table() -> str:
     )
 
 
-SECTIONS = {'quickstart:table': quickstart_table, 'performance:table': performance_table}
+def comparison_table(suite: str) -> str:
+    """The table that ``tools/compare.py`` printed, and on what."""
+    results = json.loads((COMPARE / suite / 'results.json').read_text())
+    tool = runpy.run_path(str(ROOT / 'tools' / 'compare.py'))
+    table = tool['summary_table'](results, tool['SUITES'][suite].columns)
+    machine = results['machine']
+    return (
+        f'{table}\n\nPercent: mean ± standard deviation of {len(results["seeds"])} seeds. Measured '
+        f'on {machine["processor"]}, {machine["cores"]} cores, torch '
+        f'{results["versions"]["torch"]}.'
+    )
+
+
+def alpha_table() -> str:
+    """Accuracy of ``alpha='auto'`` beside each fixed alpha: mean over the seeds, on val and test."""
+    results = json.loads(ALPHA.read_text())
+    data = list(dict.fromkeys(run['data'] for run in results['runs']))
+    methods = dict.fromkeys(run['method'] for run in sorted(results['runs'], key=alpha_order))
+    lines = ['| | ' + ' | '.join(data) + ' |', '|---' * (len(data) + 1) + '|']
+    for method in methods:
+        cells = []
+        for name in data:
+            runs = [
+                run for run in results['runs'] if (run['data'], run['method']) == (name, method)
+            ]
+            val, test = (fmean(run[split][0] for run in runs) for split in ('val', 'test'))
+            product = f' ({runs[0]["product"]:.2g})' if 'product' in runs[0] else ''
+            cells.append(f'{val:.1f} / {test:.1f}{product}')
+        title = f'alpha {method}' if isinstance(method, float) or method == 'auto' else method
+        lines.append(f'| {title} | {" | ".join(cells)} |')
+    environment, seeds = results['environment'], {run['seed'] for run in results['runs']}
+    return '\n'.join(lines) + (
+        f'\n\nPercent on val / test, mean of {len(seeds)} seeds; in brackets alpha |P| of the most '
+        f'frequent class. Measured on {environment["device"]}, torch {environment["torch"]}.'
+    )
+
+
+def alpha_order(run: dict) -> tuple:
+    """Baselines, then the alphas from small to large, then 'auto'."""
+    method = run['method']
+    return (1, method, '') if isinstance(method, float) else (2 * (method == 'auto'), 0, method)
+
+
+# file -> marker -> what stands there
+SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    'README.md': {'quickstart:table': quickstart_table, 'performance:table': performance_table},
+    'benchmarks/README.md': {'alpha:table': alpha_table},
+    'docs/results.md': {
+        'demo-seg:table': partial(comparison_table, 'demo-seg'),
+        'demo-cls:table': partial(comparison_table, 'demo-cls'),
+    },
+}
 
 
 def section(text: str, name: str) -> tuple[int, int]:
@@ -72,25 +128,28 @@ def section(text: str, name: str) -> tuple[int, int]:
     return start, text.index(f'<!-- /{name} -->', start)
 
 
-@pytest.mark.parametrize('name', SECTIONS)
-def test_readme_states_the_committed_figures(name):
-    text = (ROOT / 'README.md').read_text()
+@pytest.mark.parametrize(
+    ('file', 'name'), [(file, name) for file, found in SECTIONS.items() for name in found]
+)
+def test_tables_state_the_committed_figures(file, name):
+    text = (ROOT / file).read_text()
     start, end = section(text, name)
-    assert text[start:end].strip() == SECTIONS[name]().strip()
+    assert text[start:end].strip() == SECTIONS[file][name]().strip()
 
 
-def test_linked_files_exist():
-    text = (ROOT / 'README.md').read_text()
-    targets = [part.split(')')[0] for part in text.split('](')[1:]]
-    local = [target for target in targets if '://' not in target]
+@pytest.mark.parametrize('file', SECTIONS)
+def test_linked_files_exist(file):
+    text = (ROOT / file).read_text()
+    targets = [part.split(')')[0].split('#')[0] for part in text.split('](')[1:]]
+    local = [target for target in targets if target and '://' not in target]
     assert local
-    assert [target for target in local if not (ROOT / target).exists()] == []
+    assert [target for target in local if not (ROOT / file).parent.joinpath(target).exists()] == []
 
 
 if __name__ == '__main__':
-    readme = ROOT / 'README.md'
-    content = readme.read_text()
-    for key, render in SECTIONS.items():
-        first, last = section(content, key)
-        content = f'{content[:first]}\n{render()}\n\n{content[last:]}'
-    readme.write_text(content)
+    for document, tables in SECTIONS.items():
+        content = (ROOT / document).read_text()
+        for key, render in tables.items():
+            first, last = section(content, key)
+            content = f'{content[:first]}\n{render()}\n\n{content[last:]}'
+        (ROOT / document).write_text(content)

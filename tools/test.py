@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
         '--ensemble',
         nargs='+',
         metavar='CHECKPOINT',
-        help='classification: sum the raw logits of these checkpoints',
+        help='classification: sum the logits of these checkpoints',
     )
     parser.add_argument(
         '--out',
