@@ -82,7 +82,7 @@ def comparison_table(suite: str) -> str:
 
 
 def alpha_table() -> str:
-    """Accuracy of ``alpha='auto'`` beside each fixed alpha: mean over the seeds, on val and test."""
+    """Accuracy of ``alpha='auto'`` beside each fixed alpha: mean over the seeds."""
     results = json.loads(ALPHA.read_text())
     data = list(dict.fromkeys(run['data'] for run in results['runs']))
     methods = dict.fromkeys(run['method'] for run in sorted(results['runs'], key=alpha_order))
