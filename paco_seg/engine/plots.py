@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -88,7 +89,9 @@ def draw_by_frequency(
         mean = table.mean(axis=0)
         position = np.asarray(shares)[order] * step ** (number - (len(values) - 1) / 2)
         spread = np.stack([mean - table.min(axis=0), table.max(axis=0) - mean])
-        style = dict(color=colour(number, len(values)), marker='o', markersize=4, lw=1.2)
+        style: dict[str, Any] = dict(
+            color=colour(number, len(values)), marker='o', markersize=4, lw=1.2
+        )
         axis.errorbar(position, mean, yerr=spread, capsize=2, label=title, **style)
     axis.set_xscale('log')
     axis.invert_xaxis()
@@ -124,7 +127,7 @@ def draw_curves(
             for index, run in enumerate(runs):
                 steps, values = np.array(run, dtype=float).reshape(-1, 2).T
                 label = title if index == 0 else None
-                style = dict(color=colour(number, len(methods)), alpha=0.8, lw=1.2)
+                style: dict[str, Any] = dict(color=colour(number, len(methods)), alpha=0.8, lw=1.2)
                 axis.plot(steps, values, label=label, **style)
         axis.set(xlabel='iteration', ylabel=quantity)
         axis.grid(alpha=0.3)
