@@ -63,11 +63,13 @@ def streaming_contrast_sums(
     Returns:
         The three quantities of :func:`paco_seg.core.dense.dense_contrast_sums`, each (G, N).
     """
+    # Once for both: on a device it is a synchronisation.
+    largest = largest_product(embeddings, keys)
     log_sum_exp = pairwise_logsumexp(
-        embeddings, keys, temperature, contrasted, key_contrasted, chunk_size
+        embeddings, keys, temperature, contrasted, key_contrasted, chunk_size, largest
     )
     positive_sum, positive_count = class_positive_sums(
-        embeddings, labels, contrasted, keys, key_labels, key_contrasted, num_classes
+        embeddings, labels, contrasted, keys, key_labels, key_contrasted, num_classes, largest
     )
     return log_sum_exp, positive_sum / temperature, positive_count
 
@@ -80,16 +82,20 @@ def class_positive_sums(
     key_labels: Tensor,
     key_contrasted: Tensor | None,
     num_classes: int,
+    largest: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``sum_{j in P(i)} z_i . z_j`` and ``|P(i)|`` through class sums, without pairs.
 
-    Arguments as in :func:`streaming_contrast_sums`. Where rows are longer than 2, float32 input is
+    Arguments as in :func:`streaming_contrast_sums`, ``largest`` as in
+    :func:`pairwise_logsumexp`. Where rows are longer than 2, float32 input is
     summed in float64: under one long row the sum of its class would lose the short ones.
 
     Returns:
         Two tensors (G, N); values of rows labelled ``num_classes`` have no meaning.
     """
-    if embeddings.dtype == torch.float32 and _largest_product(embeddings, keys) > 4.0:
+    if largest is None:
+        largest = largest_product(embeddings, keys)
+    if embeddings.dtype == torch.float32 and largest > 4.0:
         positive_sum, positive_count = class_positive_sums(
             embeddings.double(),
             labels,
@@ -98,6 +104,7 @@ def class_positive_sums(
             key_labels,
             key_contrasted,
             num_classes,
+            largest,
         )
         return positive_sum.float(), positive_count.float()
     sets, anchors, channels = embeddings.shape
@@ -131,6 +138,7 @@ def pairwise_logsumexp(
     contrasted: Tensor | None = None,
     key_contrasted: Tensor | None = None,
     chunk_size: int | None = None,
+    largest: float | None = None,
 ) -> Tensor:
     """``log sum_{j in S(i)} exp(z_i . z_j / T)`` for every row, in tiles.
 
@@ -151,6 +159,7 @@ def pairwise_logsumexp(
         contrasted: (G, N) bool; None = all rows are contrast for the others of their set.
         key_contrasted: (M,) bool; None = all.
         chunk_size: rows and columns of a tile; None chooses from the memory budget.
+        largest: :func:`largest_product`, where the caller knows it.
 
     Returns:
         (G, N); -inf where S(i) is empty.
@@ -159,7 +168,7 @@ def pairwise_logsumexp(
     # Autocast would run the products of a tile in half precision.
     with torch.autocast(device_type=device_type, enabled=False):
         result: Tensor = _PairwiseLogSumExp.apply(
-            embeddings, keys, temperature, contrasted, key_contrasted, chunk_size
+            embeddings, keys, temperature, contrasted, key_contrasted, chunk_size, largest
         )
     return result
 
@@ -170,7 +179,7 @@ def default_chunk_size(sets: int, device_type: str) -> int:
     return max(_MIN_CHUNK, math.isqrt(elements // max(sets, 1)))
 
 
-def _largest_product(embeddings: Tensor, keys: Tensor) -> float:
+def largest_product(embeddings: Tensor, keys: Tensor) -> float:
     """Bound of |z_i . z_j|: max |z_i| times max |z_j|, keys included; reads one number back."""
     if embeddings.numel() == 0:
         return 0.0
@@ -182,7 +191,7 @@ def _largest_product(embeddings: Tensor, keys: Tensor) -> float:
     return float(norm * largest)
 
 
-def _exp_is_safe(embeddings: Tensor, keys: Tensor, temperature: float) -> bool:
+def _exp_is_safe(largest: float, embeddings: Tensor, keys: Tensor, temperature: float) -> bool:
     """Whether sum_j exp(s_ij) can neither overflow nor lose all its terms, for all rows.
 
     |s_ij| <= b = max |z_i| max |z_j| / T (Cauchy-Schwarz). The sum of R terms stays below
@@ -192,7 +201,7 @@ def _exp_is_safe(embeddings: Tensor, keys: Tensor, temperature: float) -> bool:
     exp(-25) = 1e-11, a mean over many anchors) normal as well. With unit rows this holds for
     T > 0.02 at 131072 rows. A norm that is not finite fails the comparison.
     """
-    bound = _largest_product(embeddings, keys) / temperature
+    bound = largest / temperature
     rows = embeddings.shape[1] + len(keys)
     return bound + math.log(max(rows, 1)) < -math.log(torch.finfo(embeddings.dtype).tiny) - 25.0
 
@@ -209,10 +218,13 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         contrasted: Tensor | None,
         key_contrasted: Tensor | None,
         chunk_size: int | None,
+        largest: float | None,
     ) -> Tensor:
         embeddings, keys = embeddings.contiguous(), keys.contiguous()
         chunk = chunk_size or default_chunk_size(embeddings.shape[0], embeddings.device.type)
-        safe = _exp_is_safe(embeddings, keys, temperature)
+        if largest is None:
+            largest = largest_product(embeddings, keys)
+        safe = _exp_is_safe(largest, embeddings, keys, temperature)
         tile = None
         if safe:
             sums, tile = _sum_set(embeddings, contrasted, temperature, chunk)
@@ -256,7 +268,7 @@ class _PairwiseLogSumExp(torch.autograd.Function):
             _backward_keys(
                 grad_rows, grad_keys, embeddings, keys, key_contrasted, grad, shift, *settings
             )
-        return grad_rows, grad_keys, None, None, None, None
+        return grad_rows, grad_keys, None, None, None, None, None
 
 
 class _Block(NamedTuple):
