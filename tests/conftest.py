@@ -6,6 +6,7 @@ seconds that a new process needs to import PyTorch and MM.
 """
 
 import os
+import random
 import runpy
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+LOADING = ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD')
 TOOLS = Path(__file__).parent.parent / 'tools'
 CLASSES = ('sky', 'road', 'tree', 'car')
 
@@ -181,7 +183,7 @@ def _config_writer(folder: Path, text: str, write: Callable[[Path], None]) -> Ca
 def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """``run_tool(name, *arguments)`` runs ``tools/<name>.py`` as a program, in this process."""
     # Set by the tools for their process; monkeypatch puts the old values back.
-    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+    for name in ('LOCAL_RANK', *LOADING):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv(name, '0')
 
@@ -198,7 +200,12 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 @pytest.fixture(scope='module', autouse=True)
 def _no_runs_left() -> Iterator[None]:
     """What a file leaves behind, such as a default scope, decides nothing in the next one."""
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        # A tool decides for its process how checkpoints are read.
+        for name in LOADING:
+            patch.delenv(name, raising=False)
+            patch.setenv(name, '0')
+        yield
     forget_runs()
 
 
@@ -209,6 +216,18 @@ def forget_runs() -> None:
     forget_runs()
 
 
+def free_port() -> int:
+    """Outside the range the system hands out itself: free until the script binds it."""
+    for port in random.Random().sample(range(20000, 32000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+            return port
+    raise OSError('none of 100 ports is free')
+
+
 @pytest.fixture
 def run_script() -> Callable[..., subprocess.CompletedProcess]:
     """``run_script('dist_train.sh', *arguments)`` in a process of its own, on a free port, CPU."""
@@ -216,15 +235,12 @@ def run_script() -> Callable[..., subprocess.CompletedProcess]:
     def run(
         name: str, *arguments: object, check: bool = True, **environment: str
     ) -> subprocess.CompletedProcess:
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            port = probe.getsockname()[1]
         result = subprocess.run(
             ['bash', str(TOOLS / name), *map(str, arguments)],
             env={
                 **os.environ,
                 'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
-                'PORT': str(port),
+                'PORT': str(free_port()),
                 'CUDA_VISIBLE_DEVICES': '',
                 'OMP_NUM_THREADS': '1',
                 **environment,
@@ -233,7 +249,8 @@ def run_script() -> Callable[..., subprocess.CompletedProcess]:
             text=True,
             timeout=300,
         )
-        assert not check or result.returncode == 0, result.stdout + result.stderr
+        ends = [text[-3000:] for text in (result.stderr, result.stdout)]
+        assert not check or result.returncode == 0, '\n'.join([f'exit {result.returncode}', *ends])
         return result
 
     return run

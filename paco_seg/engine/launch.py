@@ -2,12 +2,13 @@
 
 MMEngine's launchers select a CUDA device before they do anything else, its default model wrapper
 names one, and its mixed precision refuses the CPU. :func:`prepare_launch` opens the process group
-with gloo beforehand, chooses a wrapper for the CPU and trains in float32; on a machine with
-accelerators everything stays with MMEngine.
+with gloo beforehand and closes it at exit, chooses a wrapper for the CPU and trains in float32; on
+a machine with accelerators everything stays with MMEngine.
 """
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import logging
 import os
@@ -114,6 +115,9 @@ def prepare_launch(cfg: Config) -> None:
     if not distributed.is_initialized():
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))
+        # While Python still runs: a thread of gloo that lets go of a tensor later aborts the
+        # process, after a training that succeeded (pytorch/pytorch#179291).
+        atexit.register(_close_process_group)
     wrapper = cfg.get('model_wrapper_cfg') or {
         'find_unused_parameters': cfg.get('find_unused_parameters', False)
     }
@@ -121,6 +125,11 @@ def prepare_launch(cfg: Config) -> None:
     if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
         cfg.model_wrapper_cfg = {**wrapper, 'type': 'CPUDistributedDataParallel'}
     print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')
+
+
+def _close_process_group() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _train_in_float32_without_amp(cfg: Config) -> None:

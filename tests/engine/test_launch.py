@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -42,6 +46,30 @@ def test_launchers_open_a_gloo_group(one_process, launcher):
     assert not wrapped.broadcast_buffers
     wrapped(torch.rand(2, 3, 4, 4)).sum().backward()
     assert wrapped.module[0].weight.grad is not None
+
+
+PROGRAM = """
+import atexit
+from torch import distributed
+atexit.register(lambda: print('open at the end:', distributed.is_initialized()))  # runs last
+from mmengine.config import Config
+from paco_seg.engine.launch import prepare_launch
+prepare_launch(Config({'launcher': 'pytorch'}))
+print('open:', distributed.is_initialized())
+"""
+
+
+def test_the_group_is_closed_before_python_ends():
+    ranks = dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT='0')
+    result = subprocess.run(
+        [sys.executable, '-c', PROGRAM],
+        env={**os.environ, **ranks, 'CUDA_VISIBLE_DEVICES': ''},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-2:] == ['open: True', 'open at the end: False']
 
 
 def test_a_wrapper_of_the_user_is_kept(one_process):
