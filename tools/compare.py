@@ -314,10 +314,7 @@ def draw_pictures(suite: Suite, results: Mapping[str, Any], out: Path) -> None:
         out / 'by_frequency.png',
         classes=methods[0]['runs'][0]['test']['per_class']['class'],
         shares=results['frequencies'],
-        values={
-            method['title']: [run['test']['per_class'][suite.value] for run in method['runs']]
-            for method in methods
-        },
+        values=reports.per_class_of(results, suite.value),
         ylabel=f'{suite.value} (%)',
         xlabel=suite.frequency_name,
     )

@@ -171,10 +171,7 @@ def draw_pictures(results: dict, out: Path) -> None:
         out / 'iou_by_frequency.png',
         classes=classes,
         shares=results['pixel_shares'],
-        values={
-            method['title']: [run['test']['per_class']['IoU'] for run in method['runs']]
-            for method in results['methods']
-        },
+        values=reports.per_class_of(results, 'IoU'),
         ylabel='IoU (%)',
         xlabel='share of the training pixels',
     )

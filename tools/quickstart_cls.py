@@ -147,10 +147,7 @@ def draw_pictures(results: dict, out: Path) -> None:
         out / 'accuracy_by_frequency.png',
         classes=methods[0]['runs'][0]['test']['per_class']['class'],
         shares=results['train_counts'],
-        values={
-            method['title']: [run['test']['per_class']['accuracy'] for run in method['runs']]
-            for method in methods
-        },
+        values=reports.per_class_of(results, 'accuracy'),
         ylabel='accuracy (%)',
         xlabel='training images',
     )

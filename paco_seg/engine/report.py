@@ -141,6 +141,14 @@ def measured_on(results: Mapping[str, Any]) -> str:
     return text
 
 
+def per_class_of(results: Mapping[str, Any], value: str) -> dict[str, list]:
+    """A value of every class in the tests, as :func:`.plots.draw_by_frequency` takes it."""
+    return {
+        method['title']: [run['test']['per_class'][value] for run in method['runs']]
+        for method in results['methods']
+    }
+
+
 def curves_of(results: Mapping[str, Any], metric: str) -> tuple[dict, dict]:
     """Training loss and a validation metric, as :func:`.plots.draw_curves` takes them."""
     loss = {

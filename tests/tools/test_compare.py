@@ -1,6 +1,5 @@
 """The comparison: systems with a budget of two iterations, subsets, resuming, bad names."""
 
-import importlib.util
 import json
 import math
 import re
@@ -12,6 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
+from tiny_comparison import ROOT, TINY, first_candidates, load
 
 from paco_seg import compat
 from tests.conftest import forget_runs
@@ -26,25 +26,6 @@ pytestmark = [
     pytest.mark.crt,
 ]
 
-ROOT = Path(__file__).parents[2]
-TINY = {
-    'train_cfg.max_iters': 2,
-    'train_cfg.val_interval': 2,
-    'param_scheduler.0.end': 1,
-    'param_scheduler.1.begin': 1,
-    'param_scheduler.1.end': 2,
-    'default_hooks.checkpoint.interval': 2,
-    'default_hooks.logger.interval': 1,
-    'train_dataloader.batch_size': 4,
-}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture
 def compare(tmp_path, monkeypatch):
@@ -56,13 +37,8 @@ def tiny(compare, name, methods, **options):
     """A suite with one seed, one candidate and two iterations."""
     suite = compare.SUITES[name]
     methods = [
-        replace(
-            method,
-            config=str(ROOT / method.config),
-            search={key: values[:1] for key, values in method.search.items()},
-            search_options={} if method.trains else method.search_options,
-        )
-        for method in compare.choose(suite.comparison.methods, methods)
+        replace(method, search_options={}) if method.trains else method
+        for method in first_candidates(compare.choose(suite.comparison.methods, methods))
     ]
     comparison = replace(
         suite.comparison,

@@ -1,30 +1,10 @@
 """The quickstart from data to report with a budget of two iterations."""
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-TINY = {
-    'train_cfg.max_iters': 2,
-    'train_cfg.val_interval': 1,
-    'param_scheduler.0.end': 1,
-    'param_scheduler.1.begin': 1,
-    'param_scheduler.1.end': 2,
-    'default_hooks.checkpoint.interval': 2,
-    'default_hooks.logger.interval': 1,
-    'train_dataloader.batch_size': 2,
-}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tiny_comparison import ROOT, TINY, first_candidates, load
 
 
 @pytest.fixture
@@ -39,20 +19,13 @@ def quickstart(tmp_path, monkeypatch):
 
 @pytest.fixture
 def comparison(quickstart):
-    methods = [
-        replace(
-            method,
-            config=str(ROOT / method.config),
-            search={key: values[:1] for key, values in method.search.items()},
-        )
-        for method in quickstart.METHODS
-    ]
+    methods = first_candidates(quickstart.METHODS)
     tiny_search = {'train_cfg.max_iters': 1}
     return replace(
         quickstart.COMPARISON,
         methods=methods,
         seeds=(0,),
-        options=TINY,
+        options={**TINY, 'train_cfg.val_interval': 1, 'train_dataloader.batch_size': 2},
         search_options=tiny_search,
     )
 

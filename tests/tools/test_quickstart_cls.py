@@ -1,46 +1,25 @@
 """The classification quickstart from data to report with a budget of two iterations."""
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-TINY = {
-    'train_cfg.max_iters': 2,
-    'train_cfg.val_interval': 2,
-    'param_scheduler.0.end': 1,
-    'param_scheduler.1.begin': 1,
-    'param_scheduler.1.end': 2,
-    'default_hooks.checkpoint.interval': 2,
-    'default_hooks.logger.interval': 1,
-    'train_dataloader.batch_size': 4,
-}
+from tiny_comparison import ROOT, TINY, first_candidates, load
 
 
 @pytest.fixture
 def quickstart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = ROOT / 'tools' / 'quickstart_cls.py'
-    spec = importlib.util.spec_from_file_location('quickstart_cls', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load('quickstart_cls')
 
 
 @pytest.fixture
 def comparison(quickstart):
-    methods = [
-        replace(
-            method,
-            config=str(ROOT / method.config),
-            search={key: values[:1] for key, values in method.search.items()},
-        )
+    methods = first_candidates(
+        method
         for method in quickstart.METHODS
         if method.name in ('ce', 'logit_adjusted_ce', 'gpaco')
-    ]
+    )
     return replace(
         quickstart.COMPARISON,
         methods=methods,

@@ -151,6 +151,18 @@ NEEDS_OPS = ('CCHead', 'PSAHead')
 CASCADE = ('OCRHead', 'PointHead')
 TRAIN_CFG = dict(num_points=12, oversample_ratio=3, importance_sample_ratio=0.75)
 
+# Backbone of the segmentors: 8 and 16 channels at strides 4 and 8.
+NARROW_RESNET = dict(
+    type='ResNetV1c',
+    depth=18,
+    stem_channels=8,
+    base_channels=8,
+    num_stages=2,
+    strides=(1, 2),
+    dilations=(1, 1),
+    out_indices=(0, 1),
+)
+
 
 def make_inputs(name: str, batch: int = 2, seed: int = 0) -> list:
     """Random maps (batch, channels, CROP / stride, CROP / stride) that require gradient.

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import torch
-from head_zoo import NUM_CLASSES, loss_arguments, make_inputs, make_samples
+from head_zoo import NARROW_RESNET, NUM_CLASSES, loss_arguments, make_inputs, make_samples
 from mmengine.optim import OptimWrapper
 from mmseg.models.decode_heads import FCNHead, PSPHead
 from mmseg.registry import MODELS
@@ -159,17 +159,7 @@ def segmentor(seed, head, init_cfg=None):
         dict(
             type='EncoderDecoder',
             data_preprocessor=dict(type='mmseg.SegDataPreProcessor'),
-            backbone=dict(
-                type='ResNetV1c',
-                depth=18,
-                stem_channels=8,
-                base_channels=8,
-                num_stages=2,
-                strides=(1, 2),
-                dilations=(1, 1),
-                out_indices=(0, 1),
-                norm_cfg=dict(type='BN'),
-            ),
+            backbone=dict(NARROW_RESNET, norm_cfg=dict(type='BN')),
             decode_head={**settings, 'in_index': 1, **head},
             auxiliary_head=dict(FCN, type='FCNHead'),
             train_cfg=dict(),

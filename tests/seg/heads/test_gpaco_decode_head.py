@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from head_zoo import CROP, NUM_CLASSES, loss_arguments, make_inputs, make_samples
+from head_zoo import CROP, NARROW_RESNET, NUM_CLASSES, loss_arguments, make_inputs, make_samples
 from mmengine.model import revert_sync_batchnorm
 from mmseg.registry import MODELS
 
@@ -126,18 +126,7 @@ def segmentor(**head):
     common.update(head)
     return dict(
         type='EncoderDecoder',
-        backbone=dict(
-            type='ResNetV1c',
-            depth=18,
-            stem_channels=8,
-            base_channels=8,
-            num_stages=2,
-            strides=(1, 2),
-            dilations=(1, 1),
-            out_indices=(0, 1),
-            norm_cfg=dict(type='SyncBN'),
-            with_cp=True,
-        ),
+        backbone=dict(NARROW_RESNET, norm_cfg=dict(type='SyncBN'), with_cp=True),
         decode_head=dict(
             base_type='PSPHead', in_channels=16, in_index=1, pool_scales=(1, 2), **common
         ),
