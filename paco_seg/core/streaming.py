@@ -22,11 +22,10 @@ from torch import Tensor
 
 # Elements of one tile when ``chunk_size`` is not given. Two tiles are alive at a time (the
 # exponentials, and in backward their weights; the sweep with a maximum adds one, two under a
-# mask): on CPU 2 x 1024^2 x 4 B = 8 MiB, which stays in a
-# last-level cache (sides of 384 to 1024 measure alike, 2048 is slower); on an accelerator
-# 2 x 4096^2 x 4 B = 128 MiB, large enough that launching a tile costs nothing next to computing
-# it.
-_CPU_TILE_ELEMENTS = 1024 * 1024
+# mask): on CPU 2 x 768^2 x 4 B = 4.5 MiB, which stays in a last-level cache (sides of 640 to 1024
+# measure alike, 384 and 2048 are slower); on an accelerator 2 x 4096^2 x 4 B = 128 MiB, large
+# enough that launching a tile costs nothing next to computing it.
+_CPU_TILE_ELEMENTS = 768 * 768
 _DEVICE_TILE_ELEMENTS = 4096 * 4096
 # A set that is one tile of at most so many elements (4 MiB) keeps its exponentials for backward.
 _KEPT_ELEMENTS = 1024 * 1024
