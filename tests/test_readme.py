@@ -19,6 +19,7 @@ QUICKSTART = ROOT / 'docs' / 'quickstart' / 'results.json'
 COMPARE = ROOT / 'docs' / 'compare'
 LOSS = ROOT / 'benchmarks' / 'results' / 'loss_cpu.json'
 ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
+DISPATCH = ROOT / 'benchmarks' / 'results' / 'dispatch_cpu.json'
 STEP = ROOT / 'benchmarks' / 'results' / 'train_step_cpu.json'
 TITLES = {
     'streaming': 'paco_seg (streaming, default)',
@@ -68,6 +69,64 @@ def performance_table() -> str:
     )
 
 
+def duration(milliseconds: float) -> str:
+    """In seconds from one second on."""
+    if milliseconds < 1000:
+        return f'{milliseconds:.0f} ms'
+    return f'{milliseconds / 1000:.1f} s'
+
+
+def targets_table() -> str:
+    """What the loss was held to on the CPU, and whether it is met."""
+    lines = ['| target | wanted | measured | |', '|---' * 4 + '|']
+    for target in json.loads(LOSS.read_text())['targets']:
+        verdict = 'met' if target['met'] else 'missed'
+        name = target['name'].replace('|', ',')
+        lines.append(f'| {name} | {target["wanted"]} | {target["measured"]:.3g} | {verdict} |')
+    return '\n'.join(lines)
+
+
+def step_table() -> str:
+    """What GPaCo adds to a training step of each model."""
+    models = json.loads(STEP.read_text())['models']
+    lines = ['| model | images | cross entropy | GPaCo | released formulation |', '|---' * 5 + '|']
+    for name, model in models.items():
+        height, width = model['crop']
+        cells = [
+            f'{duration(model["time"][variant]["median_ms"])} ({model["over_ce"][variant]:.2f}), '
+            f'{model["peak_mib"][variant]:.0f} MiB'
+            for variant in ('ce', 'gpaco', 'authors')
+        ]
+        lines.append(
+            f'| {name} | {model["images"]} x {height} x {width} | ' + ' | '.join(cells) + ' |'
+        )
+    environments = {
+        (model['environment']['device'], model['environment']['torch']) for model in models.values()
+    }
+    ((device, version),) = environments  # figures of two machines do not share a table
+    return '\n'.join(lines) + (
+        f'\n\nMedian of a step, in brackets over cross entropy; peak memory over the level before the '
+        f'model is built. Measured on {device}, torch {version}, float32.'
+    )
+
+
+def dispatch_table() -> str:
+    """Where streaming overtakes dense."""
+    results = json.loads(DISPATCH.read_text())
+    lines = ['| G | N | M | G N (N + M) | dense | streaming | ratio |', '|---' * 7 + '|']
+    for case in results['cases']:
+        sets, anchors, keys = case['sets'], case['anchors'], case['keys']
+        dense, streaming = (case[impl]['median_ms'] for impl in ('dense', 'streaming'))
+        lines.append(
+            f'| {sets} | {anchors} | {keys} | {sets * anchors * (anchors + keys)} | '
+            f'{dense:.2f} ms | {streaming:.2f} ms | {dense / streaming:.2f} |'
+        )
+    environment = results['environment']
+    return '\n'.join(lines) + (
+        f'\n\nMeasured on {environment["device"]}, torch {environment["torch"]}, float32.'
+    )
+
+
 def comparison_table(suite: str) -> str:
     """The table that ``tools/compare.py`` printed, and on what."""
     results = json.loads((COMPARE / suite / 'results.json').read_text())
@@ -113,8 +172,17 @@ def alpha_order(run: dict) -> tuple:
 
 # file -> marker -> what stands there
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
-    'README.md': {'quickstart:table': quickstart_table, 'performance:table': performance_table},
-    'benchmarks/README.md': {'alpha:table': alpha_table},
+    'README.md': {
+        'quickstart:table': quickstart_table,
+        'performance:table': performance_table,
+        'step:table': step_table,
+    },
+    'benchmarks/README.md': {
+        'dispatch:table': dispatch_table,
+        'alpha:table': alpha_table,
+        'targets:table': targets_table,
+        'step:table': step_table,
+    },
     'docs/results.md': {
         'demo-seg:table': partial(comparison_table, 'demo-seg'),
         'demo-cls:table': partial(comparison_table, 'demo-cls'),
