@@ -105,7 +105,7 @@ def step_table() -> str:
     }
     ((device, version),) = environments  # figures of two machines do not share a table
     return '\n'.join(lines) + (
-        f'\n\nMedian of a step, in brackets over cross entropy; peak memory over the level before the '
+        '\n\nMedian of a step, in brackets over cross entropy; peak memory above that before the '
         f'model is built. Measured on {device}, torch {version}, float32.'
     )
 
