@@ -5,6 +5,7 @@ of the config; ``run_tool('train', config, '--resume')`` runs ``tools/train.py``
 seconds that a new process needs to import PyTorch and MM.
 """
 
+import importlib.util
 import os
 import random
 import runpy
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -182,10 +184,8 @@ def _config_writer(folder: Path, text: str, write: Callable[[Path], None]) -> Ca
 @pytest.fixture
 def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """``run_tool(name, *arguments)`` runs ``tools/<name>.py`` as a program, in this process."""
-    # Set by the tools for their process; monkeypatch puts the old values back.
-    for name in ('LOCAL_RANK', *LOADING):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv(name, '0')
+    # Set by the tools for their process; monkeypatch puts the old value back.
+    monkeypatch.setenv('LOCAL_RANK', '0')
 
     def run(name: str, *arguments: object) -> None:
         script = TOOLS / f'{name}.py'
@@ -200,13 +200,15 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 @pytest.fixture(scope='module', autouse=True)
 def _no_runs_left() -> Iterator[None]:
     """What a file leaves behind, such as a default scope, decides nothing in the next one."""
-    with pytest.MonkeyPatch.context() as patch:
-        # A tool decides for its process how checkpoints are read.
-        for name in LOADING:
-            patch.delenv(name, raising=False)
-            patch.setenv(name, '0')
-        yield
+    yield
     forget_runs()
+
+
+@pytest.fixture(autouse=True)
+def _default_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool decides for its process how checkpoints are read; each test starts undecided."""
+    for name in LOADING:
+        monkeypatch.setenv(name, '0')
 
 
 def forget_runs() -> None:
@@ -214,6 +216,14 @@ def forget_runs() -> None:
     from paco_seg.engine.experiment import forget_runs
 
     forget_runs()
+
+
+def load_script(path: Path) -> ModuleType:
+    """A script, which is in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def free_port() -> int:

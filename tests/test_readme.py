@@ -29,15 +29,28 @@ TITLES = {
 }
 
 
+def machine_of(results: dict) -> str:
+    """On what a comparison of :mod:`paco_seg.engine.experiment` was measured."""
+    machine = results['machine']
+    return (
+        f'Measured on {machine["processor"]}, {machine["cores"]} cores, '
+        f'torch {results["versions"]["torch"]}.'
+    )
+
+
+def device_of(results: dict) -> str:
+    """On what a benchmark was measured."""
+    environment = results['environment']
+    return f'Measured on {environment["device"]}, torch {environment["torch"]}'
+
+
 def quickstart_table() -> str:
     """The table that ``make quickstart`` printed, and on what."""
     results = json.loads(QUICKSTART.read_text())
     table = runpy.run_path(str(ROOT / 'tools' / 'quickstart.py'))['summary_table'](results)
-    machine, seeds = results['machine'], len(results['seeds'])
     return (
-        f'{table}\n\nPercent on the validation split: mean of {seeds} seeds and the range. '
-        f'Measured on {machine["processor"]}, {machine["cores"]} cores, '
-        f'torch {results["versions"]["torch"]}.'
+        f'{table}\n\nPercent on the validation split: mean of {len(results["seeds"])} seeds '
+        f'and the range. {machine_of(results)}'
     )
 
 
@@ -62,10 +75,8 @@ def performance_table() -> str:
             else:
                 cells.append('not run: time or memory')
         lines.append(f'| {title} | {" | ".join(cells)} |')
-    environment = results['environment']
     return '\n'.join(lines) + (
-        f'\n\nPeak memory over the inputs. Measured on {environment["device"]}, torch '
-        f'{environment["torch"]}, float32. No GPU figures yet.'
+        f'\n\nPeak memory over the inputs. {device_of(results)}, float32. No GPU figures yet.'
     )
 
 
@@ -100,13 +111,10 @@ def step_table() -> str:
         lines.append(
             f'| {name} | {model["images"]} x {height} x {width} | ' + ' | '.join(cells) + ' |'
         )
-    environments = {
-        (model['environment']['device'], model['environment']['torch']) for model in models.values()
-    }
-    ((device, version),) = environments  # figures of two machines do not share a table
+    (device,) = {device_of(model) for model in models.values()}  # two machines, two tables
     return '\n'.join(lines) + (
         '\n\nMedian of a step, in brackets over cross entropy; peak memory above that before the '
-        f'model is built. Measured on {device}, torch {version}, float32.'
+        f'model is built. {device}, float32.'
     )
 
 
@@ -121,10 +129,7 @@ def dispatch_table() -> str:
             f'| {sets} | {anchors} | {keys} | {sets * anchors * (anchors + keys)} | '
             f'{dense:.2f} ms | {streaming:.2f} ms | {dense / streaming:.2f} |'
         )
-    environment = results['environment']
-    return '\n'.join(lines) + (
-        f'\n\nMeasured on {environment["device"]}, torch {environment["torch"]}, float32.'
-    )
+    return '\n'.join(lines) + f'\n\n{device_of(results)}, float32.'
 
 
 def comparison_table(suite: str) -> str:
@@ -132,11 +137,9 @@ def comparison_table(suite: str) -> str:
     results = json.loads((COMPARE / suite / 'results.json').read_text())
     tool = runpy.run_path(str(ROOT / 'tools' / 'compare.py'))
     table = tool['summary_table'](results, tool['SUITES'][suite].columns)
-    machine = results['machine']
     return (
-        f'{table}\n\nPercent: mean ± standard deviation of {len(results["seeds"])} seeds. Measured '
-        f'on {machine["processor"]}, {machine["cores"]} cores, torch '
-        f'{results["versions"]["torch"]}.'
+        f'{table}\n\nPercent: mean ± standard deviation of {len(results["seeds"])} seeds. '
+        f'{machine_of(results)}'
     )
 
 
@@ -157,10 +160,10 @@ def alpha_table() -> str:
             cells.append(f'{val:.1f} / {test:.1f}{product}')
         title = f'alpha {method}' if isinstance(method, float) or method == 'auto' else method
         lines.append(f'| {title} | {" | ".join(cells)} |')
-    environment, seeds = results['environment'], {run['seed'] for run in results['runs']}
+    seeds = {run['seed'] for run in results['runs']}
     return '\n'.join(lines) + (
         f'\n\nPercent on val / test, mean of {len(seeds)} seeds; in brackets alpha |P| of the most '
-        f'frequent class. Measured on {environment["device"]}, torch {environment["torch"]}.'
+        f'frequent class. {device_of(results)}.'
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 from paco_seg.engine.experiment import Method
 
@@ -21,14 +19,6 @@ TINY = {
     'default_hooks.logger.interval': 1,
     'train_dataloader.batch_size': 4,
 }
-
-
-def load(name: str) -> ModuleType:
-    """``tools/NAME.py`` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def first_candidates(methods: Iterable[Method]) -> list[Method]:

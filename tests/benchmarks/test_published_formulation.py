@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from paco_seg.core import parametric_contrastive_loss
+from tests.conftest import load_script
 
 PATH = Path(__file__).parents[2] / 'benchmarks' / 'published_formulation.py'
 
@@ -17,9 +17,7 @@ PATH = Path(__file__).parents[2] / 'benchmarks' / 'published_formulation.py'
 @pytest.mark.parametrize('beta', [1.0, 2.0])
 @pytest.mark.parametrize('gamma', [1.0, 0.5])
 def test_equals_the_dense_loss(beta, gamma):
-    spec = importlib.util.spec_from_file_location('published_formulation', PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(PATH)
     rng = torch.Generator().manual_seed(0)
     rows = F.normalize(torch.randn(2, 30, 8, generator=rng, dtype=torch.float64), dim=-1)
     logits = torch.randn(2, 30, 4, generator=rng, dtype=torch.float64)

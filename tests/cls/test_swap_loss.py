@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 
 from paco_seg import compat
 from paco_seg.cls.swap_loss import loss_changes, swap_loss
 from paco_seg.engine.model_changes import read_config
+from tests.conftest import TOOLS, load_script
 
 compat.setup()
-ROOT = Path(__file__).parents[2]
 RESNET = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
 
 
 def tool():
-    path = ROOT / 'tools' / 'swap_loss.py'
-    spec = importlib.util.spec_from_file_location('swap_loss_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(TOOLS / 'swap_loss.py')
 
 
 def without_scope(value):

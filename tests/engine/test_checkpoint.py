@@ -12,9 +12,7 @@ from paco_seg.engine.checkpoint import UnsafeCheckpointError, load_from_local, s
 
 
 @pytest.fixture(autouse=True)
-def _restore_environment(monkeypatch):
-    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
-        monkeypatch.setenv(name, '0')
+def _safe_loading():
     set_safe_loading()
 
 

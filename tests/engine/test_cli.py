@@ -22,8 +22,6 @@ def parse(*arguments: object) -> argparse.Namespace:
 @pytest.fixture
 def config_file(tmp_path, monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', '0')
-    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
-        monkeypatch.setenv(name, '0')
 
     def write(text: str):
         path = tmp_path / 'some.py'

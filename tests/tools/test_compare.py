@@ -11,10 +11,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
-from tiny_comparison import ROOT, TINY, first_candidates, load
+from tiny_comparison import ROOT, TINY, first_candidates
 
 from paco_seg import compat
-from tests.conftest import forget_runs
+from tests.conftest import TOOLS, forget_runs, load_script
 
 pytestmark = [
     pytest.mark.region_rebalance,
@@ -30,7 +30,7 @@ pytestmark = [
 @pytest.fixture
 def compare(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return load('compare')
+    return load_script(TOOLS / 'compare.py')
 
 
 def tiny(compare, name, methods, **options):
@@ -97,13 +97,13 @@ def test_compares_and_resumes(compare, tmp_path, monkeypatch):
 @pytest.fixture
 def digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    load('make_demo_digits').main(['--out', 'data/digits_lt'])
+    load_script(TOOLS / 'make_demo_digits.py').main(['--out', 'data/digits_lt'])
     forget_runs()
     yield
     forget_runs()
 
 
-CLS_TRAINED = [method for method in load('compare').CLS_SYSTEMS if method.trains]
+CLS_TRAINED = [method for method in load_script(TOOLS / 'compare.py').CLS_SYSTEMS if method.trains]
 
 
 @pytest.mark.parametrize('name', [method.name for method in CLS_TRAINED])
@@ -132,7 +132,7 @@ def test_classification_systems_train(compare, digits, name):
 
 
 def test_segmentation_suite(compare, tmp_path):
-    load('make_demo_data').main(
+    load_script(TOOLS / 'make_demo_data.py').main(
         ['--out', 'data/digit_scenes', '--max-instances', '100', '--balanced-instances', '1']
     )
     out = tmp_path / 'out'

@@ -11,9 +11,7 @@ from tests.conftest import write_cls_dataset
 
 
 @pytest.fixture(autouse=True)
-def _safe_loading(monkeypatch):
-    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
-        monkeypatch.setenv(name, '0')
+def _safe_loading():
     set_safe_loading()
 
 

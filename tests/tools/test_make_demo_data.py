@@ -1,8 +1,6 @@
 """The demo data: counts, disjoint sources, same bytes, nothing half-written."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,17 +9,14 @@ from sklearn.datasets import load_digits
 
 from paco_seg.seg.class_frequency import load_class_frequency
 from paco_seg.seg.datasets import DigitScenesDataset
+from tests.conftest import TOOLS, load_script
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'make_demo_data.py'
 SMALL = ('--max-instances', '100', '--balanced-instances', '2', '--size', '48')
 
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location('make_demo_data', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(TOOLS / 'make_demo_data.py')
 
 
 @pytest.fixture

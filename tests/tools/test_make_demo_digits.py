@@ -1,21 +1,16 @@
 """The demo digits: counts, disjoint splits, same bytes."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import pytest
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'make_demo_digits.py'
+from tests.conftest import TOOLS, load_script
 
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location('make_demo_digits', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(TOOLS / 'make_demo_digits.py')
 
 
 @pytest.fixture

@@ -4,17 +4,19 @@ import json
 from dataclasses import replace
 
 import pytest
-from tiny_comparison import ROOT, TINY, first_candidates, load
+from tiny_comparison import ROOT, TINY, first_candidates
+
+from tests.conftest import TOOLS, load_script
 
 
 @pytest.fixture
 def quickstart(tmp_path, monkeypatch):
     """The tool, in a folder with tiny demo data at the place that the configs name."""
     monkeypatch.chdir(tmp_path)
-    load('make_demo_data').main(
+    load_script(TOOLS / 'make_demo_data.py').main(
         ['--out', 'data/digit_scenes', '--max-instances', '100', '--balanced-instances', '1']
     )
-    return load('quickstart')
+    return load_script(TOOLS / 'quickstart.py')
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from tiny_comparison import ROOT, TINY, first_candidates, load
+from tiny_comparison import ROOT, TINY, first_candidates
+
+from tests.conftest import TOOLS, load_script
 
 
 @pytest.fixture
 def quickstart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return load('quickstart_cls')
+    return load_script(TOOLS / 'quickstart_cls.py')
 
 
 @pytest.fixture
