@@ -9,6 +9,7 @@ compat.setup()
 from paco_seg.cls import (  # noqa: F401
     backbones,
     classifiers,
+    compared,
     datasets,
     evaluation,
     heads,

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from contrastive import work_on_rank
-from ranks import run_ranks
+from helpers.contrastive import work_on_rank
+from helpers.ranks import run_ranks
 
 
 @pytest.fixture(scope='session')

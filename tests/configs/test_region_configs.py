@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.segmentation_data import WRITERS, write_benchmark
+from helpers.segmentation_recipes import CONFIGS, load_config
 from mmengine.runner import Runner
-from segmentation_data import WRITERS, write_benchmark
-from segmentation_recipes import CONFIGS, load_config
 
 import paco_seg.seg  # noqa: F401
 from tests.configs.test_seg_training import shrink

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers.segmentation_recipes import CONFIGS, RECIPES, load_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
-from segmentation_recipes import CONFIGS, RECIPES, load_config
 
 from paco_seg.seg.losses import PixelGPaCoLoss
 

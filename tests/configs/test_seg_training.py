@@ -10,9 +10,9 @@ import math
 
 import pytest
 import torch
+from helpers.segmentation_data import WRITERS, write_benchmark
+from helpers.segmentation_recipes import RECIPES, load_config
 from mmengine.runner import Runner
-from segmentation_data import WRITERS, write_benchmark
-from segmentation_recipes import RECIPES, load_config
 
 CROP = (32, 32)
 SCALE = (64, 32)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import gloo_workers
 import pytest
 import torch
 import torch.multiprocessing
+from helpers import gloo_workers
 
 from paco_seg.core import parametric_contrastive_loss
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, world_size

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from helpers.segmentation_data import WRITERS, write_benchmark
+from helpers.segmentation_recipes import RECIPES, ROOT
 from PIL import Image
-from segmentation_data import WRITERS, write_benchmark
-from segmentation_recipes import RECIPES, ROOT
 
 from tools import check_dataset
 

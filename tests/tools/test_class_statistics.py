@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from helpers.segmentation_data import write_benchmark
+from helpers.segmentation_recipes import CONFIGS
 from PIL import Image
-from segmentation_data import write_benchmark
-from segmentation_recipes import CONFIGS
 
 from paco_seg.seg.class_frequency import load_class_frequency
 from tools import class_statistics

@@ -8,10 +8,10 @@ from functools import reduce
 from pathlib import Path
 
 import pytest
+from helpers.tiny_comparison import ROOT, TINY, first_candidates
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
-from tiny_comparison import ROOT, TINY, first_candidates
 
 from paco_seg import compat
 from tests.conftest import TOOLS, forget_runs, load_script

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_state import assert_same_run
+from helpers.run_state import assert_same_run
 
 from paco_seg.engine.checkpoint import set_safe_loading
 from tests.conftest import write_cls_dataset

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tiny_comparison import ROOT, TINY, first_candidates
+from helpers.tiny_comparison import ROOT, TINY, first_candidates
 
 from tests.conftest import TOOLS, load_script
 

@@ -1,6 +1,6 @@
 """Backbones without a stock MMPretrain counterpart."""
 
-from .cifar_resnet import CIFARResNet
-from .extended_resnet import ExtendedResNet
+from paco_seg.cls.backbones.cifar_resnet import CIFARResNet
+from paco_seg.cls.backbones.extended_resnet import ExtendedResNet
 
 __all__ = ['CIFARResNet', 'ExtendedResNet']

@@ -9,10 +9,9 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from paco_seg.cls.classifiers.multi_view_classifier import MultiViewClassifier
 from paco_seg.cls.heads import GPaCoClsHead, PaCoClsHead
 from paco_seg.cls.heads.features import check_tensor
-
-from .multi_view_classifier import MultiViewClassifier
 
 
 @MODELS.register_module()

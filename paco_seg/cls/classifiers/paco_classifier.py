@@ -11,11 +11,10 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from paco_seg.cls.classifiers.momentum_encoder import MomentumEncoder
+from paco_seg.cls.classifiers.multi_view_classifier import MultiViewClassifier
 from paco_seg.cls.heads import PaCoClsHead
 from paco_seg.core.distributed import gather_rows, rank, world_size
-
-from .momentum_encoder import MomentumEncoder
-from .multi_view_classifier import MultiViewClassifier
 
 
 @MODELS.register_module()

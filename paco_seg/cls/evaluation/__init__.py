@@ -1,7 +1,11 @@
 """Metrics of long-tailed and robust classification."""
 
-from .imagenet_robustness import ImageNetCError, SubsetAccuracy
-from .long_tail_accuracy import LongTailAccuracy, read_train_counts, shot_groups
+from paco_seg.cls.evaluation.imagenet_robustness import ImageNetCError, SubsetAccuracy
+from paco_seg.cls.evaluation.long_tail_accuracy import (
+    LongTailAccuracy,
+    read_train_counts,
+    shot_groups,
+)
 
 __all__ = [
     'ImageNetCError',

@@ -7,12 +7,11 @@ from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from paco_seg.cls.heads.features import hard_labels, pooled_features, unit_embeddings
+from paco_seg.cls.heads.projector import linear_projector
 from paco_seg.core import KeyQueue
 from paco_seg.core.dispatch import EMPTY
 from paco_seg.core.distributed import world_size
-
-from .features import hard_labels, pooled_features, unit_embeddings
-from .projector import linear_projector
 
 
 class ContrastiveClsHead(LinearClsHead):

@@ -7,7 +7,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from .contrastive_cls_head import ContrastiveClsHead
+from paco_seg.cls.heads.contrastive_cls_head import ContrastiveClsHead
 
 
 @MODELS.register_module()

@@ -1,6 +1,5 @@
 """MMEngine hooks that need MMPretrain; importing this package registers them."""
 
-from .class_count_hook import ClassCountHook
-from .training_progress_hook import TrainingProgressHook
+from paco_seg.cls.hooks.class_count_hook import ClassCountHook
 
-__all__ = ['ClassCountHook', 'TrainingProgressHook']
+__all__ = ['ClassCountHook']

@@ -14,7 +14,8 @@ from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import DATASETS, HOOKS
 
 from paco_seg.cls.classifiers import MultiViewClsDataPreprocessor
-from paco_seg.cls.datasets import ClassAwareSampler, class_counts
+from paco_seg.cls.compared.class_aware_sampler import ClassAwareSampler
+from paco_seg.cls.datasets import class_counts
 from paco_seg.cls.evaluation import shot_groups
 from paco_seg.cls.evaluation.long_tail_accuracy import SHOT_GROUPS
 from paco_seg.cls.heads import ContrastiveClsHead

@@ -1,21 +1,9 @@
 """Classification losses: adapters that turn MMPretrain's words into one call of the core."""
 
-from .balanced_softmax_loss import BalancedSoftmaxLoss
-from .class_counts import ClassCounts
-from .gpaco_loss import GPaCoLoss
-from .ldam_loss import LDAMLoss
-from .multi_task_supcon_loss import MultiTaskSupConLoss
-from .prototype_contrast_loss import PrototypeContrastLoss
-from .reslt_loss import ResLTLoss
-from .supcon_loss import SupConLoss
+from paco_seg.cls.losses.class_counts import ClassCounts
+from paco_seg.cls.losses.gpaco_loss import GPaCoLoss
 
 __all__ = [
-    'BalancedSoftmaxLoss',
     'ClassCounts',
     'GPaCoLoss',
-    'LDAMLoss',
-    'MultiTaskSupConLoss',
-    'PrototypeContrastLoss',
-    'ResLTLoss',
-    'SupConLoss',
 ]

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from paco_seg.cls.losses.class_counts import ClassCounts
 from paco_seg.core import parametric_contrastive_loss
 from paco_seg.core.alpha import auto_alpha
 from paco_seg.core.checks import check_choice, check_range
 from paco_seg.core.dispatch import IMPLEMENTATIONS
-
-from .class_counts import ClassCounts
 
 KEY = 'model.head.loss'
 

@@ -1,19 +1,13 @@
 """Decode heads with training-only branches."""
 
 from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead
-from paco_seg.seg.heads.ceco_branch import CeCoBranch
 from paco_seg.seg.heads.gpaco_decode_head import GPaCoBranch, GPaCoDecodeHead
-from paco_seg.seg.heads.region_bias_decode_head import RegionBiasDecodeHead
-from paco_seg.seg.heads.region_rebalance_branch import RegionRebalanceBranch
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
 
 __all__ = [
     'BranchDecodeHead',
     'BranchInputs',
-    'CeCoBranch',
     'GPaCoBranch',
     'GPaCoDecodeHead',
-    'RegionBiasDecodeHead',
-    'RegionRebalanceBranch',
     'TrainingBranch',
 ]

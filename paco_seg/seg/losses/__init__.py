@@ -1,6 +1,5 @@
 """Losses of pixels for MMSegmentation: thin adapters over ``paco_seg.core``."""
 
-from paco_seg.seg.losses.logit_adjusted_cross_entropy_loss import LogitAdjustedCrossEntropyLoss
 from paco_seg.seg.losses.pixel_gpaco_loss import PixelGPaCoLoss
 
-__all__ = ['LogitAdjustedCrossEntropyLoss', 'PixelGPaCoLoss']
+__all__ = ['PixelGPaCoLoss']

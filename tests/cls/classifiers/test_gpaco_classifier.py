@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from contrastive import (
+from helpers.contrastive import (
     COUNTS,
     batch,
     build_classifier,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contrastive import batch, samples
+from helpers.contrastive import batch, samples
 from mmengine.dataset import default_collate, pseudo_collate
 from mmpretrain.registry import MODELS, TRANSFORMS
 

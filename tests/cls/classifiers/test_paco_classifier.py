@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from contrastive import batch, build_classifier, classifier_config, samples, views
+from helpers.contrastive import batch, build_classifier, classifier_config, samples, views
 from mmengine.optim import OptimWrapper
 from mmpretrain.registry import MODELS
 

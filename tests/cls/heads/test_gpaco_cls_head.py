@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from contrastive import (
+from helpers.contrastive import (
     COUNTS,
     build_head,
     golden_features,

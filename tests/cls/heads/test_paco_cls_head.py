@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contrastive import (
+from helpers.contrastive import (
     COUNTS,
     build_head,
     golden_features,

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from contrastive import batch, classifier_config
+from helpers.contrastive import batch, classifier_config
 from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.datasets import CustomDataset

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contrastive import COUNTS, gpaco_terms, paco_terms, single_view_terms
+from helpers.contrastive import COUNTS, gpaco_terms, paco_terms, single_view_terms
 from mmpretrain.registry import MODELS
 
 from paco_seg.core.alpha import CLASSIFICATION

@@ -1,5 +1,5 @@
 import pytest
-from run_state import assert_same_run
+from helpers.run_state import assert_same_run
 
 
 @pytest.mark.parametrize('workers', [0, 2])

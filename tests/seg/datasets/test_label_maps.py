@@ -4,9 +4,9 @@ import copy
 
 import numpy as np
 import pytest
+from helpers.segmentation_data import WRITERS, write_benchmark
+from helpers.segmentation_recipes import RECIPES, load_config
 from PIL import Image
-from segmentation_data import WRITERS, write_benchmark
-from segmentation_recipes import RECIPES, load_config
 
 from paco_seg.seg.datasets.label_maps import label_maps_of, map_in_parallel
 

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import torch
-from head_zoo import NARROW_RESNET, NUM_CLASSES, loss_arguments, make_inputs, make_samples
+from helpers.head_zoo import NARROW_RESNET, NUM_CLASSES, loss_arguments, make_inputs, make_samples
 from mmengine.optim import OptimWrapper
 from mmseg.models.decode_heads import FCNHead, PSPHead
 from mmseg.registry import MODELS

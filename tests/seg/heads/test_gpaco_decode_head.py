@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from head_zoo import CROP, NARROW_RESNET, NUM_CLASSES, loss_arguments, make_inputs, make_samples
+from helpers.head_zoo import (
+    CROP,
+    NARROW_RESNET,
+    NUM_CLASSES,
+    loss_arguments,
+    make_inputs,
+    make_samples,
+)
 from mmengine.model import revert_sync_batchnorm
 from mmseg.registry import MODELS
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from head_zoo import CASCADE, NEEDS_OPS, NUM_CLASSES, ZOO, loss_arguments, make_inputs
+from helpers.head_zoo import CASCADE, NEEDS_OPS, NUM_CLASSES, ZOO, loss_arguments, make_inputs
 from mmengine.registry import DefaultScope
 from mmseg.models import decode_heads
 from mmseg.models.decode_heads import point_head

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.ranks import run_ranks
 from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
-from ranks import run_ranks
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core import parametric_contrastive_loss

@@ -1,0 +1,43 @@
+"""Systems that PaCo and GPaCo are compared with: their heads, losses and sampling."""
+
+from paco_seg.cls.compared.balanced_softmax_loss import BalancedSoftmaxLoss
+from paco_seg.cls.compared.class_aware_sampler import ClassAwareSampler
+from paco_seg.cls.compared.dual_sampling_dataset import DualSamplingDataset
+from paco_seg.cls.compared.frozen_feature_classifier import FrozenFeatureClassifier
+from paco_seg.cls.compared.hybrid_classifier import HybridClassifier
+from paco_seg.cls.compared.hybrid_cls_head import HybridClsHead
+from paco_seg.cls.compared.ldam_cls_head import LDAMClsHead
+from paco_seg.cls.compared.ldam_loss import LDAMLoss
+from paco_seg.cls.compared.logit_adjusted_cls_head import LogitAdjustedClsHead
+from paco_seg.cls.compared.lws_cls_head import LWSClsHead
+from paco_seg.cls.compared.multi_task_supcon_cls_head import MultiTaskSupConClsHead
+from paco_seg.cls.compared.multi_task_supcon_loss import MultiTaskSupConLoss
+from paco_seg.cls.compared.prototype_contrast_loss import PrototypeContrastLoss
+from paco_seg.cls.compared.reslt_cls_head import ResLTClsHead
+from paco_seg.cls.compared.reslt_loss import ResLTLoss
+from paco_seg.cls.compared.supcon_loss import SupConLoss
+from paco_seg.cls.compared.supcon_pretrain_head import SupConPretrainHead
+from paco_seg.cls.compared.tau_norm_cls_head import TauNormClsHead
+from paco_seg.cls.compared.training_progress_hook import TrainingProgressHook
+
+__all__ = [
+    'BalancedSoftmaxLoss',
+    'ClassAwareSampler',
+    'DualSamplingDataset',
+    'FrozenFeatureClassifier',
+    'HybridClassifier',
+    'HybridClsHead',
+    'LDAMClsHead',
+    'LDAMLoss',
+    'LWSClsHead',
+    'LogitAdjustedClsHead',
+    'MultiTaskSupConClsHead',
+    'MultiTaskSupConLoss',
+    'PrototypeContrastLoss',
+    'ResLTClsHead',
+    'ResLTLoss',
+    'SupConLoss',
+    'SupConPretrainHead',
+    'TauNormClsHead',
+    'TrainingProgressHook',
+]

@@ -1,0 +1,79 @@
+"""Losses of the compared systems, one file per system; pure functions on plain PyTorch."""
+
+from paco_seg.core.compared.balanced_softmax import (
+    balanced_softmax_loss,
+    cross_entropy_per_sample,
+    posthoc_adjusted_logits,
+)
+from paco_seg.core.compared.ceco import center_loss, simplex_etf
+from paco_seg.core.compared.class_counts import effective_numbers, log_class_prior
+from paco_seg.core.compared.hybrid import curriculum_weight, hybrid_loss, prototype_loss
+from paco_seg.core.compared.ldam import (
+    class_weighted_mean,
+    cosine_logits,
+    drw_weights,
+    ldam_loss,
+    ldam_margins,
+)
+from paco_seg.core.compared.region import (
+    classes_in_image,
+    image_bias,
+    predicted_region_loss,
+    region_loss,
+    region_means,
+    region_rebalance_loss,
+    soft_region_means,
+    suppress_absent,
+)
+from paco_seg.core.compared.reslt import (
+    ResLTTerms,
+    fused_logits,
+    nested_class_groups,
+    reslt_loss,
+    reslt_terms,
+)
+from paco_seg.core.compared.supcon import inverse_effective_weights, multi_task_loss, supcon_loss
+from paco_seg.core.compared.tau_norm import (
+    class_aware_indices,
+    scaled_logits,
+    tau_normalize,
+    tau_normalized_logits,
+)
+
+__all__ = [
+    'ResLTTerms',
+    'balanced_softmax_loss',
+    'center_loss',
+    'class_aware_indices',
+    'class_weighted_mean',
+    'classes_in_image',
+    'cosine_logits',
+    'cross_entropy_per_sample',
+    'curriculum_weight',
+    'drw_weights',
+    'effective_numbers',
+    'fused_logits',
+    'hybrid_loss',
+    'image_bias',
+    'inverse_effective_weights',
+    'ldam_loss',
+    'ldam_margins',
+    'log_class_prior',
+    'multi_task_loss',
+    'nested_class_groups',
+    'posthoc_adjusted_logits',
+    'predicted_region_loss',
+    'prototype_loss',
+    'region_loss',
+    'region_means',
+    'region_rebalance_loss',
+    'reslt_loss',
+    'reslt_terms',
+    'scaled_logits',
+    'simplex_etf',
+    'soft_region_means',
+    'supcon_loss',
+    'suppress_absent',
+    'tau_normalize',
+    'tau_normalized_logits',
+]

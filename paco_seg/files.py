@@ -1,0 +1,107 @@
+"""Writing files so that each is complete or absent, and nothing old goes before the new is whole.
+
+Standard library only: every layer of the package writes through here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path to write to, and rename it to ``path`` once the block has ended well.
+
+    The file is written beside the target under a name of its own with the same suffix, since
+    writers choose the format by it. If the block raises, or the disk is full, the target stays as
+    it was and the unfinished file is removed.
+
+    Args:
+        path: the file to write or to replace; missing folders are created.
+
+    Yields:
+        Path of a file that does not exist yet, in the folder of the target.
+
+    Raises:
+        IsADirectoryError: ``path`` is a folder.
+        OSError: the folder cannot be created or written to.
+
+    Example:
+        >>> with written_aside('results.json') as unfinished:
+        ...     unfinished.write_text('{}')
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f'{target}: expected a file to write, got an existing folder')
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f'.{target.stem}.{os.getpid()}.part{target.suffix}')
+    try:
+        yield unfinished
+        # The name must not reach the disk before the content does.
+        with unfinished.open('rb') as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write or replace a text file as :func:`written_aside` does."""
+    with written_aside(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8')
+
+
+def write_json(path: str | os.PathLike[str], content: Any, *, indent: int | None = 1) -> None:
+    """Write or replace a JSON file as :func:`written_aside` does, with a final line end."""
+    write_text(path, json.dumps(content, indent=indent) + '\n')
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    suffixes: Iterable[str] = (),
+    key: str = '--out',
+) -> None:
+    """Refuse an output that would destroy an input, is a folder, or has a foreign suffix.
+
+    Call it before the work starts.
+
+    Args:
+        path: the file that will be written.
+        inputs: files that it must not be, under any spelling or through any link.
+        suffixes: endings of which it must have one; none = any.
+        key: argument to name in the message.
+
+    Raises:
+        ValueError: names the argument, the value and the remedy.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise ValueError(f'{key}: expected a file, got the folder {str(path)!r}. Add a file name')
+    wanted = tuple(suffixes)
+    if wanted and target.suffix not in wanted:
+        raise ValueError(
+            f'{key}: expected a name that ends in {" or ".join(wanted)}, got {str(path)!r}'
+        )
+    for source in inputs:
+        if target.resolve() == Path(source).resolve() or (
+            target.exists() and Path(source).exists() and target.samefile(source)
+        ):
+            raise ValueError(
+                f'{key}: expected another file than the input, got {str(path)!r}, which would be '
+                'overwritten. Choose another name'
+            )
+    for folder in target.parents:
+        if folder.exists():
+            if not folder.is_dir() or not os.access(folder, os.W_OK):
+                raise ValueError(
+                    f'{key}: expected a folder that can be written to, got {str(folder)!r}. '
+                    'Check the path and its rights'
+                )
+            break

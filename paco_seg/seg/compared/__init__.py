@@ -1,0 +1,15 @@
+"""Systems that GPaCo is compared with: losses, and branches of a decode head."""
+
+from paco_seg.seg.compared.ceco_branch import CeCoBranch
+from paco_seg.seg.compared.logit_adjusted_cross_entropy_loss import LogitAdjustedCrossEntropyLoss
+from paco_seg.seg.compared.region_bias_decode_head import RegionBias, RegionBiasDecodeHead
+from paco_seg.seg.compared.region_rebalance_branch import RegionBranch, RegionRebalanceBranch
+
+__all__ = [
+    'CeCoBranch',
+    'LogitAdjustedCrossEntropyLoss',
+    'RegionBias',
+    'RegionBiasDecodeHead',
+    'RegionBranch',
+    'RegionRebalanceBranch',
+]
