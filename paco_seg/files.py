@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,11 +98,13 @@ def check_output(
                 f'{key}: expected another file than the input, got {str(path)!r}, which would be '
                 'overwritten. Choose another name'
             )
-    for folder in target.parents:
-        if folder.exists():
-            if not folder.is_dir() or not os.access(folder, os.W_OK):
-                raise ValueError(
-                    f'{key}: expected a folder that can be written to, got {str(folder)!r}. '
-                    'Check the path and its rights'
-                )
-            break
+    folder = next(folder for folder in target.parents if folder.exists())
+    try:
+        # Rights are not enough: root has them on a read-only file system too.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f'{key}: expected a folder that can be written to, got {str(folder)!r} '
+            f'({error.strerror}). Check the path, its rights and the free space'
+        ) from None
