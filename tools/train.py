@@ -24,9 +24,7 @@ from paco_seg.engine.cli import (  # noqa: E402
     require_keys,
 )
 from paco_seg.engine.preflight import check_data_folders  # noqa: E402
-
-# Classifiers whose class counts, queue, views and alpha are checked ahead of the first step.
-CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
+from paco_seg.engine.required_hooks import register_required_hooks  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -109,9 +107,9 @@ def main() -> None:
     add_hook(cfg, type='RNGStateHook')
     add_hook(cfg, type='NumClassCheckHook')
     add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
-    if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
-        add_hook(cfg, type='ClassCountHook')
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    register_required_hooks(runner)
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -36,6 +36,9 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         >>> data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=2)
     """
 
+    # It compares the views of the data set with num_views ahead of the first step.
+    required_hooks = ('ClassCountHook',)
+
     def __init__(self, *, num_views: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_range('data_preprocessor.num_views', num_views, low=1)

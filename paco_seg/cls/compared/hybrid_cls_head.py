@@ -44,6 +44,8 @@ class HybridClsHead(LinearClsHead):
         >>> custom_hooks = [dict(type='TrainingProgressHook')]
     """
 
+    required_hooks = ('TrainingProgressHook',)
+
     def __init__(
         self,
         num_classes: int,
@@ -109,7 +111,7 @@ class HybridClsHead(LinearClsHead):
                 "the dataset: dict(type='DualSamplingDataset', dataset=..., "
                 'balanced_pipeline=...)'
             )
-        labels = hard_labels(data_samples)
+        labels = hard_labels(data_samples, self)
         balanced = torch.cat([sample.balanced_label for sample in data_samples])
         features = self.pre_logits(feats)
         views, others = features[: -len(labels)], features[-len(labels) :]

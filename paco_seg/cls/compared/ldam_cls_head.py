@@ -67,7 +67,7 @@ class LDAMClsHead(LinearClsHead):
         Returns:
             ``loss``.
         """
-        labels = hard_labels(data_samples)
+        labels = hard_labels(data_samples, self)
         return dict(loss=self.loss_module(self._cosines(feats), labels))
 
     def _cosines(self, feats: tuple[Tensor, ...]) -> Tensor:

@@ -130,5 +130,5 @@ class ResLTClsHead(LinearClsHead):
         Returns:
             ``loss``.
         """
-        labels = hard_labels(data_samples)
+        labels = hard_labels(data_samples, self)
         return dict(loss=self.loss_module(self.branch_logits(feats), labels))

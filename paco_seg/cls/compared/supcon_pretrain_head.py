@@ -65,7 +65,7 @@ class SupConPretrainHead(BaseModule):
         Returns:
             ``loss``.
         """
-        return dict(loss=self.loss_module(self(feats), hard_labels(data_samples)))
+        return dict(loss=self.loss_module(self(feats), hard_labels(data_samples, self)))
 
     def predict(self, *args: Any, **kwargs: Any) -> None:
         """Refused: there is no classifier yet.

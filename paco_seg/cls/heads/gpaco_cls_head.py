@@ -21,6 +21,8 @@ class GPaCoClsHead(ContrastiveClsHead):
         ...     in_channels=2048, loss=dict(type='GPaCoLoss', alpha=0.05, temperature=0.2)))
     """
 
+    takes_views = True
+
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], num_views: int = 1
     ) -> dict[str, Tensor]:

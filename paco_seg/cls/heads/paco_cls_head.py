@@ -19,6 +19,7 @@ class PaCoClsHead(ContrastiveClsHead):
     Arguments: :class:`ContrastiveClsHead`; ``loss`` is the config of :class:`GPaCoLoss`.
     """
 
+    takes_keys = True
     default_projector: dict = dict(num_layers=2, norm='BN1d')
 
     def loss(
