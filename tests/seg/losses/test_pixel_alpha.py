@@ -57,11 +57,11 @@ def test_outside_the_published_range_warns(file):
 
 def test_the_loss_uses_it(file):
     torch.manual_seed(0)
-    maps = torch.randn(2, 6, 5, 5), torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 5, 5))
-    settings = dict(type='PixelGPaCoLoss', num_pixels=-1)
+    rows = torch.randn(2, 25, 6), torch.randint(0, 3, (2, 25)), torch.randn(2, 25, 3)
+    settings = dict(type='PixelGPaCoLoss')
     auto = MODELS.build(dict(alpha='auto', frequency_file=file, **settings))
     fixed = MODELS.build(dict(alpha=auto.alpha.resolve(25), **settings))
-    torch.testing.assert_close(auto(*maps), fixed(*maps))
+    torch.testing.assert_close(auto(*rows), fixed(*rows))
 
 
 def test_auto_without_a_file_names_the_key():
