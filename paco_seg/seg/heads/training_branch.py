@@ -12,7 +12,6 @@ from torch import Tensor
 
 from paco_seg.seg.heads.feature_taps import TappedFeatures
 
-
 # Label of ignored pixels where that of the head is taken; PyTorch's own ignore_index.
 IGNORED = -100
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from paco_seg.core.checks import check_choice, check_count, check_range
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, world_size
 from paco_seg.core.paco import PaCoSettings, paco_loss
+from paco_seg.seg.losses.loss_name import check_loss_name
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha
 
 KEY = 'loss_contrast'
@@ -63,11 +64,7 @@ class PixelGPaCoLoss(nn.Module):
         self.settings = PaCoSettings.checked(KEY, **settings)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         check_count(f'{KEY}.warmup_iters', warmup_iters)
-        if not loss_name.startswith('loss'):
-            raise ValueError(
-                f"{KEY}.loss_name: expected a name that starts with 'loss' (MMEngine sums only "
-                f'such keys), got {loss_name!r}'
-            )
+        check_loss_name(f'{KEY}.loss_name', loss_name)
         self.scope = scope
         self.warmup_iters = warmup_iters
         self.loss_weight = loss_weight
@@ -111,9 +108,7 @@ class PixelGPaCoLoss(nn.Module):
             embeddings,
             labels,
             logits,
-            self.settings
-            if alpha == self.settings.alpha
-            else replace(self.settings, alpha=alpha),
+            self.settings if alpha == self.settings.alpha else replace(self.settings, alpha=alpha),
             ignore_index=ignore_index,
             keys=keys,
             key_labels=key_labels,

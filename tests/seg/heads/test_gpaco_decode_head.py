@@ -14,6 +14,7 @@ from helpers.head_zoo import (
     make_samples,
 )
 from mmengine.model import revert_sync_batchnorm
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
@@ -105,8 +106,7 @@ def test_the_ignored_pixels_are_those_of_the_stock_head():
     )
     samples = make_samples(ignored=0.0)
     for sample in samples:  # on the grid of the features: no pixel of a loss is a mixture
-        labels = sample.gt_sem_seg.data[:, ::8, ::8]
-        sample.gt_sem_seg.data = labels
+        sample.gt_sem_seg = PixelData(data=sample.gt_sem_seg.data[:, ::8, ::8])
     seen = []
     cls_seg = head.cls_seg
     head.cls_seg = lambda feature: seen.append(cls_seg(feature)) or seen[-1]
