@@ -88,7 +88,7 @@ def scope_module(cfg: Config, source: str) -> Any:
             f"{source}: default_scope: expected 'mmseg' or 'mmpretrain', got {scope!r}. Inherit "
             'default_runtime.py of one of them, or set it.'
         )
-    return import_module(f'{PLUGINS[scope]}.swap_loss')
+    return import_module(f'{PLUGINS[scope]}.loss_swap')
 
 
 def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) -> tuple[str, list]:

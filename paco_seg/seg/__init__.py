@@ -7,6 +7,6 @@ compat.require('mmengine', 'mmcv', 'mmseg')
 compat.setup()
 
 from paco_seg.seg import compared, datasets, evaluation, heads, losses
-from paco_seg.seg.swap_loss import swap_loss
+from paco_seg.seg.loss_swap import swap_loss
 
 __all__ = ['compared', 'datasets', 'evaluation', 'heads', 'losses', 'swap_loss']

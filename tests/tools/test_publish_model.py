@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 
 from paco_seg.engine.model_changes import apply_changes, read_config
-from paco_seg.seg.swap_loss import IMPORTS, loss_changes
+from paco_seg.seg.loss_swap import IMPORTS, loss_changes
 from tools import publish_model
 
 # Evaluates a checkpoint with plain MMSegmentation and exports it.

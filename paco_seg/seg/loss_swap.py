@@ -45,7 +45,7 @@ HEADS = ('main', 'all')
 def swap_loss(
     cfg: Config | str | os.PathLike, *, method: str = 'gpaco', heads: str = 'main', **loss: Any
 ) -> Config:
-    """A config like ``cfg`` whose heads train with ``method`` beside their own losses.
+    """Make a config like ``cfg`` whose heads train with ``method`` beside their own losses.
 
     Args:
         cfg: a config, a file, or a packaged config such as ``mmseg::pspnet/....py``.
@@ -72,7 +72,7 @@ def swap_loss(
 def loss_changes(
     cfg: Config, *, method: str = 'gpaco', heads: str = 'main', **loss: Any
 ) -> list[ModelChange]:
-    """What :func:`swap_loss` changes; same arguments and errors."""
+    """List what :func:`swap_loss` changes; same arguments and errors."""
     check_choice('method', method, tuple(METHODS))
     check_choice('heads', heads, HEADS)
     model = cfg.get('model') or {}

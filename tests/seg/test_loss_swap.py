@@ -10,7 +10,7 @@ from paco_seg.engine.model_changes import build_without_memory
 from paco_seg.seg import swap_loss
 from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.heads import BranchDecodeHead, GPaCoDecodeHead
-from paco_seg.seg.swap_loss import METHODS
+from paco_seg.seg.loss_swap import METHODS
 
 FCN = dict(
     type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=3,
