@@ -88,11 +88,24 @@ def use_resume(cfg: Config, resume: str) -> None:
         cfg.randomness = dict(randomness, seed=seed)
 
 
+def check_data(cfg: Config) -> None:
+    """Look at a sample of the data; ``data_check=False`` in the config leaves it out."""
+    if cfg.default_scope == 'mmseg':
+        from paco_seg.seg.datasets.check import check_label_maps
+
+        check_label_maps(cfg)
+    else:
+        from paco_seg.cls.datasets.check import check_images
+
+        check_images(cfg)
+
+
 def run(args: argparse.Namespace) -> None:
     """Checks what can be checked, then trains."""
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     check_data_folders(cfg, ('train_dataloader', 'val_dataloader'))
+    check_data(cfg)
     if args.amp:
         use_amp(cfg)
     if args.auto_scale_lr:

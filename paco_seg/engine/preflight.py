@@ -47,7 +47,7 @@ def iter_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
 
 
 def _check_dataset(key: str, config: dict, scope: str | None) -> None:
-    if config.get('backend_args') or config.get('file_client_args') or _downloads(config, scope):
+    if config.get('backend_args') or config.get('file_client_args') or downloads(config, scope):
         return
     root = config.get('data_root') or ''
     prefix = config.get('data_prefix') or {}
@@ -64,7 +64,8 @@ def _check_dataset(key: str, config: dict, scope: str | None) -> None:
         _check_path(f'{key}.ann_file', root, config['ann_file'], is_folder=False)
 
 
-def _downloads(config: dict, scope: str | None) -> bool:
+def downloads(config: dict, scope: str | None) -> bool:
+    """Whether a dataset fetches its files itself."""
     cls = config['type']
     if isinstance(cls, str):
         with DATASETS.switch_scope_and_registry(scope) as registry:

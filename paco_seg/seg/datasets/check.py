@@ -561,7 +561,7 @@ def _ignoring(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, dict]]:
             yield f'{loader}_evaluator', evaluator
 
 
-def loaders_of(cfg: Config, loaders: Sequence[str], key: str = '--loaders') -> list[LabelMaps]:
+def datasets_of(cfg: Config, loaders: Sequence[str], key: str = '--loaders') -> list[LabelMaps]:
     """Return the datasets of some loaders, those of the same files once.
 
     Args:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
@@ -15,6 +14,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from paco_seg.engine.image_files import reason
+from paco_seg.engine.loading_steps import LoadingSteps
 from paco_seg.engine.preflight import check_data_folders, iter_datasets
 
 # Images on which a pipeline is tried whose annotation step cannot be told by its class.
@@ -48,11 +48,17 @@ class LabelMaps:
 
     def __init__(self, config: dict, key: str = 'dataset') -> None:
         self.key = key
-        self._configs = list(config.get('pipeline') or ())
-        self._steps: dict[int, Callable] = {}
+        self._steps = LoadingSteps(
+            config.get('pipeline') or (), TRANSFORMS, 'mmseg', f'{key}.pipeline'
+        )
         with DefaultScope.overwrite_default_scope('mmseg'):
             kind = config.get('type')
             kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            if kind is None:
+                raise ValueError(
+                    f'{key}.type: expected a registered segmentation dataset, got '
+                    f'{config.get("type")!r}. Check the name and custom_imports'
+                )
             if isinstance(kind, type) and not issubclass(kind, BaseDataset):
                 raise NoLabelMapsError(
                     f'{key}.type: expected a dataset that extends BaseSegDataset, got '
@@ -95,16 +101,9 @@ class LabelMaps:
 
     def image(self, info: dict) -> tuple[np.ndarray, tuple[int, ...]]:
         """Image as the pipeline loads it, ahead of any resizing, and its (H, W)."""
-        results = copy.deepcopy(info)
-        for index in range(len(self._configs)):
-            results = self._run(index, results)
-            if 'img' in results:
-                shape = results.get('img_shape') or results['img'].shape[:2]
-                return results['img'], tuple(int(side) for side in shape)
-        raise ValueError(
-            f'{self.key}.pipeline: expected a LoadImageFromFile step, or another that adds img, '
-            'got none. Add it.'
-        )
+        results = self._steps.until(info, 'img', 'LoadImageFromFile')
+        shape = results.get('img_shape') or results['img'].shape[:2]
+        return results['img'], tuple(int(side) for side in shape)
 
     def image_size(self, info: dict) -> tuple[int, ...]:
         """(H, W) of the image as the pipeline loads it; (Z, Y, X) of a volume."""
@@ -113,20 +112,20 @@ class LabelMaps:
     @property
     def stock_image_loader(self) -> LoadImageFromFile | None:
         """The pipeline's first step if it is MMCV's reader of image files."""
-        if self._configs and _class(self._configs[0]) is LoadImageFromFile:
-            return self._step(0)
+        if len(self._steps) and self._steps.kind(0) is LoadImageFromFile:
+            return self._steps.step(0)
         return None
 
     def _find_annotation_step(self) -> int:
-        for index in range(len(self._configs)):
+        for index in range(len(self._steps)):
             if self._is_file_annotation(index):
                 return index
         error: Exception | None = None
         for info in self.infos[:_TRIED]:
             results = copy.deepcopy(info)
-            for index in range(len(self._configs)):
+            for index in range(len(self._steps)):
                 try:
-                    results = self._run(index, results)
+                    results = self._steps.run(index, results)
                 except Exception as caught:  # steps of strangers raise anything
                     error = caught
                     break
@@ -138,47 +137,22 @@ class LabelMaps:
         )
 
     def _is_file_annotation(self, index: int) -> bool:
-        return issubclass(_class(self._configs[index]), BaseLoadAnnotations)
+        return issubclass(self._steps.kind(index), BaseLoadAnnotations)
 
     def _before_annotation(self, info: dict) -> dict:
         results = copy.deepcopy(info)
         for index in range(self._annotation):
-            results = self._run(index, results)
+            results = self._steps.run(index, results)
         return results
 
     def _annotated(self, results: dict) -> np.ndarray:
-        results = self._run(self._annotation, results)
+        results = self._steps.run(self._annotation, results)
         if 'gt_seg_map' not in results:
             raise ValueError(
                 f'{self.key}.pipeline.{self._annotation}: expected a step that adds gt_seg_map, '
                 'got one that does not. Let it load the segmentation'
             )
         return np.asarray(results['gt_seg_map'])
-
-    def _run(self, index: int, results: dict) -> dict:
-        results = self._step(index)(results)
-        if results is None:
-            raise ValueError(f'{self.key}.pipeline.{index}: expected a sample, got None')
-        return results
-
-    def _step(self, index: int) -> Callable:
-        # Built at need: counting labels must not ask for what reads the images (GDAL, say).
-        if index not in self._steps:
-            config = self._configs[index]
-            with DefaultScope.overwrite_default_scope('mmseg'):
-                self._steps[index] = (
-                    TRANSFORMS.build(config) if isinstance(config, dict) else config
-                )
-        return self._steps[index]
-
-
-def _class(config: Any) -> type:
-    """Class of a pipeline step, which may not be registered: then ``object``."""
-    kind = config.get('type') if isinstance(config, dict) else type(config)
-    if isinstance(kind, str):
-        with DefaultScope.overwrite_default_scope('mmseg'):
-            kind = TRANSFORMS.get(kind)
-    return kind if isinstance(kind, type) else object
 
 
 def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
