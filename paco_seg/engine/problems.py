@@ -76,7 +76,7 @@ class ProblemGroups:
             found = ', '.join(f'{value} (in {group.values[value]})' for value in values[:10])
             if len(values) > 10:
                 found += f' and {len(values) - 10} other values'
-            found = f', got {found}' if found else ''
+            found = f', got {found}' if found else group.members[0].detail
             advice = _remedy(remedy, values[0] if values else None)
             first = ', '.join(problem.where for problem in group.members[:3])
             yield f'{group.count} files: {what}{found}{advice}. First: {first}'

@@ -311,15 +311,14 @@ class SetSummary:
                 f', got {8 * self.itemsize} bits per label',
                 _WIDER,
             )
-        for key, settings in _ignoring(maps, cfg):
-            if number > 255 and settings.get('ignore_index', 255) == 255:
-                yield Problem(
-                    f'{key}.ignore_index',
-                    f'expected a value that is none of the {number} classes',
-                    f', got 255, which is {maps.classes[255]!r}',
-                    'Set ignore_index=65535 in model.decode_head, model.auxiliary_head, the '
-                    'datasets, LoadLabelMap and the evaluators',
-                )
+        keys = [key for key, value in _ignored_labels(maps, cfg) if value == 255]
+        if number > 255 and keys:
+            yield Problem(
+                ', '.join(f'{key}.ignore_index' for key in keys),
+                f'expected a value that is none of the {number} classes',
+                f', got 255, which is {maps.classes[255]!r}',
+                'Set ignore_index=65535 there and in LoadLabelMap',
+            )
         if not maps.key.startswith('train'):
             return
         for key, head in _class_heads(maps, cfg):
@@ -550,15 +549,16 @@ def _class_heads(maps: LabelMaps, cfg: Config) -> list[tuple[str, dict]]:
     return [(key, head) for key, head in heads_of(cfg) if head.get('num_classes') == number]
 
 
-def _ignoring(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Parts of a config that have an ``ignore_index``."""
-    yield maps.key, {'ignore_index': maps.ignore_index}
-    yield from _class_heads(maps, cfg)
+def _ignored_labels(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, int]]:
+    """Config keys of the parts that have an ``ignore_index``, and its value."""
+    yield maps.key, maps.ignore_index
+    for key, head in _class_heads(maps, cfg):
+        yield key, head.get('ignore_index', 255)
     loader = maps.key.split('_', 1)[0]
     evaluators = cfg.get(f'{loader}_evaluator') or []
     for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
         if isinstance(evaluator, dict) and 'IoU' in str(evaluator.get('type')):
-            yield f'{loader}_evaluator', evaluator
+            yield f'{loader}_evaluator', evaluator.get('ignore_index', 255)
 
 
 def datasets_of(cfg: Config, loaders: Sequence[str], key: str = '--loaders') -> list[LabelMaps]:
