@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import paco_seg.seg  # noqa: F401
 from paco_seg.engine.checkpoint import load_from_local, set_safe_loading
 from paco_seg.engine.model_changes import build_without_memory, read_config
-from paco_seg.seg.stock_config import config_from_text, stock_config
+from paco_seg.seg.stock_config import config_from_text, input_shape, stock_config
 
 # What is kept of a checkpoint's meta: what inference reads, and how long the model was trained.
 META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
@@ -95,9 +95,7 @@ def build_for_inference(cfg: Config, weights: dict[str, Tensor]) -> nn.Module:
 def logits_of(cfg: Config, weights: dict[str, Tensor]) -> Tensor:
     """Logits of one image of noise, the same in every call."""
     model = build_for_inference(cfg, weights)
-    preprocessor = cfg.model.data_preprocessor
-    shape = (1, len(preprocessor.mean), *(preprocessor.get('size') or (128, 128)))
-    image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, *input_shape(cfg), generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)  # for heads that start from random bases at inference
         return model(image, mode='tensor')
