@@ -21,12 +21,12 @@ compat.setup()  # ahead of the MM imports: one clear error where a package is mi
 import numpy as np  # noqa: E402
 from mmengine.config import DictAction  # noqa: E402
 
-from paco_seg.engine.model_changes import read_config  # noqa: E402
-from paco_seg.seg.class_frequency import (  # noqa: E402
+from paco_seg.core.frequency import (  # noqa: E402
     GROUP_THRESHOLDS,
     ClassFrequency,
     save_class_frequency,
 )
+from paco_seg.engine.model_changes import read_config  # noqa: E402
 from paco_seg.seg.datasets.label_maps import (  # noqa: E402
     LabelMaps,
     label_maps_of,

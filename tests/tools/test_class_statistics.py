@@ -6,7 +6,7 @@ from helpers.segmentation_data import write_benchmark
 from helpers.segmentation_recipes import CONFIGS
 from PIL import Image
 
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import load_class_frequency
 from tools import class_statistics
 
 CONFIG = str(CONFIGS / 'gpaco/gpaco-deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py')
