@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> None:
         use_resume(cfg, args.resume)
     add_hook(cfg, type='RNGStateHook')
     add_hook(cfg, type='NumClassCheckHook')
+    add_hook(cfg, type='TrainingCheckHook')
     add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
     if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
         add_hook(cfg, type='ClassCountHook')

@@ -7,7 +7,7 @@ from helpers.segmentation_recipes import CONFIGS
 from PIL import Image
 
 from paco_seg import cli
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import load_class_frequency
 from paco_seg.seg.datasets import label_counts
 
 CONFIG = str(CONFIGS / 'gpaco/gpaco-deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py')

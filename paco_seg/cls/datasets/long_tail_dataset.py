@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from paco_seg.cls.datasets.class_counts import class_counts
+from paco_seg.cls.datasets.class_labels import class_counts
 
 IMBALANCE_TYPES = ('exp', 'step')
 
