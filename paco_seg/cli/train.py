@@ -20,6 +20,7 @@ from paco_seg.engine.cli import (
     require_keys,
 )
 from paco_seg.engine.preflight import check_data_folders
+from paco_seg.engine.stages import Interrupted
 
 # Classifiers whose class counts, queue, views and alpha are checked ahead of the first step.
 CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
@@ -104,4 +105,10 @@ def run(args: argparse.Namespace) -> None:
     add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
     if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
         add_hook(cfg, type='ClassCountHook')
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f'interrupted at iteration {runner.iter}: continue with --resume'
+        ) from None

@@ -18,6 +18,8 @@ from mmengine.utils import import_modules_from_strings
 from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
 from paco_seg.engine.launch import prepare_launch
+from paco_seg.engine.staged_runner import StagedRunner
+from paco_seg.engine.stages import stage
 
 # default_scope of a config -> the plugins that serve it.
 PLUGINS = {'mmseg': 'paco_seg.seg', 'mmpretrain': 'paco_seg.cls'}
@@ -64,9 +66,11 @@ def load_config(args: Namespace) -> Config:
             f'config: expected an existing file, got {args.config!r}. The path is relative to '
             f'{os.getcwd()}'
         )
-    cfg = Config.fromfile(args.config)
+    with stage(f'while reading {args.config}'):
+        cfg = Config.fromfile(args.config)
     if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+        with stage('while applying --cfg-options'):
+            cfg.merge_from_dict(args.cfg_options)
     scope = cfg.get('default_scope')
     if scope not in PLUGINS:
         raise ValueError(
@@ -124,7 +128,7 @@ def add_hook(cfg: Config, **hook: Any) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Builds the Runner that the config asks for, launched for this machine."""
     prepare_launch(cfg)
-    return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    return StagedRunner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
 
 
 def use_test_time_augmentation(cfg: Config, source: str) -> None:
