@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,14 @@ class StagedRunner(Runner):
         """As in the base class, in a stage."""
         with stage('while setting randomness'):
             super().set_randomness(*args, **kwargs)
+
+    def build_log_processor(self, log_processor: Any) -> Any:
+        """As in the base class; a line of results names its tables of classes, without values."""
+        processor = super().build_log_processor(log_processor)
+        processor.get_log_after_epoch = partial(
+            _log_without_tables, processor.get_log_after_epoch, processor
+        )
+        return processor
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
         """As in the base class, in a stage."""
@@ -83,7 +91,7 @@ class StagedRunner(Runner):
             super().register_hooks(default_hooks, custom_hooks)
 
     # A static method of the base class, which is always called through the Runner.
-    def build_dataloader(  # type: ignore[override]
+    def build_dataloader(
         self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> Any:
         """As in the base class, in a stage; says how many items there are, and names bad ones."""
@@ -133,6 +141,23 @@ class StagedRunner(Runner):
 
     def _loops(self) -> Any:
         return stage(lambda _: self._place, expected=lambda: not self._in_step)
+
+
+def _log_without_tables(
+    log: Callable,
+    processor: Any,
+    runner: Runner,
+    batch_idx: int,
+    mode: str,
+    *args: Any,
+    **kwargs: Any,
+) -> tuple[dict, str]:
+    """Shorten the dicts and lists in a line of results; ``tag``, which is dumped, keeps them."""
+    tag, text = log(runner, batch_idx, mode, *args, **kwargs)
+    for name, value in processor._collect_non_scalars(runner, mode).items():
+        if isinstance(value, (dict, list, tuple)):
+            text = text.replace(f'  {name}: {value}', '')
+    return tag, text
 
 
 def inner_datasets(dataset: Any) -> Iterator[Any]:
