@@ -16,7 +16,7 @@ from paco_seg.core.alpha import (
     auto_alpha,
     expected_positives,
 )
-from paco_seg.core.checks import check_range
+from paco_seg.core.paco import check_alpha
 from paco_seg.seg.class_frequency import REMEDY, ClassFrequency, load_class_frequency
 
 KEY = 'loss_contrast.alpha'
@@ -50,8 +50,7 @@ class PixelAlpha:
                 "loss_contrast.frequency_file: expected a file because alpha is 'auto', got None. "
                 f'{REMEDY}'
             )
-        if alpha != 'auto':
-            check_range(KEY, alpha, low=0.0, low_open=True, remedy=REMEDY_ALPHA)  # type: ignore[arg-type]
+        check_alpha(KEY, alpha, REMEDY_ALPHA)
         self.alpha = alpha
         self._resolved: dict[int, float] = {}
 

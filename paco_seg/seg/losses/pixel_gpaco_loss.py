@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from paco_seg.core import KeyQueue, parametric_contrastive_loss
 from paco_seg.core.checks import check_choice, check_range, check_shape
-from paco_seg.core.dispatch import EMPTY, IMPLEMENTATIONS
+from paco_seg.core.contrast import EMPTY, IMPLEMENTATIONS
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, world_size
 from paco_seg.core.sampling import (
     class_balance_weights,
