@@ -76,8 +76,8 @@ def prepare_launch(cfg: Config) -> None:
         cfg: the complete config, with ``launcher``.
 
     Raises:
-        ValueError: a launcher was named, but its environment variables are absent; or there are
-            more processes than GPUs on this machine.
+        ValueError: a launcher was named, but its environment variables are absent or contradict
+            each other; or there are more processes than GPUs on this machine.
     """
     _train_in_float32_without_amp(cfg)
     launcher = cfg.get('launcher', 'none')
@@ -91,7 +91,16 @@ def prepare_launch(cfg: Config) -> None:
             f'--launcher {launcher}: expected the variable {absent[0]} of its launcher, got none. '
             f'Start through {script if launcher != "mpi" else "mpirun"}, or leave --launcher out'
         )
-    local_rank = int(os.environ[names['LOCAL_RANK']])
+    rank, world_size, local_rank = (
+        _number(launcher, names[name], low)
+        for name, low in (('RANK', 0), ('WORLD_SIZE', 1), ('LOCAL_RANK', 0))
+    )
+    if rank >= world_size:
+        raise ValueError(
+            f'--launcher {launcher}: expected {names["RANK"]} below {names["WORLD_SIZE"]}, got '
+            f'{rank} of {world_size} processes. The others would wait for a process that does not '
+            'exist: number them from 0'
+        )
     if get_device() == 'cuda' and local_rank >= torch.cuda.device_count():
         raise ValueError(
             f'--launcher {launcher}: expected at most {torch.cuda.device_count()} processes on '
@@ -125,6 +134,16 @@ def prepare_launch(cfg: Config) -> None:
     if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
         cfg.model_wrapper_cfg = {**wrapper, 'type': 'CPUDistributedDataParallel'}
     print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')
+
+
+def _number(launcher: str, variable: str, low: int) -> int:
+    value = os.environ[variable]
+    if not value.isdecimal() or int(value) < low:
+        raise ValueError(
+            f'--launcher {launcher}: expected an integer >= {low} in the variable {variable}, got '
+            f'{value!r}. The launcher sets it; set it yourself only without one'
+        )
+    return int(value)
 
 
 def _close_process_group() -> None:
