@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: arguments, and from a file to a config."""
+"""What the commands of ``paco_seg.cli`` share: arguments, and from a file to a config."""
 
 from __future__ import annotations
 
