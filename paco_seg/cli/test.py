@@ -34,7 +34,7 @@ from paco_seg.engine.results import PerClassRecorder, describe_metrics, write_me
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or package::config')
     parser.add_argument(
         'checkpoint',
         nargs='?',

@@ -107,19 +107,20 @@ def _send(process: Any, name: str) -> None:
 def _run_module(command: tuple[str, ...], log: str, parent: int) -> None:
     """Run ``command[0]`` as a program in this process, with its output in a file."""
     _end_with(parent)
-    with open(log, 'w', buffering=1) as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-        sys.stdout = sys.stderr = stream
-        print('python -m', *command, flush=True)
-        forget_runs()  # a fork inherits them, and would write into the folder of another run
-        sys.argv = list(command)
-        try:
-            runpy.run_module(command[0], run_name='__main__', alter_sys=True)
-        except SystemExit as end:
-            if end.code not in (None, 0):
-                raise
-        sys.stdout.flush()
+    # Left open: the traceback of an error is written when this function has ended.
+    stream = open(log, 'w', buffering=1)
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    sys.stdout = sys.stderr = stream
+    print('python -m', *command, flush=True)
+    forget_runs()  # a fork inherits them, and would write into the folder of another run
+    sys.argv = list(command)
+    try:
+        runpy.run_module(command[0], run_name='__main__', alter_sys=True)
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+    stream.flush()
     write_json(Path(log).with_suffix('.json'), dict(peak_memory_mib=peak_memory_mib()))
 
 
@@ -140,6 +141,8 @@ def _end_with(parent: int) -> None:
 
 def forget_runs() -> None:
     """Clear MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
+    if 'mmengine' not in sys.modules:
+        return  # there are none, and the import takes seconds
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.registry import DefaultScope
     from mmengine.visualization import Visualizer

@@ -202,7 +202,7 @@ def write_split(
 def write_dataset(root: Path, settings: SceneSettings) -> None:
     """Fill the empty folder ``root``."""
     scans = load_digits()
-    classes = DigitScenesDataset.METAINFO['classes']
+    classes = tuple(map(str, DigitScenesDataset.METAINFO['classes']))
     sources = split_sources(scans.target, settings.seed)
     statistics: dict[str, Any] = dict(
         settings=asdict(settings),

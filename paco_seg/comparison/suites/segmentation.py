@@ -37,7 +37,7 @@ def system(name: str, title: str, weights: Mapping[str, Sequence[float]] | None 
         title: in tables.
         weights: key below ``model.decode_head`` -> values to try, of the loss it adds.
     """
-    search = {'optim_wrapper.optimizer.lr': LEARNING_RATES}
+    search: dict[str, Sequence[float]] = {'optim_wrapper.optimizer.lr': LEARNING_RATES}
     search |= {f'model.decode_head.{key}': values for key, values in (weights or {}).items()}
     return System(name, title, CONFIG.format(name), search)
 
