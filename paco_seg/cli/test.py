@@ -49,7 +49,7 @@ FILES = ('.json', '.pkl', '.pickle')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or package::config')
     parser.add_argument(
         'checkpoint',
         nargs='?',

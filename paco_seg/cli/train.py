@@ -28,7 +28,7 @@ CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or package::config')
     parser.add_argument(
         '--resume',
         nargs='?',

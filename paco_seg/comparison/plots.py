@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,6 +16,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from paco_seg.files import written_aside
+
 Curve = Sequence[Sequence[float]]
 
 
@@ -28,7 +29,7 @@ def draw_label_maps(
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
 ) -> None:
-    """A row per image: the image, then its label map of each column in the colours of the classes.
+    """Draw a row per image: the image, then its label map of each column in the class colours.
 
     Args:
         path: picture to write.
@@ -69,7 +70,7 @@ def draw_by_frequency(
     xlabel: str,
     ylabel: str,
 ) -> None:
-    """Per-class values of each method against the training frequency of the class.
+    """Draw per-class values of each method against the training frequency of the class.
 
     Args:
         path: picture to write.
@@ -109,7 +110,7 @@ def draw_by_frequency(
 def draw_curves(
     path: str | os.PathLike, panels: Mapping[str, Mapping[str, Sequence[Curve]]]
 ) -> None:
-    """One panel per quantity; in it one colour per method and one line per run.
+    """Draw one panel per quantity; in it one colour per method and one line per run.
 
     Args:
         path: picture to write.
@@ -138,22 +139,20 @@ def draw_curves(
 
 
 def colour(number: int, count: int) -> tuple[float, ...]:
-    """Colour of a method among ``count``; up to twenty are told apart."""
+    """Return the colour of a method among ``count``; up to twenty are told apart."""
     return plt.get_cmap('tab10' if count <= 10 else 'tab20')(number)
 
 
 def read(path: str | os.PathLike, flag: int) -> np.ndarray:
-    """An image file, or an error that names it: OpenCV only returns None."""
+    """Return an image, or raise an error that names the file: OpenCV only returns None."""
     image = cv2.imread(str(path), flag)
     if image is None:
-        raise FileNotFoundError(f'{path}: expected a readable image, got none.')
+        raise FileNotFoundError(f'{path}: expected a readable image, got none')
     return image
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Write a picture that is complete or absent, and free the figure."""
-    path = Path(path)
-    partial = path.with_name(f'.{path.name}.partial')
-    figure.savefig(partial, dpi=130, format=path.suffix[1:])
+    with written_aside(path) as unfinished:
+        figure.savefig(unfinished, dpi=130)
     plt.close(figure)
-    os.replace(partial, path)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from paco_seg.engine.demo_data import write_image, write_set
+from paco_seg.comparison.demo_data.writing import write_image, write_set
 
 
 def writer(text):
@@ -32,10 +32,10 @@ def test_writes_once_and_replaces_by_force(tmp_path, capsys):
 def test_refuses_other_settings_and_other_folders(tmp_path):
     out = tmp_path / 'set'
     write_set(out, {'seed': 1}, writer('first'), force=False)
-    with pytest.raises(SystemExit, match=r"expected a set with {'seed': 2}, got one with .*1}"):
+    with pytest.raises(ValueError, match=r"expected a set with {'seed': 2}, got one with .*1}"):
         write_set(out, {'seed': 2}, writer('second'), force=False)
     (tmp_path / 'mine').mkdir()
-    with pytest.raises(SystemExit, match='expected a new folder or an earlier demo set'):
+    with pytest.raises(ValueError, match='expected a new folder or an earlier demo set'):
         write_set(tmp_path / 'mine', {'seed': 1}, writer('second'), force=True)
 
 

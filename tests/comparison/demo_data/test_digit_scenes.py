@@ -1,27 +1,25 @@
 """The demo data: counts, disjoint sources, same bytes, nothing half-written."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from paco_seg.comparison.demo_data import digit_scenes
+from paco_seg.comparison.demo_data.digit_scenes import SceneSettings, write_scenes
+from paco_seg.comparison.demo_data.writing import write_image
 from paco_seg.core.frequency import load_class_frequency
 from paco_seg.seg.datasets import DigitScenesDataset
-from tests.conftest import TOOLS, load_script
 
-SMALL = ('--max-instances', '100', '--balanced-instances', '2', '--size', '48')
-
-
-@pytest.fixture
-def tool():
-    return load_script(TOOLS / 'make_demo_data.py')
+SMALL = SceneSettings(max_instances=100, balanced_instances=2, size=48)
 
 
 @pytest.fixture
-def small_set(tool, tmp_path):
-    tool.main(['--out', str(tmp_path / 'set'), *SMALL])
+def small_set(tmp_path):
+    write_scenes(tmp_path / 'set', SMALL)
     return tmp_path / 'set'
 
 
@@ -37,15 +35,15 @@ def statistics(folder):
     return json.loads((folder / 'statistics.json').read_text())
 
 
-def test_training_counts_follow_the_formula(tool):
-    counts = tool.long_tailed_counts(1500)
+def test_training_counts_follow_the_formula():
+    counts = digit_scenes.long_tailed_counts(1500)
     assert counts == [1500, 899, 539, 323, 194, 116, 70, 42, 25, 15]
     assert counts[0] == 100 * counts[-1]
 
 
-def test_instances_are_exact(small_set, tool):
+def test_instances_are_exact(small_set):
     splits = statistics(small_set)['splits']
-    assert splits['training']['instances'] == tool.long_tailed_counts(100)
+    assert splits['training']['instances'] == digit_scenes.long_tailed_counts(100)
     assert splits['search']['instances'] == splits['validation']['instances'] == [2] * 10
 
 
@@ -73,9 +71,9 @@ def test_frequency_file_is_that_of_the_training_split(small_set):
     assert frequency.num_images == training['num_images']
 
 
-def test_sources_of_splits_are_disjoint(tool):
+def test_sources_of_splits_are_disjoint():
     digits = load_digits().target
-    sources = tool.split_sources(digits, seed=0)
+    sources = digit_scenes.split_sources(digits, seed=0)
     for digit in range(10):
         parts = [set(split[digit].tolist()) for split in sources.values()]
         assert sum(map(len, parts)) == len(set.union(*parts)) == (digits == digit).sum()
@@ -87,61 +85,55 @@ def test_recorded_sources_are_disjoint(small_set):
     assert sum(map(len, parts)) == len(set.union(*parts))
 
 
-def test_same_seed_same_bytes(tool, small_set, tmp_path):
-    tool.main(['--out', str(tmp_path / 'again'), *SMALL])
+def test_same_seed_same_bytes(small_set, tmp_path):
+    write_scenes(tmp_path / 'again', SMALL)
     assert contents(tmp_path / 'again') == contents(small_set)
-    tool.main(['--out', str(tmp_path / 'other'), *SMALL, '--seed', '1'])
+    write_scenes(tmp_path / 'other', replace(SMALL, seed=1))
     other = contents(tmp_path / 'other')
     assert other['images/training/00000.jpg'] != contents(small_set)['images/training/00000.jpg']
 
 
-def test_interrupted_writing_leaves_nothing(tool, tmp_path, monkeypatch):
-    write, calls = tool.write_image, []
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+    calls = []
 
     def fail_late(path, image):
         calls.append(path)
         if len(calls) == 9:
             raise KeyboardInterrupt
-        write(path, image)
+        write_image(path, image)
 
-    monkeypatch.setattr(tool, 'write_image', fail_late)
+    monkeypatch.setattr(digit_scenes, 'write_image', fail_late)
     with pytest.raises(KeyboardInterrupt):
-        tool.main(['--out', str(tmp_path / 'set'), *SMALL])
+        write_scenes(tmp_path / 'set', SMALL)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    tool.main(['--out', str(tmp_path / 'set'), *SMALL])
+    write_scenes(tmp_path / 'set', SMALL)
     assert (tmp_path / 'set' / 'statistics.json').exists()
 
 
-def test_interrupted_replacement_keeps_the_old_set(tool, small_set, monkeypatch):
+def test_interrupted_replacement_keeps_the_old_set(small_set, monkeypatch):
     before = contents(small_set)
-    monkeypatch.setattr(tool, 'write_image', lambda path, image: 1 / 0)
+    monkeypatch.setattr(digit_scenes, 'write_image', lambda path, image: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        tool.main(['--out', str(small_set), *SMALL, '--force'])
+        write_scenes(small_set, SMALL, force=True)
     assert contents(small_set) == before
 
 
-def test_finished_set_is_not_written_again(tool, small_set, capsys, monkeypatch):
-    monkeypatch.setattr(tool, 'write_dataset', lambda *args: 1 / 0)
-    tool.main(['--out', str(small_set), *SMALL])
+def test_finished_set_is_not_written_again(small_set, capsys, monkeypatch):
+    monkeypatch.setattr(digit_scenes, 'write_dataset', lambda *args: 1 / 0)
+    write_scenes(small_set, SMALL)
     assert 'is complete, nothing to do' in capsys.readouterr().out
 
 
-def test_other_settings_and_other_folders_are_refused(tool, small_set, tmp_path):
-    with pytest.raises(SystemExit, match=r'--out: expected a set with .*--force'):
-        tool.main(['--out', str(small_set), *SMALL, '--seed', '7'])
+def test_other_settings_and_other_folders_are_refused(small_set, tmp_path):
+    with pytest.raises(ValueError, match=r'--out: expected a set with .*--force'):
+        write_scenes(small_set, replace(SMALL, seed=7))
     (tmp_path / 'mine').mkdir()
-    for flags in ([], ['--force']):
-        with pytest.raises(SystemExit, match='--out: expected a new folder or an earlier demo set'):
-            tool.main(['--out', str(tmp_path / 'mine'), *flags])
+    for force in (False, True):
+        with pytest.raises(ValueError, match='--out: expected a new folder or an earlier demo set'):
+            write_scenes(tmp_path / 'mine', SMALL, force=force)
 
 
-def test_bad_flags(tool, capsys):
-    with pytest.raises(SystemExit):
-        tool.main(['--size', '8'])
-    assert '--size: expected at least 48, got 8' in capsys.readouterr().err
-
-
-def test_failed_image_is_an_error(tool, tmp_path):
+def test_failed_image_is_an_error(tmp_path):
     with pytest.raises(OSError, match=r'no/such/folder.*Check disk and rights'):
-        tool.write_image(tmp_path / 'no/such/folder/x.png', np.zeros((4, 4), 'u1'))
+        write_image(tmp_path / 'no/such/folder/x.png', np.zeros((4, 4), 'u1'))

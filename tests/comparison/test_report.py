@@ -2,7 +2,8 @@
 
 import pytest
 
-from paco_seg.engine import report
+from paco_seg.comparison import report
+from paco_seg.comparison.suite import Table
 
 RESULTS = {
     'machine': {'processor': 'P', 'cores': 2},
@@ -31,7 +32,9 @@ RESULTS = {
 
 
 def test_tables():
-    lines = report.summary_table(RESULTS, {'M': 'm', 'none': 'n'}).splitlines()
+    costs = ('Parameters', 'Training', 'Seeds')
+    table = Table('Method', {'M': 'm', 'none': 'n'}, costs=costs)
+    lines = report.summary_table(RESULTS, table).splitlines()
     cells = [cell.strip() for cell in lines[2].strip('|').split('|')]
     assert cells == ['A', '2.0 (1.0 to 3.0)', '-', '2.50 M', '20 s', '2']
     lines = report.search_table(RESULTS, 'value').splitlines()
@@ -50,12 +53,6 @@ def test_several_states_of_the_code_are_named():
         runs = [{**first, 'commit': commits[0]}, {**second, 'commit': commits[1]}]
         text = report.measured_on({**RESULTS, 'methods': [{'runs': runs}]})
         assert text == 'Measured on P, 2 cores, with torch 2.' + named
-
-
-def test_mean_and_deviation():
-    assert report.mean_and_deviation([1.0, None, 3.0]) == '2.0 ± 1.4'  # n - 1
-    assert report.mean_and_deviation([2.0]) == '2.0'
-    assert report.mean_and_deviation([None]) == '-'
 
 
 def test_curves():
@@ -78,8 +75,7 @@ class Fixed:
 
 
 def test_report_is_written_when_something_changed(tmp_path):
-    script, written = tmp_path / 'script.py', []
-    script.write_text('1')
+    described, written = ['1'], []
     comparison = Fixed()
 
     def write(results, out):
@@ -91,7 +87,7 @@ def test_report_is_written_when_something_changed(tmp_path):
             tmp_path,
             comparison,
             write,
-            script=str(script),
+            described=described[0],
             files=('report.md',),
             preload=(),
             extra=len(written),
@@ -105,7 +101,7 @@ def test_report_is_written_when_something_changed(tmp_path):
         (
             lambda: (tmp_path / 'report.md').unlink(),
             lambda: (tmp_path / 'results.json').write_text('{'),
-            lambda: script.write_text('2'),
+            lambda: described.__setitem__(0, '2'),
             lambda: comparison.methods.append({}),
         ),
         1,
@@ -116,13 +112,12 @@ def test_report_is_written_when_something_changed(tmp_path):
 
 
 def test_failed_report_leaves_no_results(tmp_path):
-    (tmp_path / 's.py').write_text('')
     with pytest.raises(ZeroDivisionError):
         report.run_reported(
             tmp_path,
             Fixed(),
             lambda results, out: 1 / 0,
-            script=str(tmp_path / 's.py'),
+            described='',
             files=(),
             preload=(),
         )

@@ -5,17 +5,12 @@ import json
 import cv2
 import pytest
 
-from tests.conftest import TOOLS, load_script
+from paco_seg.comparison.demo_data.digits import DigitSettings, training_counts, write_digits
 
 
 @pytest.fixture
-def tool():
-    return load_script(TOOLS / 'make_demo_digits.py')
-
-
-@pytest.fixture
-def small_set(tool, tmp_path):
-    tool.main(['--out', str(tmp_path / 'set')])
+def small_set(tmp_path):
+    write_digits(tmp_path / 'set', DigitSettings())
     return tmp_path / 'set'
 
 
@@ -32,9 +27,9 @@ def entries(folder, split):
     return [(path, int(label)) for path, label in (line.split() for line in lines)]
 
 
-def test_counts_follow_the_formula(tool, small_set):
+def test_counts_follow_the_formula(small_set):
     counts = [100, 65, 42, 27, 18, 11, 7, 5, 3, 2]
-    assert tool.training_counts() == counts
+    assert training_counts() == counts
     assert json.loads((small_set / 'class_counts.json').read_text()) == counts
     splits = json.loads((small_set / 'statistics.json').read_text())['splits']
     for split, expected in (('training', counts), ('search', [30] * 10), ('validation', [44] * 10)):
@@ -58,18 +53,15 @@ def test_lists_name_the_images_of_their_split(small_set):
     assert image.max() > 200
 
 
-def test_same_seed_same_bytes(tool, small_set, tmp_path):
-    tool.main(['--out', str(tmp_path / 'again')])
+def test_same_seed_same_bytes(small_set, tmp_path):
+    write_digits(tmp_path / 'again', DigitSettings())
     assert contents(tmp_path / 'again') == contents(small_set)
-    tool.main(['--out', str(tmp_path / 'other'), '--seed', '1'])
+    write_digits(tmp_path / 'other', DigitSettings(seed=1))
     assert contents(tmp_path / 'other').keys() != contents(small_set).keys()
 
 
-def test_other_settings_are_refused(tool, small_set, capsys):
-    tool.main(['--out', str(small_set)])
+def test_other_settings_are_refused(small_set, capsys):
+    write_digits(small_set, DigitSettings())
     assert 'is complete, nothing to do' in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r'--out: expected a set with .*--force'):
-        tool.main(['--out', str(small_set), '--seed', '7'])
-    with pytest.raises(SystemExit):
-        tool.main(['--size', '4'])
-    assert '--size: expected at least 8, got 4' in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r'--out: expected a set with .*--force'):
+        write_digits(small_set, DigitSettings(seed=7))

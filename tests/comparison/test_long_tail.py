@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from tools.analysis import plot_long_tail
 
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
-from tools.analysis import plot_long_tail
 
 CLASSES = ['sky', 'road', 'tree', 'car']
 FREQUENCY = dict(group=['head', 'common', 'common', 'tail'], images=[90, 9, 5, 0])

@@ -1,4 +1,4 @@
-"""Data sets that a tool writes: complete or absent, and never mixed with another's files."""
+"""Writing a generated data set: complete or absent, and never mixed with another's files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+from paco_seg.files import check_folder
 
 JPEG_QUALITY = 95
 
@@ -31,17 +33,19 @@ def write_set(
         force: replace a set that exists.
 
     Raises:
-        SystemExit: the folder holds something else, or a set of other settings without ``force``.
+        ValueError: the folder cannot be written to, holds something else, or a set of other
+            settings without ``force``.
     """
+    check_folder(out)
     if out.exists():
         found = existing_settings(out)
         if not force:
             if found == settings:
                 print(f'{out} is complete, nothing to do (--force writes it again)')
                 return
-            raise SystemExit(
+            raise ValueError(
                 f'--out: expected a set with {settings}, got one with {found} at '
-                f'{str(out)!r}. Pass --force to replace it or choose another folder.'
+                f'{str(out)!r}. Pass --force to replace it or choose another folder'
             )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}-') as partial:
@@ -54,13 +58,13 @@ def write_set(
 
 
 def existing_settings(out: Path) -> dict:
-    """Settings of the set at ``out``; refuses a folder that none of the tools wrote."""
+    """Return the settings of the set at ``out``; refuse a folder without such a set."""
     try:
         return json.loads((out / 'statistics.json').read_text())['settings']
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(
+        raise ValueError(
             f'--out: expected a new folder or an earlier demo set, got {str(out)!r} without a '
-            'readable statistics.json. Choose another folder or remove this one.'
+            'readable statistics.json. Choose another folder or remove this one'
         ) from error
 
 
@@ -68,4 +72,4 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Write one file or raise: OpenCV reports a full disk only by its return value."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
     if not cv2.imwrite(str(path), image, options):
-        raise OSError(f'{path}: expected to write an image, got a refusal. Check disk and rights.')
+        raise OSError(f'{path}: expected to write an image, got a refusal. Check disk and rights')

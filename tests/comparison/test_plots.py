@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from paco_seg.engine import plots
+from paco_seg.comparison import plots
 
 
 def test_label_maps_show_the_palette(tmp_path):
