@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from mmengine.config import Config, ConfigDict
+from helpers.resolved_configs import CONFIGS
+from helpers.resolved_configs import load_config as load
+from mmengine.config import ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope, init_default_scope
 from mmpretrain.registry import MODELS, TRANSFORMS
 
 import paco_seg.cls  # noqa: F401
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 TABLE = yaml.safe_load(Path(__file__).with_name('recipes_cls.yaml').read_text(encoding='utf-8'))
 OTHER_SETS = ('-c', '-r', '-sketch')
 
@@ -67,11 +68,6 @@ every_recipe = pytest.mark.parametrize('recipe', ROWS, ids=lambda r: r['id'])
 contrastive = pytest.mark.parametrize(
     'recipe', [r for r in ROWS if 'projector' in r], ids=lambda r: r['id']
 )
-
-
-@functools.cache
-def load(name):
-    return Config.fromfile(CONFIGS / name)
 
 
 def plain(value):

@@ -1,14 +1,13 @@
 """Configs of ResLT, Hybrid, SupCon, LDAM-DRW, cRT and the like: numbers and short trainings."""
 
 import copy
-import functools
 import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from helpers.resolved_configs import load_config as load
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
@@ -71,11 +70,6 @@ def fresh_runs(monkeypatch):
     forget_runs()
     yield
     forget_runs()
-
-
-@functools.cache
-def load(name):
-    return Config.fromfile(CONFIGS / name)
 
 
 def parts(name):
