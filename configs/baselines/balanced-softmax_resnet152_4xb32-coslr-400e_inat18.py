@@ -1,4 +1,4 @@
-# Balanced Softmax beside P8 and G8 (the settings of G8): differs from the cross-entropy baseline
+# Balanced Softmax: differs from the cross-entropy baseline
 # by the loss alone.
 _base_ = './ce_resnet152_4xb32-coslr-400e_inat18.py'
 model = dict(

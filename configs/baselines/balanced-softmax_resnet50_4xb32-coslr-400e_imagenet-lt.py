@@ -1,4 +1,4 @@
-# Balanced Softmax beside P4 and G3 (the settings of G3): differs from the cross-entropy baseline
+# Balanced Softmax: differs from the cross-entropy baseline
 # by the loss alone.
 _base_ = './ce_resnet50_4xb32-coslr-400e_imagenet-lt.py'
 model = dict(

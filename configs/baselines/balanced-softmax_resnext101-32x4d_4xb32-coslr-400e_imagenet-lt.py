@@ -1,4 +1,4 @@
-# Balanced Softmax beside P6 and G5 (the settings of G5): differs from the cross-entropy baseline
+# Balanced Softmax: differs from the cross-entropy baseline
 # by the loss alone.
 _base_ = './ce_resnext101-32x4d_4xb32-coslr-400e_imagenet-lt.py'
 model = dict(

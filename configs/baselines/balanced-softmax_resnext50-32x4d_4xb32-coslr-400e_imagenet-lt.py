@@ -1,4 +1,4 @@
-# Balanced Softmax beside P5 and G4 (the settings of G4): differs from the cross-entropy baseline
+# Balanced Softmax: differs from the cross-entropy baseline
 # by the loss alone.
 _base_ = './ce_resnext50-32x4d_4xb32-coslr-400e_imagenet-lt.py'
 model = dict(

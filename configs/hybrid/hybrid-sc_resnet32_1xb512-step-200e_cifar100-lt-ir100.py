@@ -10,24 +10,19 @@ _base_ = [
 # two views for the contrast, one image for the classifier
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=3)
 view = [*_base_.views.crop_flip, _base_.views.gray]
-long_tailed = _base_.train_dataloader.dataset
+views = dict(type='MultiView', num_views=[2], transforms=[view])
 train_dataloader = dict(
     batch_size=512,
     dataset=dict(
         _delete_=True,
         type='DualSamplingDataset',
-        dataset=dict(
-            long_tailed,
-            dataset=dict(
-                long_tailed.dataset,
-                pipeline=[
-                    *_base_.views.load,
-                    dict(type='MultiView', num_views=[2], transforms=[view]),
-                    _base_.views.pack,
-                ],
-            ),
-        ),
+        dataset=_base_.train_dataloader.dataset,
         balanced_pipeline=[*_base_.views.load, *view, _base_.views.pack],
     ),
 )
-del view, long_tailed
+train_dataloader['dataset']['dataset']['dataset']['pipeline'] = [
+    *_base_.views.load,
+    views,
+    _base_.views.pack,
+]
+del view, views

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.resolved_configs import CONFIGS
 from helpers.resolved_configs import load_config as load
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 import paco_seg.cls  # noqa: F401
-from tests.configs.test_cls_training import CONFIGS, data, project, smaller  # noqa: F401
+from tests.configs.test_cls_training import data, project, smaller  # noqa: F401
 from tests.conftest import forget_runs
 
 FOLDERS = ('decoupled', 'hybrid', 'ldam', 'reslt', 'supcon')

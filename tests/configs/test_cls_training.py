@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.resolved_configs import CONFIGS, load_config
+from helpers.resolved_configs import load_config
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 

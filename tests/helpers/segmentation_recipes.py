@@ -1,6 +1,5 @@
 """The table of segmentation recipes, expanded, and the configs it speaks of."""
 
-
 import yaml
 from helpers.resolved_configs import CONFIGS, ROOT, load_config  # noqa: F401
 

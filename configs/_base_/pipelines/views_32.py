@@ -84,6 +84,25 @@ cifar10_policies = [
         dict(type='AutoContrast', prob=0.9),
     ],
 ]
+# the view of SimCLR
+c_sim = [
+    dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), backend='pillow'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(
+        type='RandomApply',
+        transforms=[
+            dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+        ],
+        prob=0.8,
+    ),
+    dict(
+        type='RandomGrayscale',
+        prob=0.2,
+        keep_channels=True,
+        channel_weights=(0.114, 0.587, 0.2989),
+    ),
+    dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
+]
 views = dict(
     # MMPretrain's CIFAR arrays are RGB while its color transforms expect BGR.
     load=[dict(type='NumpyToPIL'), dict(type='PILToNumpy', to_bgr=True)],
@@ -98,42 +117,8 @@ views = dict(
         # black before normalisation
         dict(type='ClippedCutout', length=16, pad_val=0),
     ],
-    c_sim=[
-        dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), backend='pillow'),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(
-            type='RandomApply',
-            transforms=[
-                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
-            ],
-            prob=0.8,
-        ),
-        dict(
-            type='RandomGrayscale',
-            prob=0.2,
-            keep_channels=True,
-            channel_weights=(0.114, 0.587, 0.2989),
-        ),
-        dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
-    ],
-    # C-SIM': less blur
-    c_sim_weak_blur=[
-        dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), backend='pillow'),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(
-            type='RandomApply',
-            transforms=[
-                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
-            ],
-            prob=0.8,
-        ),
-        dict(
-            type='RandomGrayscale',
-            prob=0.2,
-            keep_channels=True,
-            channel_weights=(0.114, 0.587, 0.2989),
-        ),
-        dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.2),
-    ],
+    c_sim=c_sim,
+    # the same with less blur
+    c_sim_weak_blur=[*c_sim[:-1], dict(c_sim[-1], prob=0.2)],
 )
-del cifar10_policies
+del cifar10_policies, c_sim
