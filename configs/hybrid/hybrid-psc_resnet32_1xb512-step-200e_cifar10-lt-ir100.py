@@ -2,9 +2,7 @@
 # views. Recipe of a reproduction report; the authors released no code.
 _base_ = './hybrid-sc_resnet32_1xb512-step-200e_cifar10-lt-ir100.py'
 model = dict(
-    head=dict(
-        loss_contrast=dict(_delete_=True, type='PrototypeContrastLoss', temperature=1.0),
-    ),
+    head=dict(loss_contrast=dict(_delete_=True, type='PrototypeContrastLoss', temperature=1.0))
 )
 # one view for the contrast, one image for the classifier
 data_preprocessor = dict(num_views=2)

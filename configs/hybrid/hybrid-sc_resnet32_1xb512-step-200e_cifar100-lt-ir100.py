@@ -10,19 +10,19 @@ _base_ = [
 # two views for the contrast, one image for the classifier
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=3)
 view = [*_base_.views.crop_flip, _base_.views.gray]
-views = dict(type='MultiView', num_views=[2], transforms=[view])
+long_tailed = _base_.train_dataloader.dataset
+long_tailed.dataset.pipeline = [
+    *_base_.views.load,
+    dict(type='MultiView', num_views=[2], transforms=[view]),
+    _base_.views.pack,
+]
 train_dataloader = dict(
     batch_size=512,
     dataset=dict(
         _delete_=True,
         type='DualSamplingDataset',
-        dataset=_base_.train_dataloader.dataset,
+        dataset=long_tailed,
         balanced_pipeline=[*_base_.views.load, *view, _base_.views.pack],
     ),
 )
-train_dataloader['dataset']['dataset']['dataset']['pipeline'] = [
-    *_base_.views.load,
-    views,
-    _base_.views.pack,
-]
-del view, views
+del view, long_tailed

@@ -38,8 +38,6 @@ train_dataloader = dict(
 )
 del view
 optim_wrapper = dict(optimizer=dict(lr=0.05))
-param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=True, milestones=[60, 80], gamma=0.1),
-]
+param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[60, 80], gamma=0.1)]
 train_cfg = dict(max_epochs=100)
 auto_scale_lr = dict(enable=False, base_batch_size=100)  # 4 GPUs x 25 images

@@ -32,18 +32,7 @@ digits = dict(
     data_root=data_root,
     num_classes=10,
     metainfo=dict(
-        classes=[
-            'zero',
-            'one',
-            'two',
-            'three',
-            'four',
-            'five',
-            'six',
-            'seven',
-            'eight',
-            'nine',
-        ]
+        classes=['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
     ),
 )
 train_dataloader = dict(

@@ -48,36 +48,21 @@ cifar10_policies = [
         dict(type='Brightness', magnitude=0.6, prob=0.9),
         dict(type='ColorTransform', magnitude=0.8, prob=0.2),
     ],
-    [
-        dict(type='Solarize', thr=256 * (1 - 2 / 9), prob=0.5),
-        dict(type='Invert', prob=0.0),
-    ],
+    [dict(type='Solarize', thr=256 * (1 - 2 / 9), prob=0.5), dict(type='Invert', prob=0.0)],
     [dict(type='Equalize', prob=0.2), dict(type='AutoContrast', prob=0.6)],
     [dict(type='Equalize', prob=0.2), dict(type='Equalize', prob=0.6)],
-    [
-        dict(type='ColorTransform', magnitude=0.9, prob=0.9),
-        dict(type='Equalize', prob=0.6),
-    ],
-    [
-        dict(type='AutoContrast', prob=0.8),
-        dict(type='Solarize', thr=256 * (1 - 8 / 9), prob=0.2),
-    ],
+    [dict(type='ColorTransform', magnitude=0.9, prob=0.9), dict(type='Equalize', prob=0.6)],
+    [dict(type='AutoContrast', prob=0.8), dict(type='Solarize', thr=256 * (1 - 8 / 9), prob=0.2)],
     [
         dict(type='Brightness', magnitude=0.3, prob=0.1),
         dict(type='ColorTransform', magnitude=0.0, prob=0.7),
     ],
-    [
-        dict(type='Solarize', thr=256 * (1 - 5 / 9), prob=0.4),
-        dict(type='AutoContrast', prob=0.9),
-    ],
+    [dict(type='Solarize', thr=256 * (1 - 5 / 9), prob=0.4), dict(type='AutoContrast', prob=0.9)],
     [
         dict(type='Translate', magnitude=150 / 331 / 9 * 9, prob=0.9, direction='vertical'),
         dict(type='Translate', magnitude=150 / 331 / 9 * 9, prob=0.7, direction='vertical'),
     ],
-    [
-        dict(type='AutoContrast', prob=0.9),
-        dict(type='Solarize', thr=256 * (1 - 3 / 9), prob=0.8),
-    ],
+    [dict(type='AutoContrast', prob=0.9), dict(type='Solarize', thr=256 * (1 - 3 / 9), prob=0.8)],
     [dict(type='Equalize', prob=0.8), dict(type='Invert', prob=0.1)],
     [
         dict(type='Translate', magnitude=150 / 331 / 9 * 9, prob=0.7, direction='vertical'),
@@ -96,10 +81,7 @@ c_sim = [
         prob=0.8,
     ),
     dict(
-        type='RandomGrayscale',
-        prob=0.2,
-        keep_channels=True,
-        channel_weights=(0.114, 0.587, 0.2989),
+        type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)
     ),
     dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
 ]
@@ -110,10 +92,7 @@ views = dict(
     c_aa=[
         dict(type='RandomCrop', crop_size=32, padding=4),
         dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(
-            type='AutoAugment',
-            policies=cifar10_policies,
-        ),
+        dict(type='AutoAugment', policies=cifar10_policies),
         # black before normalisation
         dict(type='ClippedCutout', length=16, pad_val=0),
     ],
