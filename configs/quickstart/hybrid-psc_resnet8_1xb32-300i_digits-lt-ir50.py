@@ -5,14 +5,10 @@ model = dict(
     head=dict(loss_contrast=dict(_delete_=True, type='PrototypeContrastLoss', temperature=1.0))
 )
 data_preprocessor = dict(num_views=2)
-train_dataloader = dict(
-    dataset=dict(
-        dataset=dict(
-            pipeline=[
-                _base_.views.load,
-                dict(type='MultiView', num_views=[1], transforms=[_base_.views.crop_jitter]),
-                _base_.views.pack,
-            ]
-        )
-    )
-)
+pipeline = [
+    _base_.views.load,
+    dict(type='MultiView', num_views=[1], transforms=[_base_.views.crop_jitter]),
+    _base_.views.pack,
+]
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
+del pipeline
