@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import load_class_frequency
 from paco_seg.seg.datasets import DigitScenesDataset
 from tests.conftest import TOOLS, load_script
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paco_seg.seg.class_frequency import GROUP_NAMES, GROUP_THRESHOLDS, load_class_frequency
+from paco_seg.core.frequency import GROUP_NAMES, GROUP_THRESHOLDS, load_class_frequency
 
 MARKERS = 'osD^vP*X'
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from tools.analysis import plot_long_tail
 
 CLASSES = ['sky', 'road', 'tree', 'car']

@@ -1,7 +1,6 @@
 """State dicts with the names of the released code, from modules that compute what it computes."""
 
 import copy
-import runpy
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 import paco_seg.cls  # noqa: F401
+from paco_seg.cli import convert as convert_module
 from paco_seg.engine.checkpoint import UnsafeCheckpointError
 
 CONFIG = """
@@ -69,9 +69,7 @@ def convert(tmp_path, run_tool):
         config = tmp_path / 'config.py'
         config.write_text(CONFIG.format(**settings))
         torch.save(content, tmp_path / 'in.pth')
-        run_tool(
-            'convert_checkpoint', config, tmp_path / 'in.pth', tmp_path / 'out.pth', *arguments
-        )
+        run_tool('convert', config, tmp_path / 'in.pth', tmp_path / 'out.pth', *arguments)
         model = MODELS.build(Config.fromfile(config).model)
         saved = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
         return model, saved
@@ -161,7 +159,7 @@ def test_code_in_the_file_is_not_run(convert, capsys):
 
 @pytest.fixture
 def tool():
-    return runpy.run_path('tools/convert_checkpoint.py')
+    return vars(convert_module)
 
 
 def shapes_of(tool, config):

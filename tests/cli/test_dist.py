@@ -123,6 +123,6 @@ def test_slurm_scripts_pass_everything_on(run_script, tmp_path):
     words = result.stdout.splitlines()
     assert {'--job-name=job', '--ntasks=8', '--gres=gpu:4', '-t', '1'} <= set(words)
     assert words[-5:] == ['a.py', '--launcher', 'slurm', *arguments]
-    assert words[words.index('a.py') - 1].endswith('tools/train.py')
+    assert words[words.index('a.py') - 3 :][:3] == ['-m', 'paco_seg', 'train']
     result = run_script('slurm_test.sh', 'gpu', 'job', 'a.py', 'a.pth', *arguments, PATH=path)
     assert result.stdout.splitlines()[-6:] == ['a.py', 'a.pth', '--launcher', 'slurm', *arguments]

@@ -10,9 +10,10 @@ import torch
 from mmengine.config import Config
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 
+from paco_seg import cli
+from paco_seg.cli import publish
 from paco_seg.engine.model_changes import apply_changes, read_config
 from paco_seg.seg.swap_loss import IMPORTS, loss_changes
-from tools import publish_model
 
 # Evaluates a checkpoint with plain MMSegmentation and exports it.
 PLAIN_PROGRAM = """
@@ -62,7 +63,7 @@ def test_stock_model_equals_the_original_without_the_package(trained, tmp_path, 
     config, checkpoint = trained
     run_tool('test', config, checkpoint, '--out', tmp_path / 'original.json')
     out = tmp_path / 'published/model.pth'
-    publish_model.main([str(checkpoint), '--stock', '-o', str(out)])
+    cli.run(['publish', str(checkpoint), '--stock', '-o', str(out)])
     printed = capsys.readouterr().out
     assert 'stripped: decode_head.training_branches.gpaco.' in printed
     text = out.with_suffix('.py').read_text()
@@ -98,7 +99,7 @@ def test_inference_apis_read_gpaco_checkpoints(trained):
 
 def test_without_stock_the_branch_stays(trained, tmp_path):
     _, checkpoint = trained
-    publish_model.main([str(checkpoint)])
+    cli.run(['publish', str(checkpoint)])
     out = checkpoint.with_name('iter_6_published.pth')
     published = torch.load(out, weights_only=True)
     assert any('training_branches' in name for name in published['state_dict'])
@@ -114,15 +115,15 @@ def test_weights_of_another_config_are_named(trained, tmp_path):
     other.write_text(text)
     assert text != config.read_text()
     with pytest.raises(ValueError, match=r'weights of another shape: .*--config'):
-        publish_model.main([str(checkpoint), '--stock', '--config', str(other)])
+        cli.run(['publish', str(checkpoint), '--stock', '--config', str(other)])
 
 
 def test_a_branch_that_acts_at_inference_is_refused(trained, monkeypatch):
     _, checkpoint = trained
     logits = iter([torch.zeros(1), torch.ones(1)])
-    monkeypatch.setattr(publish_model, 'logits_of', lambda *_: next(logits))
+    monkeypatch.setattr(publish, 'logits_of', lambda *_: next(logits))
     with pytest.raises(ValueError, match='Publish it without --stock'):
-        publish_model.main([str(checkpoint), '--stock'])
+        cli.run(['publish', str(checkpoint), '--stock'])
     assert not checkpoint.with_name('iter_6_published.pth').exists()
 
 
@@ -130,7 +131,7 @@ def test_a_checkpoint_without_config_needs_one(tmp_path):
     path = tmp_path / 'weights.pth'
     torch.save(dict(state_dict={}), path)
     with pytest.raises(ValueError, match=r'weights\.pth: meta\.cfg: expected the config'):
-        publish_model.main([str(path)])
+        cli.run(['publish', str(path)])
     torch.save(dict(weights={}), path)
     with pytest.raises(ValueError, match=r'weights\.pth: state_dict: expected weights'):
-        publish_model.main([str(path)])
+        cli.run(['publish', str(path)])

@@ -4,7 +4,7 @@ import mmseg
 import pytest
 from mmengine.config import Config
 
-from tools import swap_loss
+from paco_seg.cli import swap
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
 
@@ -12,7 +12,7 @@ STOCK = Path(mmseg.__file__).parent / '.mim/configs'
 def test_writes_a_short_config_that_inherits(tmp_path, run_tool, tiny_seg, capsys):
     config = tiny_seg()
     out = tmp_path / 'elsewhere/new.py'
-    run_tool('swap_loss', config, '-o', out, '--alpha', 0.02, '--loss-options', 'num_pixels=64')
+    run_tool('swap', config, '-o', out, '--alpha', 0.02, '--loss-options', 'num_pixels=64')
     text = out.read_text()
     assert text.startswith("_base_ = '../config.py'")
     assert len(text.splitlines()) < 15
@@ -30,7 +30,7 @@ def test_writes_a_short_config_that_inherits(tmp_path, run_tool, tiny_seg, capsy
 
 def test_prints_without_out(run_tool, capsys):
     name = 'mmseg::ocrnet/ocrnet_hr18_4xb2-160k_cityscapes-512x1024.py'
-    run_tool('swap_loss', name)
+    run_tool('swap', name)
     printed = capsys.readouterr().out
     assert printed.startswith(f'_base_ = {name!r}\n')
     assert '_base_.model.decode_head[0],' in printed
@@ -40,7 +40,7 @@ def test_prints_without_out(run_tool, capsys):
 def test_a_model_that_does_not_build_is_not_written(tmp_path, run_tool, tiny_seg):
     config = tiny_seg(extra="model['decode_head']['channels'] = -1\n")
     with pytest.raises(Exception, match='negative dimension'):
-        run_tool('swap_loss', config, '-o', tmp_path / 'new.py')
+        run_tool('swap', config, '-o', tmp_path / 'new.py')
     assert not (tmp_path / 'new.py').exists()
 
 
@@ -54,7 +54,7 @@ def test_a_model_that_does_not_build_is_not_written(tmp_path, run_tool, tiny_seg
     ],
 )
 def test_stock_config(name, state, reason):
-    outcome = swap_loss.try_stock_config(str(STOCK / name), STOCK, dict(alpha=0.02))
+    outcome = swap.try_stock_config(str(STOCK / name), STOCK, dict(alpha=0.02))
     assert (outcome.name, outcome.state) == (name, state)
     assert reason in outcome.reason
     assert '\n' not in outcome.reason
@@ -62,7 +62,7 @@ def test_stock_config(name, state, reason):
 
 def test_a_refusal_is_told_from_a_broken_stock_model():
     name = 'fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py'
-    outcome = swap_loss.try_stock_config(str(STOCK / name), STOCK, dict(alpha=-1.0))
+    outcome = swap.try_stock_config(str(STOCK / name), STOCK, dict(alpha=-1.0))
     assert outcome.state == 'refused'
     assert 'alpha: expected > 0, got -1' in outcome.reason
 
@@ -78,7 +78,7 @@ def test_check_all_counts_and_lists(tmp_path, monkeypatch, capsys):
         (configs / folder).mkdir(parents=True)
         (configs / folder / 'config.py').write_text(text)
     monkeypatch.setattr(mmseg, '__file__', str(tmp_path / '__init__.py'))
-    swap_loss.check_all('mmseg', jobs=2, options={})
+    swap.check_all('mmseg', jobs=2, options={})
     lines = capsys.readouterr().out.split('\n')
     assert lines[-2].startswith('1 of 2 stock configs of mmseg swapped and built; 0 refused; 1')
     assert any(line.startswith('not buildable: bad/config.py: stock model: ') for line in lines)
@@ -86,5 +86,5 @@ def test_check_all_counts_and_lists(tmp_path, monkeypatch, capsys):
 
 def test_config_or_check_all(run_tool, capsys):
     with pytest.raises(SystemExit):
-        run_tool('swap_loss')
+        run_tool('swap')
     assert 'expected either CONFIG or --check-all' in capsys.readouterr().err

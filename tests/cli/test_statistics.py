@@ -6,8 +6,9 @@ from helpers.segmentation_data import write_benchmark
 from helpers.segmentation_recipes import CONFIGS
 from PIL import Image
 
-from paco_seg.seg.class_frequency import load_class_frequency
-from tools import class_statistics
+from paco_seg import cli
+from paco_seg.core.frequency import load_class_frequency
+from paco_seg.seg.datasets import label_counts
 
 CONFIG = str(CONFIGS / 'gpaco/gpaco-deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py')
 
@@ -19,7 +20,7 @@ def data(tmp_path):
 
 def run(data, out, *arguments):
     options = ['--cfg-options', f'train_dataloader.dataset.data_root={data}']
-    class_statistics.main([CONFIG, '-o', str(out), '--jobs', '2', *arguments, *options])
+    cli.run(['statistics', CONFIG, '-o', str(out), '--jobs', '2', *arguments, *options])
     return json.loads(out.read_text())
 
 
@@ -50,7 +51,7 @@ def test_counts_pixels_and_images(data, tmp_path, capsys):
 
 
 def test_goes_on_where_it_stopped(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(class_statistics, 'CHUNK', 1)
+    monkeypatch.setattr(label_counts, 'CHUNK', 1)
     out = tmp_path / 'frequency.json'
     broken = sorted((data / 'gtFine/train').rglob('*_labelTrainIds.png'))[-1]
     content = broken.read_bytes()

@@ -4,7 +4,7 @@ from helpers.segmentation_data import WRITERS, write_benchmark
 from helpers.segmentation_recipes import RECIPES, ROOT
 from PIL import Image
 
-from tools import check_dataset
+from paco_seg import cli
 
 
 def run(benchmark, root, capsys, *arguments):
@@ -15,8 +15,16 @@ def run(benchmark, root, capsys, *arguments):
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
     ]
     with pytest.raises(SystemExit) as exit_info:
-        check_dataset.main(
-            [str(ROOT / 'configs' / config), '--jobs', '2', *arguments, '--cfg-options', *options]
+        cli.run(
+            [
+                'check-data',
+                str(ROOT / 'configs' / config),
+                '--jobs',
+                '2',
+                *arguments,
+                '--cfg-options',
+                *options,
+            ]
         )
     return exit_info.value.code, capsys.readouterr().out.splitlines()
 
@@ -72,17 +80,18 @@ def test_files_of_a_list_may_be_missing(tmp_path, capsys):
     assert lines[0].startswith(f'{root}/JPEGImages/2008_000002.jpg: missing image of')
 
 
-def test_an_empty_dataset_is_a_problem(tmp_path, capsys):
+def test_an_empty_dataset_is_refused(tmp_path, capsys):
     root = write_benchmark('cityscapes', tmp_path, num=0)
     for folder in ('leftImg8bit', 'gtFine'):
         for split in ('train', 'val'):
             (root / folder / split).mkdir(parents=True)
-    code, lines = run('cityscapes', root, capsys, '--loaders', 'train_dataloader')
-    assert code == 1
-    assert lines[0] == 'train_dataloader.dataset: expected images, found none'
+    with pytest.raises(
+        ValueError, match=r"train_dataloader\.dataset: expected images, got none in '.*train'"
+    ):
+        run('cityscapes', root, capsys, '--loaders', 'train_dataloader')
 
 
 def test_an_unknown_loader_is_refused(tmp_path):
     config = next(recipe['config'] for recipe in RECIPES if recipe['benchmark'] == 'ade20k')
     with pytest.raises(ValueError, match='my_dataloader: expected a dataloader, got none'):
-        check_dataset.main([str(ROOT / 'configs' / config), '--loaders', 'my_dataloader'])
+        cli.run(['check-data', str(ROOT / 'configs' / config), '--loaders', 'my_dataloader'])
