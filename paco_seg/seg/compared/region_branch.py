@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from paco_seg.core.checks import check_bool, check_choice, check_range
 from paco_seg.core.compared.region import GROUPINGS, region_means
 from paco_seg.core.compared.upsampled_region import upsampled_region_means
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import check_num_classes, load_class_frequency
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
 from paco_seg.seg.losses.loss_name import check_loss_name
 
@@ -109,6 +111,17 @@ class RegionBranch(TrainingBranch):
             persistent=False,
         )
         self.learnable = learnable
+        self.frequency_file = frequency_file
+
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        if self.frequency_file is not None:
+            key = f'{type(self).__name__}.frequency_file'
+            load_class_frequency(self.frequency_file, key, classes)
 
     def finish(self) -> None:
         """Freeze all layers, those of the subclass too, unless they are to be learned."""
@@ -124,7 +137,7 @@ class RegionBranch(TrainingBranch):
 
     def region_means(self, inputs: BranchInputs) -> tuple[Tensor, Tensor]:
         """Average the reduced features of each class: means (G, C, reduced), present (G, C)."""
-        settings = dict(ignore_index=inputs.ignore_index, grouping=self.grouping)
+        settings: dict[str, Any] = dict(ignore_index=inputs.ignore_index, grouping=self.grouping)
         features, labels = inputs.features, inputs.feature_labels
         if features.dim() == 3:  # sampled points as a map of width 1
             features, labels = features.unsqueeze(-1), labels.unsqueeze(-1)
@@ -156,16 +169,5 @@ def image_prior(frequency_file: str | None, num_classes: int, key: str) -> Tenso
     if frequency_file is None:
         return None
     frequency = load_class_frequency(frequency_file, key)
-    counts = torch.from_numpy(frequency.counts('images', key)).double()
-    if len(counts) != num_classes:
-        raise ValueError(
-            f'{key}: expected {num_classes} classes as num_classes of the head, got '
-            f'{len(counts)}. Write the file with `python tools/class_statistics.py CONFIG`'
-        )
-    if bool((counts == 0).any()):
-        absent = [frequency.classes[index] for index in (counts == 0).nonzero().flatten()]
-        raise ValueError(
-            f'{key}: expected training images of every class, got none of {absent}. Drop these '
-            'classes from the dataset or set frequency_file=None'
-        )
-    return (counts / counts.sum()).float()
+    check_num_classes(frequency, num_classes, key)
+    return torch.from_numpy(frequency.prior(key, 'images')).float()

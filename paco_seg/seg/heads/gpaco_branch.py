@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from paco_seg.core import KeyQueue
 from paco_seg.core.checks import check_count, check_shape
 from paco_seg.core.embeddings import unit_rows
+from paco_seg.core.frequency import check_num_classes, load_class_frequency
 from paco_seg.core.sampling import per_class_mask, take_rows
 from paco_seg.engine.dropped_keys import DroppedKeys
-from paco_seg.seg.class_frequency import REMEDY, load_class_frequency
 from paco_seg.seg.heads.pixel_sampler import PixelSampler
 from paco_seg.seg.heads.projector import EMBED_CHANNELS, conv_projector
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
@@ -64,11 +64,8 @@ class GPaCoBranch(TrainingBranch):
         self.queue = self._build_queue(settings, channels)
         if settings.get('frequency_file'):
             key = f'{KEY}.frequency_file'
-            known = len(load_class_frequency(settings['frequency_file'], key).classes)
-            if known != num_classes:
-                raise ValueError(
-                    f'{key}: expected {num_classes} classes as in the head, got {known}. {REMEDY}'
-                )
+            frequency = load_class_frequency(settings['frequency_file'], key)
+            check_num_classes(frequency, num_classes, key, 'as in the head')
         self.loss_contrast = MODELS.build(settings)
 
     def _build_queue(self, settings: dict[str, Any], channels: int) -> KeyQueue | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +70,14 @@ class PixelGPaCoLoss(nn.Module):
         self.warmup_iters = warmup_iters
         self.loss_weight = loss_weight
         self.loss_name = loss_name
+
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        self.alpha.check_class_names(classes)
 
     def forward(
         self,
