@@ -65,14 +65,13 @@ class BranchDecodeHead:
             norm_cfg=getattr(self, 'norm_cfg', None),
         )
         with own_random_numbers():
-            self.training_branches = nn.ModuleDict(
-                {
-                    name: MODELS.build(branch, default_args=defaults)
-                    for name, branch in (training_branches or {}).items()
-                }
-            )
-        for branch in self.training_branches.values():
+            built: dict[str, Any] = {
+                name: MODELS.build(branch, default_args=defaults)
+                for name, branch in (training_branches or {}).items()
+            }
+        for branch in built.values():
             branch.finish()
+        self.training_branches = nn.ModuleDict(built)
 
     def init_weights(self) -> None:
         """Initialise the branches, and the base head as if there were none."""
