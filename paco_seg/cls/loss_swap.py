@@ -86,7 +86,7 @@ _TWO_VIEWS = dict(type='MultiViewClsDataPreprocessor', num_views=2)
 
 
 def _two_views(cfg: Config) -> ModelChange:
-    """The training pipeline with everything between loading and packing run twice."""
+    """Return the training pipeline with everything between loading and packing run twice."""
     path: tuple[str, ...] = ('dataset',)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):

@@ -79,7 +79,7 @@ def loss_changes(
     if not model.get('decode_head'):
         raise ValueError(
             f'model.decode_head: expected the decode head of a segmentor, got a model of type '
-            f'{model.get("type")!r} without one. The loss is attached to a decode head.'
+            f'{model.get("type")!r} without one. The loss is attached to a decode head'
         )
     *others, main = _heads(model)
     changes = [_change(*main, method, loss)]
@@ -93,7 +93,7 @@ def loss_changes(
 
 
 def _heads(model: dict) -> Iterator[tuple[tuple, dict]]:
-    """(path, config) of every head; the main one, whose logits are the prediction, comes last."""
+    """Yield (path, config) of every head; the main one, which predicts, comes last."""
     for key in ('auxiliary_head', 'decode_head'):
         head = model.get(key)
         if isinstance(head, (list, tuple)):
@@ -108,13 +108,13 @@ def _change(path: tuple, head: dict, method: str, loss: dict[str, Any]) -> Model
     if not isinstance(base_type, str):
         raise ValueError(
             f'{key}.type: expected the registered name of a head, got {base_type!r}. '
-            'Write the name as a string.'
+            'Write the name as a string'
         )
     known = MODELS.get(base_type)
     if isinstance(known, type) and issubclass(known, BranchDecodeHead):
         raise ValueError(
             f'{key}.type: expected a stock head, got {base_type!r}, which has training branches '
-            'already. Change its settings instead.'
+            'already. Change its settings instead'
         )
     head_type, (*outer, last), loss_type = METHODS[method]
     # Refuses a head that cannot work, with the reason, before anything is built.

@@ -96,7 +96,7 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
 
 
 def _views(inputs: Tensor | Sequence) -> Sequence | None:
-    """The views of collated inputs, or None for the inputs of an ordinary pipeline."""
+    """Return the views of collated inputs, or None for inputs of an ordinary pipeline."""
     if isinstance(inputs, Tensor) or (isinstance(inputs[0], Tensor) and inputs[0].dim() == 3):
         return None
     return inputs

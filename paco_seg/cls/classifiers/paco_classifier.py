@@ -84,7 +84,7 @@ class PaCoClassifier(MultiViewClassifier):
         return modules
 
     def _keys(self, images: Tensor) -> Tensor:
-        """Embeddings of view 2, (B, d), in the order of the images."""
+        """Compute the embeddings of view 2, (B, d), in the order of the images."""
         if world_size() == 1 or not self._has_batch_norm:
             return self._encode_keys(images)
         parts = gather_rows(images)

@@ -80,13 +80,13 @@ class HybridClsHead(LinearClsHead):
         self.contrast_weight = curriculum_weight(epoch, max_epochs, self.curriculum)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The pooled feature of the last stage, (N, D)."""
+        """Return the pooled feature of the last stage, (N, D)."""
         return pooled_features(feats, self.in_channels)
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
-        """Weighted losses of both branches.
+        """Compute the weighted losses of both branches.
 
         Args:
             feats: stages; the last one is ((V + 1) B, D): V views of the instance-balanced images,

@@ -24,7 +24,7 @@ def check_tensor(stage: Tensor) -> None:
 
 
 def pooled_features(feats: tuple[Tensor, ...], in_channels: int) -> Tensor:
-    """The pooled feature of the last stage, (N, D).
+    """Return the pooled feature of the last stage, (N, D).
 
     Args:
         feats: stages.

@@ -26,7 +26,7 @@ class GPaCoClsHead(ContrastiveClsHead):
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], num_views: int = 1
     ) -> dict[str, Tensor]:
-        """Loss of all views; the embeddings of the last view enter the queue.
+        """Compute the loss of all views; the embeddings of the last view enter the queue.
 
         Args:
             feats: stages; the last one is (V B, D), view after view.

@@ -25,7 +25,7 @@ class PaCoClsHead(ContrastiveClsHead):
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], key_embeddings: Tensor
     ) -> dict[str, Tensor]:
-        """Loss of the queries; the keys enter the queue.
+        """Compute the loss of the queries; the keys enter the queue.
 
         Args:
             feats: stages of view 1; the last one is (B, D).

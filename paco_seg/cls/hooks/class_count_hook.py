@@ -127,7 +127,7 @@ def _fill(model: torch.nn.Module, counts: np.ndarray) -> None:
 
 
 def _num_views(dataset: Any) -> int | None:
-    """Views of the first training sample, or None if it is no packed sample.
+    """Count the views of the first training sample; None if it is no packed sample.
 
     The random numbers of the training stay as they are without this look.
     """
