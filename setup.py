@@ -123,6 +123,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['paco_seg', 'paco_seg.*']),
     package_data={'paco_seg': ['py.typed']},
+    entry_points={'console_scripts': ['paco-seg = paco_seg.cli:main']},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     cmdclass={'build_py': BuildWithMim},

@@ -1,14 +1,13 @@
 """Fixtures for tests that train: tiny data sets, tiny stock configs, tools run in this process.
 
 ``tiny_seg`` and ``tiny_cls`` write a data set and a config into ``tmp_path`` and return the path
-of the config; ``run_tool('train', config, '--resume')`` runs ``tools/train.py`` on it without the
+of the config; ``run_tool('train', config, '--resume')`` runs ``paco-seg train`` on it without the
 seconds that a new process needs to import PyTorch and MM.
 """
 
 import importlib.util
 import os
 import random
-import runpy
 import socket
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+
+from paco_seg import cli
 
 LOADING = ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD')
 TOOLS = Path(__file__).parent.parent / 'tools'
@@ -183,15 +184,13 @@ def _config_writer(folder: Path, text: str, write: Callable[[Path], None]) -> Ca
 
 @pytest.fixture
 def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """``run_tool(name, *arguments)`` runs ``tools/<name>.py`` as a program, in this process."""
-    # Set by the tools for their process; monkeypatch puts the old value back.
+    """``run_tool(command, *arguments)`` is ``paco-seg COMMAND ...`` in this process, but raises."""
+    # Set by the commands for their process; monkeypatch puts the old value back.
     monkeypatch.setenv('LOCAL_RANK', '0')
 
     def run(name: str, *arguments: object) -> None:
-        script = TOOLS / f'{name}.py'
-        monkeypatch.setattr(sys, 'argv', [str(script), *map(str, arguments)])
         forget_runs()
-        runpy.run_path(str(script), run_name='__main__')
+        cli.run([name, *map(str, arguments)])
 
     yield run
     forget_runs()
@@ -212,8 +211,8 @@ def _default_loading(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget_runs() -> None:
-    """Clears what MMEngine keeps per process, as :func:`paco_seg.engine.experiment.forget_runs`."""
-    from paco_seg.engine.experiment import forget_runs
+    """Clears what MMEngine keeps per process, as :func:`paco_seg.comparison.process.forget_runs`."""
+    from paco_seg.comparison.process import forget_runs
 
     forget_runs()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests with several processes on this machine: one per GPU, or on the CPU where there is none.
-#   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of test.py]
+#   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of paco-seg test]
 # NNODES, NODE_RANK, MASTER_ADDR and PORT join several machines; PORT also separates two jobs.
 set -euo pipefail
 if [ $# -lt 3 ]; then sed -n '2,4s/^# \?//p' "$0" >&2; exit 2; fi
@@ -12,4 +12,4 @@ PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" python -m torch.distributed.ru
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$3" \
-    "$TOOLS/test.py" "$1" "$2" --launcher pytorch "${@:4}"
+    -m paco_seg test "$1" "$2" --launcher pytorch "${@:4}"

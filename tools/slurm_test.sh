@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests on a Slurm cluster.
-#   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of test.py]
+#   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of paco-seg test]
 # GPUS, GPUS_PER_NODE, CPUS_PER_TASK and SRUN_ARGS describe the job.
 set -euo pipefail
 if [ $# -lt 4 ]; then sed -n '2,4s/^# \?//p' "$0" >&2; exit 2; fi
@@ -18,4 +18,4 @@ PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" srun -p "$1" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
-    python -u "$TOOLS/test.py" "$3" "$4" --launcher slurm "${@:5}"
+    python -u -m paco_seg test "$3" "$4" --launcher slurm "${@:5}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains on a Slurm cluster.
-#   tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of train.py]
+#   tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of paco-seg train]
 # GPUS, GPUS_PER_NODE, CPUS_PER_TASK and SRUN_ARGS describe the job.
 set -euo pipefail
 if [ $# -lt 3 ]; then sed -n '2,4s/^# \?//p' "$0" >&2; exit 2; fi
@@ -18,4 +18,4 @@ PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" srun -p "$1" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
-    python -u "$TOOLS/train.py" "$3" --launcher slurm "${@:4}"
+    python -u -m paco_seg train "$3" --launcher slurm "${@:4}"

@@ -6,16 +6,12 @@ import pytest
 from mmengine.config import Config
 
 from paco_seg import compat
+from paco_seg.cli import swap
 from paco_seg.cls.swap_loss import loss_changes, swap_loss
 from paco_seg.engine.model_changes import read_config
-from tests.conftest import TOOLS, load_script
 
 compat.setup()
 RESNET = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
-
-
-def tool():
-    return load_script(TOOLS / 'swap_loss.py')
 
 
 def without_scope(value):
@@ -55,7 +51,7 @@ def test_head_views_and_preprocessor_change_and_nothing_else():
 )
 def test_written_config_equals_the_swap_and_builds(name, tmp_path):
     cfg = read_config(name)
-    text, _ = tool().swap(name, name, tmp_path, dict(method='gpaco', heads='main'))
+    text, _ = swap.swap(name, name, tmp_path, dict(method='gpaco', heads='main'))
     path = tmp_path / 'new.py'
     path.write_text(text)
     written, swapped = Config.fromfile(path), swap_loss(cfg)
@@ -65,7 +61,7 @@ def test_written_config_equals_the_swap_and_builds(name, tmp_path):
 
 def test_swapped_config_trains(tiny_cls, run_tool, tmp_path):
     config = tiny_cls("\nmodel['train_cfg'] = None\n")
-    run_tool('swap_loss', config, '-o', tmp_path / 'gpaco.py', '--loss-options', 'class_prior=auto')
+    run_tool('swap', config, '-o', tmp_path / 'gpaco.py', '--loss-options', 'class_prior=auto')
     options = ('model.head.queue_size=16', 'train_cfg.max_epochs=1')
     run_tool(
         'train', tmp_path / 'gpaco.py', '--work-dir', tmp_path / 'run', '--cfg-options', *options

@@ -204,6 +204,7 @@ class LongTailAccuracy(BaseMetric):
         if self.per_class:
             metrics['accuracy_classwise'] = accuracy.tolist()
             metrics['train_images_classwise'] = counts.tolist()
+            metrics['group_classwise'] = [SHOT_GROUPS[group] for group in groups]
         return metrics
 
     def _check_length(self, num_classes: int, owner: str) -> None:

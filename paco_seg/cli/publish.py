@@ -1,0 +1,160 @@
+"""Make a small, self-contained model of a checkpoint.
+
+    paco-seg publish CHECKPOINT [--stock] [-o OUT.pth] [--config CONFIG]
+
+Writes ``OUT.pth`` (weights and meta, no optimizer) and ``OUT.py`` (the flattened config). With
+``--stock`` both need plain MMSegmentation only: training branches are stripped, and the result is
+written only if it predicts bit for bit what the original predicts.
+"""
+
+import argparse
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+import paco_seg.seg  # noqa: F401
+from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
+from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
+from paco_seg.engine.cli import weights_of
+from paco_seg.engine.model_changes import build_without_memory, read_config
+from paco_seg.engine.stages import stage
+from paco_seg.files import check_output, write_text, written_aside
+from paco_seg.seg.stock_config import input_shape, stock_config
+
+# What is kept of a checkpoint's meta: what inference reads, and how long the model was trained.
+META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
+
+
+# Settings of the run that made the checkpoint, which mean nothing to who uses it.
+RUN = ('resume', 'load_from', 'work_dir', 'launcher')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument('checkpoint', help='checkpoint of a segmentation training')
+    parser.add_argument('-o', '--out', help='default: CHECKPOINT_published.pth')
+    parser.add_argument('--config', help='default: the config inside the checkpoint')
+    parser.add_argument(
+        '--stock', action='store_true', help='for plain MMSegmentation, without this package'
+    )
+    parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='read checkpoints that contain code, and run it: only for files you trust',
+    )
+
+
+def checkpoint_config(checkpoint: dict[str, Any], source: str) -> Config:
+    """The config that MMEngine saved in the checkpoint."""
+    text = checkpoint.get('meta', {}).get('cfg')
+    if not isinstance(text, str):
+        raise ValueError(
+            f'{source}: meta.cfg: expected the config of the training, got {type(text).__name__}. '
+            'Pass the config file with --config.'
+        )
+    cfg = config_from_text(text, source)
+    if not allows_pickle():
+        check_config_of_stranger(cfg, source)
+    return cfg
+
+
+def without_run(cfg: Config) -> Config:
+    """Return a config without what belongs to one run on one machine."""
+    kept = copy.deepcopy(cfg)
+    for key in RUN:
+        kept.pop(key, None)
+    return kept
+
+
+def strip_branches(
+    weights: dict[str, Tensor], cfg: Config, stock: Config, source: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights of the stock model, and the names of the others.
+
+    Raises:
+        ValueError: the checkpoint is not one of this config, or lacks weights of the stock model.
+    """
+    trained = build_without_memory(cfg).state_dict()
+    wanted = build_without_memory(stock).state_dict()
+    shape_of = {name: tuple(value.shape) for name, value in wanted.items()}
+    missing = [name for name in wanted if name not in weights]
+    unknown = [name for name in weights if name not in trained and name not in wanted]
+    other = [
+        name
+        for name, shape in shape_of.items()
+        if name in weights and tuple(weights[name].shape) != shape
+    ]
+    for problem, names in (
+        ('weights missing', missing),
+        ('unknown weights', unknown),
+        ('weights of another shape', other),
+    ):
+        if names:
+            raise ValueError(
+                f'{source}: expected the weights of this config, got {len(names)} {problem}: '
+                f'{", ".join(names[:5])}. Pass the config of this training with --config.'
+            )
+    kept = {name: weights[name] for name in wanted}
+    return kept, [name for name in weights if name not in wanted]
+
+
+def build_for_inference(cfg: Config, weights: dict[str, Tensor]) -> nn.Module:
+    """The model of ``cfg`` with ``weights``, on the CPU, in eval mode."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    model.load_state_dict(weights)
+    return revert_sync_batchnorm(model).eval()
+
+
+def logits_of(cfg: Config, weights: dict[str, Tensor]) -> Tensor:
+    """Logits of one image of noise, the same in every call."""
+    model = build_for_inference(cfg, weights)
+    image = torch.randn(1, *input_shape(cfg), generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(0)  # for heads that start from random bases at inference
+        return model(image, mode='tensor')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Strips, compares, writes."""
+    set_safe_loading(args.allow_pickle)
+    out = Path(args.out or Path(args.checkpoint).with_suffix('').as_posix() + '_published.pth')
+    inputs = [path for path in (args.checkpoint, args.config) if path and '::' not in path]
+    check_output(out, inputs=inputs, suffixes=('.pth',))
+    check_output(out.with_suffix('.py'), inputs=inputs)
+    with stage(f'while reading {args.checkpoint}'):
+        checkpoint = load_from_local(args.checkpoint, map_location='cpu')
+        weights = weights_of(checkpoint, args.checkpoint)
+    if args.config:
+        cfg = read_config(args.config)
+    else:
+        cfg = checkpoint_config(checkpoint, args.checkpoint)
+    published = cfg
+    dropped: list[str] = []
+    if args.stock:
+        published = stock_config(cfg)
+        kept, dropped = strip_branches(weights, cfg, published, args.checkpoint)
+        if not torch.equal(logits_of(cfg, weights), logits_of(published, kept)):
+            raise ValueError(
+                f'{args.checkpoint}: expected a head whose training branches vanish at inference, '
+                f'got {cfg.model.decode_head.type}, which predicts otherwise without them. '
+                'Publish it without --stock.'
+            )
+        weights = kept
+    published = without_run(published)
+    meta = {key: value for key, value in checkpoint.get('meta', {}).items() if key in META}
+    text = published.pretty_text
+    content = dict(state_dict=weights, meta=dict(meta, cfg=text))
+    with written_aside(out) as unfinished:
+        torch.save(content, unfinished)
+    write_text(out.with_suffix('.py'), text)
+    print(f'{out}: {len(weights)} tensors, {out.stat().st_size / 2**20:.1f} MiB')
+    print(f'{out.with_suffix(".py")}: flattened config')
+    if dropped:
+        print(f'stripped: {", ".join(dropped)}')

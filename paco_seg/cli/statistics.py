@@ -1,0 +1,115 @@
+"""Count how often each class occurs in a data set.
+
+    paco-seg statistics CONFIG [-o FILE.json] [--plot FILE.png]
+
+Label maps are read as training reads them (``reduce_zero_label``, custom classes); of a
+classification config the images per class are counted. The result is the file that
+``LongTailIoUMetric`` and class priors read. An interrupted count goes on where it stopped: its
+state is beside the result, in ``FILE.json.part``.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from paco_seg.core.frequency import (
+    GROUP_THRESHOLDS,
+    ClassFrequency,
+    save_class_frequency,
+)
+from paco_seg.engine.data_config import read_data_config
+from paco_seg.engine.parallel import check_jobs
+from paco_seg.files import check_output, written_aside
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument('config', help='config file, or package::config')
+    parser.add_argument('-o', '--out', help='default: CONFIG-NAME_class-frequency.json')
+    parser.add_argument('--plot', help='picture of the counts, e.g. frequency.png')
+    parser.add_argument('--loader', default='train_dataloader', help='which split to count')
+    parser.add_argument('--jobs', type=int, help='processes; default: one per CPU core')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+
+
+def count(cfg: Config, scope: str, loader: str, state_file: Path, jobs: int) -> ClassFrequency:
+    """Count the data set of a loader, by the config's task."""
+    if scope == 'mmseg':
+        from paco_seg.seg.datasets.label_counts import count_labels
+        from paco_seg.seg.datasets.label_maps import label_maps_of
+
+        return count_labels(list(label_maps_of(cfg, loader)), cfg, state_file, jobs)
+    from paco_seg.cls.datasets.check import class_statistics
+
+    classes, images, number = class_statistics(cfg, loader)
+    return ClassFrequency(classes, tuple(images.tolist()), None, number)
+
+
+def counted(frequency: ClassFrequency) -> list[str]:
+    """Return which counts there are: images, and pixels of label maps."""
+    return [by for by in GROUP_THRESHOLDS if getattr(frequency, by) is not None]
+
+
+def plot(frequency: ClassFrequency, path: str) -> None:
+    """Draw the counts by falling number of images, coloured by group."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
+    kinds = counted(frequency)
+    figure, panels = plt.subplots(
+        1, len(kinds), figsize=(6 * len(kinds), 4), layout='constrained', squeeze=False
+    )
+    for panel, by in zip(panels[0], kinds, strict=True):
+        counts = frequency.counts(by)
+        first = 0
+        for color, (group, members) in zip(
+            ('tab:blue', 'tab:orange', 'tab:red'), frequency.groups(by).items(), strict=True
+        ):
+            places = range(first, first + len(members))
+            panel.bar(places, counts[members], 1.0, color=color, label=f'{group} ({len(members)})')
+            first += len(members)
+        panel.set(yscale='log', xlabel='class, by falling count', ylabel=f'training {by}')
+        panel.legend()
+    with written_aside(path) as unfinished:
+        figure.savefig(unfinished)
+    plt.close(figure)
+
+
+def report(frequency: ClassFrequency) -> None:
+    """Print the groups, their thresholds and classes that never occur."""
+    for by in counted(frequency):
+        head, tail = GROUP_THRESHOLDS[by]
+        sizes = {name: len(members) for name, members in frequency.groups(by).items()}
+        print(
+            f'by {by}: head (>= {head:.1%}) {sizes["head"]}, common {sizes["common"]}, '
+            f'tail (< {tail:.1%}) {sizes["tail"]} classes'
+        )
+    absent = [
+        name
+        for name, images in zip(frequency.classes, frequency.images, strict=True)
+        if images == 0
+    ]
+    if absent:
+        print(f'in no image: {", ".join(absent)}')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Count, write, and remove the state."""
+    jobs = check_jobs(args.jobs)
+    out = Path(args.out or f'{Path(args.config).stem}_class-frequency.json')
+    check_output(out, inputs=[args.config])
+    if args.plot:
+        check_output(args.plot, inputs=[args.config, out], key='--plot')
+    state_file = out.with_name(f'{out.name}.part')
+    cfg, scope = read_data_config(args.config, args.cfg_options)
+    frequency = count(cfg, scope, args.loader, state_file, jobs)
+    save_class_frequency(frequency, out)
+    state_file.unlink(missing_ok=True)
+    print(f'{out}: {frequency.num_images} images, {len(frequency.classes)} classes')
+    report(frequency)
+    if args.plot:
+        plot(frequency, args.plot)
+        print(args.plot)

@@ -1,0 +1,137 @@
+"""A published model needs no training branch, and with --stock no paco_seg."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.apis import MMSegInferencer, inference_model, init_model
+
+from paco_seg import cli
+from paco_seg.cli import publish
+from paco_seg.engine.model_changes import apply_changes, read_config
+from paco_seg.seg.swap_loss import IMPORTS, loss_changes
+
+# Evaluates a checkpoint with plain MMSegmentation and exports it.
+PLAIN_PROGRAM = """
+import json, sys
+sys.modules['paco_seg'] = None  # importing it raises ImportError
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.apis import init_model
+
+config, checkpoint, work_dir = sys.argv[1:]
+cfg = Config.fromfile(config)
+cfg.merge_from_dict(dict(work_dir=work_dir, load_from=checkpoint))
+metrics = Runner.from_cfg(cfg).test()
+
+model = init_model(config, checkpoint, device='cpu')
+
+class Logits(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = model
+    def forward(self, image):
+        return self.model(image, mode='tensor')
+
+image = torch.randn(2, 3, 32, 32)
+exported = torch.export.export(Logits(), (image,)).module()
+with torch.inference_mode():
+    equal = torch.allclose(exported(image), Logits()(image), rtol=1e-5, atol=1e-6)
+metrics = {key: float(value) for key, value in metrics.items()}
+json.dump(dict(metrics=metrics, exported_equals_eager=equal), open(work_dir + '/result.json', 'w'))
+"""
+
+
+@pytest.fixture
+def trained(tmp_path, run_tool, tiny_seg):
+    """Config and checkpoint of a short GPaCo training."""
+    # inference_model reads `test_pipeline`, as every stock dataset config has it.
+    stock = read_config(tiny_seg("test_pipeline = load + [dict(type='PackSegInputs')]\n"))
+    cfg = apply_changes(stock, loss_changes(stock), IMPORTS)
+    path = tmp_path / 'gpaco.py'
+    cfg.dump(path)
+    run_tool('train', path)
+    return path, tmp_path / 'work/iter_6.pth'
+
+
+def test_stock_model_equals_the_original_without_the_package(trained, tmp_path, run_tool, capsys):
+    config, checkpoint = trained
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'original.json')
+    out = tmp_path / 'published/model.pth'
+    cli.run(['publish', str(checkpoint), '--stock', '-o', str(out)])
+    printed = capsys.readouterr().out
+    assert 'stripped: decode_head.training_branches.gpaco.' in printed
+    text = out.with_suffix('.py').read_text()
+    assert 'paco' not in text.lower().replace(str(tmp_path).lower(), '')
+    published = torch.load(out, weights_only=True)
+    assert not any('training_branches' in name for name in published['state_dict'])
+    assert published['meta']['dataset_meta']['classes'] == ('sky', 'road', 'tree', 'car')
+    assert out.stat().st_size < checkpoint.stat().st_size
+
+    (tmp_path / 'program.py').write_text(PLAIN_PROGRAM)
+    (tmp_path / 'plain').mkdir()
+    arguments = ['program.py', out.with_suffix('.py'), out, tmp_path / 'plain']
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    plain = json.loads((tmp_path / 'plain/result.json').read_text())
+    original = json.loads((tmp_path / 'original.json').read_text())['metrics']
+    for name in ('mIoU', 'mAcc', 'aAcc'):
+        assert plain['metrics'][name] == original[name]
+    assert plain['exported_equals_eager']
+
+
+def test_inference_apis_read_gpaco_checkpoints(trained):
+    config, checkpoint = trained
+    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    model = init_model(str(config), str(checkpoint), device='cpu')
+    expected = inference_model(model, image).pred_sem_seg.data[0].numpy()
+    assert expected.shape == (40, 48)
+    inferencer = MMSegInferencer(model=str(config), weights=str(checkpoint), device='cpu')
+    np.testing.assert_array_equal(inferencer(image, show=False)['predictions'], expected)
+
+
+def test_without_stock_the_branch_stays(trained, tmp_path):
+    _, checkpoint = trained
+    cli.run(['publish', str(checkpoint)])
+    out = checkpoint.with_name('iter_6_published.pth')
+    published = torch.load(out, weights_only=True)
+    assert any('training_branches' in name for name in published['state_dict'])
+    assert set(published) == {'state_dict', 'meta'}
+    head = Config.fromfile(out.with_suffix('.py')).model.decode_head
+    assert head.type == 'GPaCoDecodeHead'
+
+
+def test_weights_of_another_config_are_named(trained, tmp_path):
+    config, checkpoint = trained
+    text = config.read_text().replace('channels=8,', 'channels=12,')
+    other = tmp_path / 'other.py'
+    other.write_text(text)
+    assert text != config.read_text()
+    with pytest.raises(ValueError, match=r'weights of another shape: .*--config'):
+        cli.run(['publish', str(checkpoint), '--stock', '--config', str(other)])
+
+
+def test_a_branch_that_acts_at_inference_is_refused(trained, monkeypatch):
+    _, checkpoint = trained
+    logits = iter([torch.zeros(1), torch.ones(1)])
+    monkeypatch.setattr(publish, 'logits_of', lambda *_: next(logits))
+    with pytest.raises(ValueError, match='Publish it without --stock'):
+        cli.run(['publish', str(checkpoint), '--stock'])
+    assert not checkpoint.with_name('iter_6_published.pth').exists()
+
+
+def test_a_checkpoint_without_config_needs_one(tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict={}), path)
+    with pytest.raises(ValueError, match=r'weights\.pth: meta\.cfg: expected the config'):
+        cli.run(['publish', str(path)])
+    torch.save(dict(weights={}), path)
+    with pytest.raises(ValueError, match=r'weights\.pth: state_dict: expected weights'):
+        cli.run(['publish', str(path)])

@@ -1,0 +1,188 @@
+import json
+import os
+
+import cv2
+import mmengine
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from paco_seg import compat
+
+
+@pytest.fixture
+def save_checkpoint(tmp_path):
+    """``save_checkpoint(config)`` -> file with the weights of the freshly built model."""
+
+    def save(config):
+        compat.setup()
+        cfg = Config.fromfile(config)
+        torch.manual_seed(0)
+        with MODELS.switch_scope_and_registry(cfg.default_scope):
+            model = MODELS.build(
+                {**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')}
+                if 'data_preprocessor' in cfg
+                else cfg.model
+            )
+        torch.save({'state_dict': model.state_dict()}, tmp_path / 'model.pth')
+        return tmp_path / 'model.pth'
+
+    return save
+
+
+def test_metrics_of_a_segmentor_with_every_class(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'out.json')
+    out = json.loads((tmp_path / 'out.json').read_text())
+    assert out['config'] == str(config)
+    assert out['num_samples'] == 2
+    assert set(out['metrics']) >= {'aAcc', 'mIoU', 'mAcc'}
+    assert out['per_class']['class'] == ['sky', 'road', 'tree', 'car']
+    values = [value for value in out['per_class']['IoU'] if value is not None]
+    assert sum(values) / len(values) == pytest.approx(out['metrics']['mIoU'], abs=0.01)
+
+
+def test_metrics_of_a_classifier_with_every_class(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls()
+    run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'out.json')
+    out = json.loads((tmp_path / 'out.json').read_text())
+    assert 'accuracy/top1' in out['metrics']
+    assert len(out['per_class']['recall']) == 4
+
+
+def test_a_work_directory_gives_last_and_best(tiny_cls, run_tool, tmp_path, capsys):
+    config = tiny_cls('default_hooks = dict(checkpoint=dict(save_best="accuracy/top1"))\n')
+    run_tool('train', config)
+    work, out = tmp_path / 'work', tmp_path / 'out.json'
+    (best,) = work.glob('best_accuracy_top1_epoch_*.pth')
+    os.replace(work / 'epoch_1.pth', best)  # another one than the last, whichever won
+    run_tool('test', config, work, '--out', out)
+    log = capsys.readouterr()
+    both = json.loads(out.read_text())
+    for name, path in {'last': work / 'epoch_2.pth', 'best on accuracy_top1': best}.items():
+        assert f'{name} ({path.name}): accuracy/top1' in log.out + log.err
+        run_tool('test', config, path, '--out', out)
+        assert both.pop(name) == json.loads(out.read_text())
+    assert not both
+
+    with pytest.raises(ValueError, match=r'checkpoint: expected a file, since predictions'):
+        run_tool('test', config, work, '--out', tmp_path / 'out.pkl')
+    (work / 'last_checkpoint').unlink()
+    with pytest.raises(FileNotFoundError, match=r'expected a folder with the file last_checkpoint'):
+        run_tool('test', config, work)
+
+
+def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'maps')
+    maps = sorted((tmp_path / 'maps').iterdir())
+    assert [path.name for path in maps] == ['0.png', '1.png']
+    predicted = cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'out.pkl')
+    samples = mmengine.load(tmp_path / 'out.pkl')
+    assert (samples[0]['pred_sem_seg']['data'].numpy()[0] == predicted).all()
+
+    with pytest.raises(ValueError, match=r'--out: expected a name that ends in \.json or \.pkl'):
+        run_tool('test', tiny_cls(), checkpoint, '--out', 'maps', '--cfg-options', *data(tmp_path))
+
+
+def data(tmp_path) -> list[str]:
+    """The classification config on the folder that the segmentation data already occupies."""
+    return [f'test_dataloader.dataset.data_prefix={tmp_path}/data/images/val']
+
+
+TTA = """
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0., 1.)],
+        [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]])]
+"""
+
+
+def test_tta_of_a_segmentor(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg(TTA)
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--tta', '--out', tmp_path / 'out.json')
+    assert json.loads((tmp_path / 'out.json').read_text())['tta'] is True
+    with pytest.raises(ValueError, match=r'config\.py: tta_pipeline: expected a setting'):
+        run_tool('test', tiny_seg(), checkpoint, '--tta')
+
+
+def test_tta_of_a_classifier_averages_over_flips(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls()
+    run_tool('test', config, save_checkpoint(config), '--tta', '--out', tmp_path / 'out.json')
+    assert json.loads((tmp_path / 'out.json').read_text())['num_samples'] == 8
+
+
+def test_painted_predictions(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'show')
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [([], 2), (['--show-interval', '2'], 1), (['--show-limit', '1'], 1)],
+)
+def test_painted_predictions_without_a_hook_in_the_config(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, arguments, expected
+):
+    config = tiny_seg('default_hooks["visualization"] = None\nvisualizer = None\n')
+    run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'show', *arguments)
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == expected
+
+
+def test_a_picture_that_is_not_written_ends_the_test(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
+):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    monkeypatch.setattr(cv2, 'imwrite', lambda *_: False)  # what OpenCV does on a full disk
+    with pytest.raises(OSError, match=r'--show-dir: expected to write .* Check the free space'):
+        run_tool('test', config, checkpoint, '--show-dir', tmp_path / 'show')
+
+
+def test_earlier_predictions_stay_if_new_ones_cannot_be_written(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
+):
+    def full(results, path):
+        from pathlib import Path
+
+        Path(path).write_bytes(b'half')
+        raise OSError(28, 'No space left on device')
+
+    config = tiny_seg()
+    monkeypatch.setattr('paco_seg.engine.results.dump', full)
+    out = tmp_path / 'out.pkl'
+    out.write_text('earlier')
+    with pytest.raises(OSError, match='No space left'):
+        run_tool('test', config, save_checkpoint(config), '--out', out)
+    assert out.read_text() == 'earlier'
+    assert not list(tmp_path.glob('.out*'))
+
+
+def test_painted_predictions_of_a_classifier(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls()
+    run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'show')
+    # Two images per class share the names 0.png and 1.png across the class folders.
+    assert {path.name for path in (tmp_path / 'show').iterdir()} == {'0.png_0.png', '1.png_0.png'}
+
+
+def test_bad_input_is_refused(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    with pytest.raises(FileNotFoundError, match=r"checkpoint: expected .*, got 'no\.pth'"):
+        run_tool('test', config, 'no.pth')
+    with pytest.raises(ValueError, match=r'2 of another shape: decode_head\.conv_seg\.weight'):
+        run_tool('test', tiny_seg(num_classes=5), checkpoint)
+    with pytest.raises(FileNotFoundError, match=r'test_dataloader\.dataset\.data_prefix\.img_path'):
+        run_tool(
+            'test',
+            tiny_seg('test_dataloader["dataset"]["data_prefix"]["img_path"] = "x"\n'),
+            checkpoint,
+        )
+    with pytest.raises(ValueError, match=r'config\.py: test_dataloader: expected a setting'):
+        run_tool('test', tiny_seg('test_dataloader = None\n'), checkpoint)
