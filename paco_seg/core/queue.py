@@ -40,7 +40,7 @@ class KeyQueue(nn.Module):
         check_count('channels', channels, low=1)
         try:
             self.register_buffer('keys', torch.zeros(size, channels))
-        except (RuntimeError, OverflowError) as error:  # the allocator names no key
+        except (RuntimeError, TypeError) as error:  # the allocator names no key
             raise ValueError(
                 f'queue_size: expected keys that fit into the memory, got {size} of {channels} '
                 f'channels ({4 * size * channels / 2**30:.3g} GiB). Make it smaller'
