@@ -13,14 +13,14 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from paco_seg.engine.data_config import read_data_config
-from paco_seg.engine.parallel import check_jobs
-from paco_seg.files import check_output, written_aside
 from paco_seg.core.frequency import (
     GROUP_THRESHOLDS,
     ClassFrequency,
     save_class_frequency,
 )
+from paco_seg.engine.data_config import read_data_config
+from paco_seg.engine.parallel import check_jobs
+from paco_seg.files import check_output, written_aside
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

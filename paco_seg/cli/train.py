@@ -19,7 +19,8 @@ from paco_seg.engine.cli import (
     load_config,
     require_keys,
 )
-from paco_seg.engine.preflight import check_data_folders
+from paco_seg.engine.preflight import check_data_folders, check_downloads, check_settings
+from paco_seg.engine.stages import Interrupted
 
 # Classifiers whose class counts, queue, views and alpha are checked ahead of the first step.
 CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
@@ -104,7 +105,9 @@ def run(args: argparse.Namespace) -> None:
     """Checks what can be checked, then trains."""
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
+    check_settings(cfg)
     check_data_folders(cfg, ('train_dataloader', 'val_dataloader'))
+    check_downloads(cfg)
     check_data(cfg)
     if args.amp:
         use_amp(cfg)
@@ -118,4 +121,10 @@ def run(args: argparse.Namespace) -> None:
     add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
     if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
         add_hook(cfg, type='ClassCountHook')
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f'interrupted at iteration {runner.iter}: continue with --resume'
+        ) from None

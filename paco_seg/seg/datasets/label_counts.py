@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from paco_seg.core.frequency import ClassFrequency
 from paco_seg.engine.image_files import reason
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.problems import ProblemGroups
 from paco_seg.files import write_json
-from paco_seg.core.frequency import ClassFrequency
 from paco_seg.seg.datasets.check import LabelCheck, SetSummary
 from paco_seg.seg.datasets.label_maps import LabelMaps
 
