@@ -163,7 +163,7 @@ class LabelCheck:
             where = label_map or image
             if labels.ndim == len(size):
                 problems += self._size_problems(where, labels, size, header, info)
-            elif labels.ndim != 2:
+            elif labels.ndim != 2 and not found.problems:
                 problems.append(_channels(where, labels))
         found.problems = problems + found.problems
         return found
