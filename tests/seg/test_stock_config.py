@@ -5,7 +5,7 @@ from mmseg.registry import HOOKS, MODELS
 import paco_seg.engine  # noqa: F401  (registers hooks)
 from paco_seg.engine.model_changes import build_without_memory
 from paco_seg.seg import swap_loss
-from paco_seg.seg.stock_config import config_from_text, stock_config
+from paco_seg.seg.stock_config import config_from_text, input_shape, stock_config
 
 STOCK = 'mmseg::ocrnet/ocrnet_hr18_4xb2-160k_cityscapes-512x1024.py'
 
@@ -83,3 +83,17 @@ def test_a_dumped_config_is_read_without_running_it():
 def test_code_in_a_config_is_refused(text):
     with pytest.raises(ValueError, match=r'file\.pth: meta\.cfg: expected a dumped config'):
         config_from_text(text, 'file.pth')
+
+
+@pytest.mark.parametrize(
+    ('preprocessor', 'backbone', 'shape'),
+    [
+        (dict(mean=[0.0] * 3, size=(64, 32)), dict(in_channels=3), (3, 64, 32)),
+        (dict(mean=None, size=48), dict(in_channels=5), (5, 48, 48)),
+        (dict(), dict(in_chans=4), (4, 128, 128)),
+        (None, dict(), (3, 128, 128)),
+    ],
+)
+def test_the_input_of_models_that_do_not_normalise(preprocessor, backbone, shape):
+    cfg = Config(dict(model=dict(data_preprocessor=preprocessor, backbone=backbone)))
+    assert input_shape(cfg) == shape
