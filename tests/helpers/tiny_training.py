@@ -55,7 +55,7 @@ class TinyDataset(Dataset):
 
 @METRICS.register_module()
 class TinyAccuracy(BaseMetric):
-    """Better with every validation."""
+    """Better, and worse, with every validation."""
 
     calls = 0
 
@@ -64,7 +64,7 @@ class TinyAccuracy(BaseMetric):
 
     def compute_metrics(self, results):
         type(self).calls += 1
-        return dict(acc=float(self.calls))
+        return dict(acc=float(self.calls), error=float(self.calls))
 
 
 def tiny_config(work_dir: Path, **changes: Any) -> Config:
@@ -90,6 +90,7 @@ def tiny_config(work_dir: Path, **changes: Any) -> Config:
             optim_wrapper=dict(
                 type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9)
             ),
+            param_scheduler=[dict(type='PolyLR', power=0.9, begin=0, end=6, by_epoch=False)],
             default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2)),
             randomness=dict(seed=1),
             work_dir=str(work_dir),

@@ -28,10 +28,8 @@ def pretrained(tmp_path, state, **more):
 
 
 def state(name, classes=3):
-    layer = nn.Linear(2, classes)
-    return {
-        f'{name}.{key}': torch.full_like(value, 0.25) for key, value in layer.state_dict().items()
-    }
+    layer = nn.Linear(2, classes).state_dict()
+    return {f'{name}.{key}': torch.full_like(value, 0.25) for key, value in layer.items()}
 
 
 @pytest.mark.parametrize('model', ['TinyModel', 'SelfLoadingModel'])
