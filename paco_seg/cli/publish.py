@@ -19,12 +19,13 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.engine.checkpoint import load_from_local, set_safe_loading
+from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
+from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
 from paco_seg.engine.cli import weights_of
 from paco_seg.engine.model_changes import build_without_memory, read_config
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_output, write_text, written_aside
-from paco_seg.seg.stock_config import config_from_text, stock_config
+from paco_seg.seg.stock_config import input_shape, stock_config
 
 # What is kept of a checkpoint's meta: what inference reads, and how long the model was trained.
 META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
@@ -57,7 +58,10 @@ def checkpoint_config(checkpoint: dict[str, Any], source: str) -> Config:
             f'{source}: meta.cfg: expected the config of the training, got {type(text).__name__}. '
             'Pass the config file with --config.'
         )
-    return config_from_text(text, source)
+    cfg = config_from_text(text, source)
+    if not allows_pickle():
+        check_config_of_stranger(cfg, source)
+    return cfg
 
 
 def without_run(cfg: Config) -> Config:
@@ -111,9 +115,7 @@ def build_for_inference(cfg: Config, weights: dict[str, Tensor]) -> nn.Module:
 def logits_of(cfg: Config, weights: dict[str, Tensor]) -> Tensor:
     """Logits of one image of noise, the same in every call."""
     model = build_for_inference(cfg, weights)
-    preprocessor = cfg.model.data_preprocessor
-    shape = (1, len(preprocessor.mean), *(preprocessor.get('size') or (128, 128)))
-    image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, *input_shape(cfg), generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)  # for heads that start from random bases at inference
         return model(image, mode='tensor')

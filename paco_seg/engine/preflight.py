@@ -23,6 +23,8 @@ from torch.hub import get_dir
 
 from paco_seg.files import check_output
 
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
 
 def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
     """Checks that the folders and annotation files a config names exist.
@@ -58,7 +60,7 @@ def iter_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
 
 
 def _check_dataset(key: str, config: dict, scope: str | None) -> None:
-    if config.get('backend_args') or config.get('file_client_args') or _downloads(config, scope):
+    if config.get('backend_args') or config.get('file_client_args') or downloads(config, scope):
         return
     root = config.get('data_root') or ''
     prefix = config.get('data_prefix') or {}
@@ -75,7 +77,8 @@ def _check_dataset(key: str, config: dict, scope: str | None) -> None:
         _check_path(f'{key}.ann_file', root, config['ann_file'], is_folder=False)
 
 
-def _downloads(config: dict, scope: str | None) -> bool:
+def downloads(config: dict, scope: str | None) -> bool:
+    """Whether a dataset fetches its files itself."""
     cls = config['type']
     if isinstance(cls, str):
         with DATASETS.switch_scope_and_registry(scope) as registry:
@@ -96,6 +99,12 @@ def _check_path(key: str, root: str, value: str, *, is_folder: bool) -> None:
         f'{key}: expected an existing {wanted}, got {str(path)!r}{hint}. Prepare the data set '
         'there, or set the key (--cfg-options works too)'
     )
+
+
+def sample_positions(size: int, number: int) -> list[int]:
+    """Return at most ``number`` positions spread evenly over ``range(size)``, ascending."""
+    number = min(size, number)
+    return [position * size // number for position in range(number)]
 
 
 def check_settings(cfg: Config) -> None:
