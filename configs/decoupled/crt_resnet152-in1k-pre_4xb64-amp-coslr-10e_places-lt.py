@@ -8,7 +8,7 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/ce_resnet152-in1k-pre_4xb32-amp-coslr-30e_places-lt/epoch_30.pth',
             prefix='backbone.',
-        ),
+        )
     ),
 )
 train_dataloader = dict(batch_size=64, sampler=dict(_delete_=True, type='ClassAwareSampler'))

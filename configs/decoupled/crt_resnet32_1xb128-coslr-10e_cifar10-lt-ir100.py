@@ -8,7 +8,7 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/ce_resnet32_1xb128-step-200e_cifar10-lt-ir100/epoch_200.pth',
             prefix='backbone.',
-        ),
+        )
     ),
 )
 train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))

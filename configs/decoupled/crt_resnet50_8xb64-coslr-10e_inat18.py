@@ -7,7 +7,7 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/ce_resnet50_8xb64-coslr-90e_inat18/epoch_90.pth',
             prefix='backbone.',
-        ),
+        )
     ),
 )
 train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))

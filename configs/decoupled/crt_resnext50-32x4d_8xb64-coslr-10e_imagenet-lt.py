@@ -7,7 +7,7 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/ce_resnext50-32x4d_8xb64-coslr-90e_imagenet-lt/epoch_90.pth',
             prefix='backbone.',
-        ),
+        )
     ),
 )
 train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))

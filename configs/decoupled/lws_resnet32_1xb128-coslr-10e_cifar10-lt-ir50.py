@@ -1,9 +1,7 @@
-# LWS on CIFAR-10-LT, imbalance ratio 50: one scale per class on the fixed classifier of stage one.
-# The authors have no CIFAR recipe: as cRT.
-_base_ = './ce_resnet32_1xb128-step-200e_cifar10-lt-ir50.py'
-model = dict(type='FrozenFeatureClassifier', head=dict(type='LWSClsHead'))
+# LWS on CIFAR-10-LT, imbalance ratio 50.
+_base_ = './lws_resnet32_1xb128-coslr-10e_cifar10-lt-ir100.py'
 load_from = 'work_dirs/ce_resnet32_1xb128-step-200e_cifar10-lt-ir50/epoch_200.pth'
-train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))
-optim_wrapper = dict(optimizer=dict(lr=0.1))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=10, by_epoch=True, begin=0, end=10)]
-train_cfg = dict(max_epochs=10)
+imbalance_factor = 0.02
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+val_evaluator = dict(train_counts=[int(5000 * imbalance_factor ** (c / 9)) for c in range(10)])
+test_evaluator = val_evaluator

@@ -1,5 +1,5 @@
-# SupCon on CIFAR-100-LT, imbalance ratio 100, stage one: features without a classifier. The recipe
-# is that of the balanced data sets.
+# SupCon on CIFAR-100-LT, imbalance ratio 100, stage one: features without a classifier. The
+# recipe is that of the balanced data sets.
 _base_ = [
     '../_base_/models/supcon_cifar-resnet50.py',
     '../_base_/datasets/cifar100-lt-ir100.py',

@@ -1,5 +1,5 @@
-# SupCon on CIFAR-100, balanced, stage one: features without a classifier. Stage two is
-# supcon-linear.
+# SupCon on CIFAR-100, balanced, stage one: features without a classifier. Stage two is supcon-
+# linear.
 _base_ = [
     '../_base_/models/supcon_cifar-resnet50.py',
     '../_base_/datasets/cifar100.py',

@@ -60,6 +60,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         )
         if module:
             module.add_arguments(command)
+            command.add_argument(
+                '--traceback', action='store_true', help='show where an error comes from'
+            )
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)
 
@@ -78,9 +81,27 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command as a program.
+    """Run a command as a program: what goes wrong ends it with one or two lines.
 
     Args:
         argv: words after the name of the program, from ``sys.argv`` by default.
+
+    Raises:
+        SystemExit: with status 2 for a failure that its lines explain, 1 for one that needs the
+            traceback, 130 after Ctrl-C.
     """
-    run(sys.argv[1:] if argv is None else argv)
+    try:
+        args = parse(sys.argv[1:] if argv is None else argv)
+    except ImportError as error:
+        print(f'paco-seg: {error}', file=sys.stderr)
+        sys.exit(2)
+    program = f'paco-seg {args.command}'
+    try:
+        args.run(args)
+    except KeyboardInterrupt as interrupt:
+        print(f'{program}: {interrupt or "interrupted"}', file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        from paco_seg.engine.stages import report
+
+        sys.exit(report(error, program=program, show_traceback=args.traceback))

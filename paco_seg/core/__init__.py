@@ -1,7 +1,7 @@
 """Losses and their parts on plain PyTorch; nothing here needs an MM package."""
 
 from paco_seg.core.checks import ShapeError
-from paco_seg.core.dispatch import parametric_contrastive_loss
+from paco_seg.core.paco import parametric_contrastive_loss
 from paco_seg.core.queue import KeyQueue
 from paco_seg.core.streaming import pairwise_logsumexp
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def check_integer(name: str, tensor: Tensor) -> None:
 
 def check_range(
     name: str,
-    value: float,
+    value: object,
     *,
     low: float = -math.inf,
     high: float = math.inf,
@@ -53,19 +54,47 @@ def check_range(
 ) -> None:
     """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``low_open``), NaN included.
 
+    An infinite bound is no bound; infinity itself is never in range.
+
     Raises:
-        TypeError: ``value`` is not a real number.
+        TypeError: ``value`` is not a real number (a bool is none).
         ValueError: ``value`` is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f'{name}: expected a number, got {value!r}')
+        raise TypeError(f'{name}: expected a number, got {value!r}. {remedy}'.rstrip('. '))
     above = value > low if low_open else value >= low
-    if not (above and value <= high):
+    infinite = value in (math.inf, -math.inf)
+    if not (above and value <= high) or infinite:
         if high == math.inf:
-            wanted = f'{">" if low_open else ">="} {low:g}'
+            wanted = f'{">" if low_open else ">="} {low:g}' if low > -math.inf else 'a number'
+            wanted += ' and finite' if infinite else ''
         else:
             wanted = f'a value in {"(" if low_open else "["}{low:g}, {high:g}]'
-        raise ValueError(f'{name}: expected {wanted}, got {value!r}. {remedy}'.rstrip())
+        raise ValueError(f'{name}: expected {wanted}, got {value!r}. {remedy}'.rstrip('. '))
+
+
+def check_count(
+    name: str, value: object, *, low: int = 0, high: float = math.inf, remedy: str = ''
+) -> None:
+    """Refuse anything but an integer in ``[low, high]``; neither True nor 1.0 is one.
+
+    Raises:
+        TypeError: ``value`` is not an integer.
+        ValueError: ``value`` is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f'{name}: expected an integer, got {value!r}. {remedy}'.rstrip('. '))
+    check_range(name, int(value), low=low, high=high, remedy=remedy)
+
+
+def check_bool(name: str, value: object) -> None:
+    """Refuse anything but True and False: of a string even 'no' would count as true.
+
+    Raises:
+        TypeError: ``value`` is no bool.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f'{name}: expected True or False, got {value!r}')
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
@@ -119,7 +148,7 @@ def check_prior(name: str, prior: Tensor, num_classes: int) -> None:
 
 
 def compute_dtype(*tensors: Tensor | None) -> torch.dtype:
-    """Dtype of the arithmetic: float64 if any input is float64, else float32.
+    """Return the dtype of the arithmetic: float64 if any input is float64, else float32.
 
     Half precision is a storage format here: a sum over thousands of exponentials needs the
     mantissa of float32, whatever autocast says.

@@ -1,55 +1,53 @@
 """The rebalanced contrast, line for line the equation: forms the N x (N + M) matrix.
 
 This is the readable implementation that ``streaming`` is held against; for many anchors use
-``impl='streaming'``, which computes the same two sums without the matrix.
+``impl='streaming'``, which computes the same three sums without the matrix.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:  # contrast chooses between the implementations and therefore imports them
+    from paco_seg.core.contrast import ContrastRows
 
-def dense_contrast_sums(
-    embeddings: Tensor,
-    labels: Tensor,
-    contrasted: Tensor,
-    keys: Tensor,
-    key_labels: Tensor,
-    key_contrasted: Tensor,
-    temperature: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The three per-anchor quantities that see pairs (recipes: s_ij, P(i), S(i)).
 
-    With s_ij = z_i . z_j / T over the contrast set S(i) (all contrasted rows except i itself and
-    all contrasted keys) and the positives P(i) = rows of S(i) with the label of i:
+def dense_contrast_sums(rows: ContrastRows, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the sums of :class:`paco_seg.core.contrast.ContrastSums` from the full matrix.
 
     Args:
-        embeddings: (G, N, D).
-        labels: (G, N) int64.
-        contrasted: (G, N) bool, rows that take part as contrast.
-        keys: (M, D), shared by the G sets.
-        key_labels: (M,) int64.
-        key_contrasted: (M,) bool.
+        rows: G sets of N rows and M keys.
         temperature: T > 0.
 
     Returns:
         ``log sum_{j in S(i)} exp(s_ij)`` (-inf for an empty S(i)), ``sum_{j in P(i)} s_ij`` and
-        ``|P(i)|``, each (G, N).
+        ``|P(i)|`` with s_ij = z_i . z_j / T, each (G, N).
     """
-    sets, anchors, _ = embeddings.shape
-    rows = torch.cat([embeddings, keys.expand(sets, *keys.shape)], dim=1)
-    row_labels = torch.cat([labels, key_labels.expand(sets, -1)], dim=1)
-    in_contrast = torch.cat([contrasted, key_contrasted.expand(sets, -1)], dim=1)
+    sets, anchors, _ = rows.embeddings.shape
+    columns = torch.cat([rows.embeddings, rows.keys.expand(sets, *rows.keys.shape)], dim=1)
+    column_index = torch.cat([rows.class_index, rows.key_index.expand(sets, -1)], dim=1)
 
-    similarity = torch.matmul(embeddings, rows.transpose(1, 2)) / temperature  # (G, N, N + M)
-    itself = torch.eye(anchors, rows.shape[1], dtype=torch.bool, device=rows.device)
-    contrast = in_contrast.unsqueeze(1) & ~itself
-    positive = contrast & (labels.unsqueeze(2) == row_labels.unsqueeze(1))
+    similarity = torch.matmul(rows.embeddings, columns.transpose(1, 2)) / temperature
+    itself = torch.eye(anchors, columns.shape[1], dtype=torch.bool, device=columns.device)
+    contrast = _in_contrast(rows).unsqueeze(1) & ~itself  # (G, N, N + M)
+    positive = contrast & (rows.class_index.unsqueeze(2) == column_index.unsqueeze(1))
 
     log_sum_exp = _masked_logsumexp(similarity, contrast)
     positive_sum = torch.where(positive, similarity, similarity.new_zeros(())).sum(dim=2)
     return log_sum_exp, positive_sum, positive.sum(dim=2).to(similarity.dtype)
+
+
+def _in_contrast(rows: ContrastRows) -> Tensor:
+    """Join the masks of rows and keys, (G, N + M) bool."""
+    own, keys = rows.contrasted, rows.key_contrasted
+    if own is None:
+        own = torch.ones_like(rows.class_index, dtype=torch.bool)
+    if keys is None:
+        keys = torch.ones_like(rows.key_index, dtype=torch.bool)
+    return torch.cat([own, keys.expand(len(own), -1)], dim=1)
 
 
 def _masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:

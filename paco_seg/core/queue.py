@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_integer, check_range, check_shape
-from paco_seg.core.dispatch import EMPTY
+from paco_seg.core.contrast import EMPTY
 from paco_seg.core.distributed import gather_rows
 
 

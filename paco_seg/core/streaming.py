@@ -15,10 +15,13 @@ Legend: G sets, N anchors, M keys, D channels, C classes; z rows, T temperature.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:  # contrast chooses between the implementations and therefore imports them
+    from paco_seg.core.contrast import ContrastRows
 
 # Elements of one tile when ``chunk_size`` is not given. Two tiles are alive at a time (the
 # exponentials, and in backward their weights; the sweep with a maximum adds one, two under a
@@ -36,97 +39,82 @@ _LOG2_E = math.log2(math.e)
 
 
 def streaming_contrast_sums(
-    embeddings: Tensor,
-    labels: Tensor,
-    contrasted: Tensor | None,
-    keys: Tensor,
-    key_labels: Tensor,
-    key_contrasted: Tensor | None,
+    rows: ContrastRows,
     temperature: float,
-    num_classes: int,
     chunk_size: int | None = None,
+    *,
+    need_lse: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-sum-exp over S(i), sum of positive similarities and number of positives.
+    """Return the sums of :class:`paco_seg.core.contrast.ContrastSums` without the matrix.
 
     Args:
-        embeddings: (G, N, D).
-        labels: (G, N) int64 in [0, num_classes]; ``num_classes`` marks ignored rows.
-        contrasted: (G, N) bool, rows that take part as contrast; None = all.
-        keys: (M, D), shared by the G sets.
-        key_labels: (M,) int64 in [0, num_classes].
-        key_contrasted: (M,) bool; None = all.
+        rows: G sets of N rows and M keys.
         temperature: T > 0.
-        num_classes: C.
         chunk_size: rows and columns of a tile; None chooses from the memory budget.
+        need_lse: False leaves out the log-sum-exp (-inf in its place): positives need no pairs.
 
     Returns:
         The three quantities of :func:`paco_seg.core.dense.dense_contrast_sums`, each (G, N).
     """
     # Once for both: on a device it is a synchronisation.
-    largest = largest_product(embeddings, keys)
-    log_sum_exp = pairwise_logsumexp(
-        embeddings, keys, temperature, contrasted, key_contrasted, chunk_size, largest
-    )
-    positive_sum, positive_count = class_positive_sums(
-        embeddings, labels, contrasted, keys, key_labels, key_contrasted, num_classes, largest
-    )
+    largest = largest_product(rows.embeddings, rows.keys)
+    positive_sum, positive_count = class_positive_sums(rows, largest)
+    if need_lse:
+        log_sum_exp = pairwise_logsumexp(
+            rows.embeddings,
+            rows.keys,
+            temperature,
+            rows.contrasted,
+            rows.key_contrasted,
+            chunk_size,
+            largest,
+        )
+    else:
+        log_sum_exp = torch.full_like(positive_count, -torch.inf)
     return log_sum_exp, positive_sum / temperature, positive_count
 
 
-def class_positive_sums(
-    embeddings: Tensor,
-    labels: Tensor,
-    contrasted: Tensor | None,
-    keys: Tensor,
-    key_labels: Tensor,
-    key_contrasted: Tensor | None,
-    num_classes: int,
-    largest: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """``sum_{j in P(i)} z_i . z_j`` and ``|P(i)|`` through class sums, without pairs.
+def class_positive_sums(rows: ContrastRows, largest: float | None = None) -> tuple[Tensor, Tensor]:
+    """Return ``sum_{j in P(i)} z_i . z_j`` and ``|P(i)|`` from class sums, without pairs.
 
-    Arguments as in :func:`streaming_contrast_sums`, ``largest`` as in
-    :func:`pairwise_logsumexp`. Where rows are longer than 2, float32 input is
-    summed in float64: under one long row the sum of its class would lose the short ones.
+    Where rows are longer than 2, float32 input is summed in float64: under one long row the sum of
+    its class would lose the short ones.
+
+    Args:
+        rows: G sets of N rows and M keys.
+        largest: :func:`largest_product`, where the caller knows it.
 
     Returns:
-        Two tensors (G, N); values of rows labelled ``num_classes`` have no meaning.
+        Two tensors (G, N); values of rows with the class index C have no meaning.
     """
+    embeddings, class_index, contrasted, keys, key_index, key_contrasted, num_classes = rows
     if largest is None:
         largest = largest_product(embeddings, keys)
     if embeddings.dtype == torch.float32 and largest > 4.0:
-        positive_sum, positive_count = class_positive_sums(
-            embeddings.double(),
-            labels,
-            contrasted,
-            keys.double(),
-            key_labels,
-            key_contrasted,
-            num_classes,
-            largest,
-        )
+        wide = rows._replace(embeddings=embeddings.double(), keys=keys.double())
+        positive_sum, positive_count = class_positive_sums(wide, largest)
         return positive_sum.float(), positive_count.float()
     sets, anchors, channels = embeddings.shape
     slots = num_classes + 1  # one more for ignored rows
-    offset = torch.arange(sets, device=labels.device).unsqueeze(1) * slots
-    index = (labels + offset).flatten()
+    offset = torch.arange(sets, device=class_index.device).unsqueeze(1) * slots
+    index = (class_index + offset).flatten()
     weight = embeddings.new_ones(sets, anchors) if contrasted is None else contrasted.to(embeddings)
     key_weight = keys.new_ones(len(keys)) if key_contrasted is None else key_contrasted.to(keys)
 
     counts = embeddings.new_zeros(sets * slots).index_add(0, index, weight.flatten())
     counts = counts.view(sets, slots)
-    counts = counts + keys.new_zeros(slots).index_add(0, key_labels, key_weight)
+    counts = counts + keys.new_zeros(slots).index_add(0, key_index, key_weight)
     own_count = counts.flatten().index_select(0, index).view(sets, anchors) - weight
 
-    rows = embeddings if contrasted is None else embeddings * weight.unsqueeze(-1)
+    parts = embeddings if contrasted is None else embeddings * weight.unsqueeze(-1)
     sums = embeddings.new_zeros(sets * slots, channels)
-    sums = sums.index_add(0, index, rows.reshape(-1, channels)).view(sets, slots, channels)
+    sums = sums.index_add(0, index, parts.reshape(-1, channels)).view(sets, slots, channels)
     if len(keys):
-        key_rows = keys if key_contrasted is None else keys * key_weight.unsqueeze(-1)
-        sums = sums + keys.new_zeros(slots, channels).index_add(0, key_labels, key_rows)
+        key_parts = keys if key_contrasted is None else keys * key_weight.unsqueeze(-1)
+        sums = sums + keys.new_zeros(slots, channels).index_add(0, key_index, key_parts)
     own_sum = sums.view(-1, channels).index_select(0, index).view_as(embeddings)
     # One product: z . (S - w z) rather than z . S - w z . z, which would cancel.
-    return (embeddings * (own_sum - rows)).sum(dim=-1), own_count
+    return (embeddings * (own_sum - parts)).sum(dim=-1), own_count
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -139,7 +127,7 @@ def pairwise_logsumexp(
     chunk_size: int | None = None,
     largest: float | None = None,
 ) -> Tensor:
-    """``log sum_{j in S(i)} exp(z_i . z_j / T)`` for every row, in tiles.
+    """Return ``log sum_{j in S(i)} exp(z_i . z_j / T)`` for every row, in tiles.
 
     Equals ``(rows @ all_rows.T / T)`` with the own column and the columns that are not contrasted
     at -inf, then ``logsumexp``. Extra memory O((G N + M) D + tile), forward and backward. The
@@ -173,13 +161,13 @@ def pairwise_logsumexp(
 
 
 def default_chunk_size(sets: int, device_type: str) -> int:
-    """Side of a square tile of ``sets`` batched products that fits the memory budget."""
+    """Return the side of a square tile of ``sets`` batched products that fits the memory budget."""
     elements = _CPU_TILE_ELEMENTS if device_type == 'cpu' else _DEVICE_TILE_ELEMENTS
     return max(_MIN_CHUNK, math.isqrt(elements // max(sets, 1)))
 
 
 def largest_product(embeddings: Tensor, keys: Tensor) -> float:
-    """Bound of |z_i . z_j|: max |z_i| times max |z_j|, keys included; reads one number back."""
+    """Bound |z_i . z_j| by max |z_i| max |z_j|, keys included; reads one number back."""
     if embeddings.numel() == 0:
         return 0.0
     # Squares: an overflow to inf is as good an answer, and vector_norm() is several times slower.
@@ -191,7 +179,7 @@ def largest_product(embeddings: Tensor, keys: Tensor) -> float:
 
 
 def _exp_is_safe(largest: float, embeddings: Tensor, keys: Tensor, temperature: float) -> bool:
-    """Whether sum_j exp(s_ij) can neither overflow nor lose all its terms, for all rows.
+    """Tell whether sum_j exp(s_ij) can neither overflow nor lose all its terms, for all rows.
 
     |s_ij| <= b = max |z_i| max |z_j| / T (Cauchy-Schwarz). The sum of R terms stays below
     R exp(b) and every term above exp(-b), so b + log R has to stay under the logarithm of the

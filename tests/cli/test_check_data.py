@@ -80,14 +80,15 @@ def test_files_of_a_list_may_be_missing(tmp_path, capsys):
     assert lines[0].startswith(f'{root}/JPEGImages/2008_000002.jpg: missing image of')
 
 
-def test_an_empty_dataset_is_a_problem(tmp_path, capsys):
+def test_an_empty_dataset_is_refused(tmp_path, capsys):
     root = write_benchmark('cityscapes', tmp_path, num=0)
     for folder in ('leftImg8bit', 'gtFine'):
         for split in ('train', 'val'):
             (root / folder / split).mkdir(parents=True)
-    code, lines = run('cityscapes', root, capsys, '--loaders', 'train_dataloader')
-    assert code == 1
-    assert lines[0] == 'train_dataloader.dataset: expected images, found none'
+    with pytest.raises(
+        ValueError, match=r"train_dataloader\.dataset: expected images, got none in '.*train'"
+    ):
+        run('cityscapes', root, capsys, '--loaders', 'train_dataloader')
 
 
 def test_an_unknown_loader_is_refused(tmp_path):

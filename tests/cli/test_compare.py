@@ -41,7 +41,7 @@ def test_choice_of_systems():
 def test_refusals_are_one_message_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
-        cli.run(['compare', '--suite', *arguments])
+        cli.main(['compare', '--suite', *arguments])
     assert end.value.code == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -55,8 +55,8 @@ def test_failed_training_ends_with_its_log(capsys, tmp_path, monkeypatch):
         (data / name).write_text('{}')
     (data / 'class_counts.json').write_text('[1]')
     with pytest.raises(SystemExit) as end:
-        cli.run(['compare', '--suite', 'demo-cls', '--methods', 'ce', '--seeds', '1'])
-    assert end.value.code == 1
+        cli.main(['compare', '--suite', 'demo-cls', '--methods', 'ce', '--seeds', '1'])
+    assert end.value.code == 2
     err = capsys.readouterr().err
     assert 'paco_seg train paco_seg::quickstart/ce_resnet8' in err
     assert 'expected exit status 0, got ' in err

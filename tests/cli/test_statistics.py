@@ -7,8 +7,8 @@ from helpers.segmentation_recipes import CONFIGS
 from PIL import Image
 
 from paco_seg import cli
-from paco_seg.cli import statistics
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import load_class_frequency
+from paco_seg.seg.datasets import label_counts
 
 CONFIG = str(CONFIGS / 'gpaco/gpaco-deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py')
 
@@ -51,7 +51,7 @@ def test_counts_pixels_and_images(data, tmp_path, capsys):
 
 
 def test_goes_on_where_it_stopped(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(statistics, 'CHUNK', 1)
+    monkeypatch.setattr(label_counts, 'CHUNK', 1)
     out = tmp_path / 'frequency.json'
     broken = sorted((data / 'gtFine/train').rglob('*_labelTrainIds.png'))[-1]
     content = broken.read_bytes()

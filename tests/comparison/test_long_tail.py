@@ -8,7 +8,7 @@ from PIL import Image
 
 from paco_seg import cli
 from paco_seg.comparison import long_tail, plots
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 
 CLASSES = ['sky', 'road', 'tree', 'car']
 FREQUENCY = dict(group=['head', 'common', 'common', 'tail'], images=[90, 9, 5, 0])
@@ -57,7 +57,7 @@ def test_frequencies_may_come_from_a_file(write, tmp_path, capsys):
 
 def refused(capsys, arguments, message):
     with pytest.raises(SystemExit) as end:
-        cli.run(['plot', *arguments])
+        cli.main(['plot', *arguments])
     assert end.value.code == 2
     assert message in capsys.readouterr().err
 

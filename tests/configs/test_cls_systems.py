@@ -1,19 +1,19 @@
 """Configs of ResLT, Hybrid, SupCon, LDAM-DRW, cRT and the like: numbers and short trainings."""
 
 import copy
-import functools
 import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from helpers.resolved_configs import CONFIGS
+from helpers.resolved_configs import load_config as load
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 import paco_seg.cls  # noqa: F401
-from tests.configs.test_cls_training import CONFIGS, data, project, smaller  # noqa: F401
+from tests.configs.test_cls_training import data, project, smaller  # noqa: F401
 from tests.conftest import forget_runs
 
 FOLDERS = ('decoupled', 'hybrid', 'ldam', 'reslt', 'supcon')
@@ -71,11 +71,6 @@ def fresh_runs(monkeypatch):
     forget_runs()
     yield
     forget_runs()
-
-
-@functools.cache
-def load(name):
-    return Config.fromfile(CONFIGS / name)
 
 
 def parts(name):

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from paco_seg.core.contrast import ContrastRows
 from paco_seg.core.dense import dense_contrast_sums
 
 
@@ -11,15 +12,16 @@ def sums(contrasted, key_contrasted):
     """Three rows at right or zero angles and two keys, T = 0.5: similarities are 0 or 2."""
     rows = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]], dtype=torch.float64)
     keys = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
-    return dense_contrast_sums(
+    rows = ContrastRows(
         rows.requires_grad_(),
         torch.tensor([[0, 0, 1]]),
         torch.tensor([contrasted]),
         keys,
         torch.tensor([0, 0]),
         torch.tensor(key_contrasted),
-        0.5,
+        num_classes=2,
     )
+    return dense_contrast_sums(rows, 0.5)
 
 
 class TestDenseContrastSums:
@@ -39,15 +41,30 @@ class TestDenseContrastSums:
         assert positive_sum.tolist() == [[0.0, 2.0, 0.0]]
         assert positive_count.tolist() == [[1.0, 2.0, 0.0]]
 
+    def test_no_mask_means_all(self):
+        wanted = sums([True] * 3, [True] * 2)
+        rows = torch.eye(2, dtype=torch.float64)[[0, 0, 1]].unsqueeze(0)
+        keys = torch.eye(2, dtype=torch.float64)
+        index = torch.tensor([[0, 0, 1]]), torch.tensor([0, 0])
+        actual = dense_contrast_sums(
+            ContrastRows(rows, index[0], None, keys, index[1], None, num_classes=2), 0.5
+        )
+        for got, want in zip(actual, wanted, strict=True):
+            torch.testing.assert_close(got, want)
+
     def test_empty_contrast_set_is_minus_infinity_without_gradient(self):
         rows = torch.ones(1, 1, 2, dtype=torch.float64, requires_grad=True)
+        nothing = torch.empty(0, dtype=torch.long)
         log_sum_exp, *_ = dense_contrast_sums(
-            rows,
-            torch.zeros(1, 1, dtype=torch.long),
-            torch.ones(1, 1, dtype=torch.bool),
-            rows.new_zeros(0, 2),
-            torch.empty(0, dtype=torch.long),
-            torch.empty(0, dtype=torch.bool),
+            ContrastRows(
+                rows,
+                torch.zeros(1, 1, dtype=torch.long),
+                torch.ones(1, 1, dtype=torch.bool),
+                rows.new_zeros(0, 2),
+                nothing,
+                nothing.bool(),
+                num_classes=1,
+            ),
             1.0,
         )
         assert log_sum_exp.item() == -math.inf

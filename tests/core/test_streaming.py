@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from paco_seg.core import pairwise_logsumexp, parametric_contrastive_loss
+from paco_seg.core.contrast import ContrastRows
 from paco_seg.core.dense import dense_contrast_sums
 from paco_seg.core.streaming import class_positive_sums, streaming_contrast_sums
 
@@ -149,13 +150,11 @@ class TestClassPositiveSums:
         key_contrasted = torch.rand(5, generator=rng) < 0.5
         if not masked:
             contrasted, key_contrasted = torch.ones_like(contrasted), torch.ones(5).bool()
-        _, wanted, count = dense_contrast_sums(
-            embeddings, labels, contrasted, keys, key_labels, key_contrasted, 1.0
-        )
-        masks = (contrasted, key_contrasted) if masked else (None, None)
-        actual, actual_count = class_positive_sums(
-            embeddings, labels, masks[0], keys, key_labels, masks[1], 3
-        )
+        rows = ContrastRows(embeddings, labels, contrasted, keys, key_labels, key_contrasted, 3)
+        _, wanted, count = dense_contrast_sums(rows, 1.0)
+        if not masked:
+            rows = rows._replace(contrasted=None, key_contrasted=None)
+        actual, actual_count = class_positive_sums(rows)
         valid = labels != 3
         # A row that is not contrasted itself is no positive of its own either way.
         torch.testing.assert_close(actual[valid], wanted[valid])
@@ -289,17 +288,8 @@ class TestStreamingContrastSums:
         embeddings, keys = rows_and_keys()
         labels = torch.arange(18).view(2, 9) % 3
         key_labels = torch.arange(5) % 3
-        dense = dense_contrast_sums(
-            embeddings,
-            labels,
-            torch.ones(2, 9, dtype=torch.bool),
-            keys,
-            key_labels,
-            torch.ones(5, dtype=torch.bool),
-            0.2,
-        )
-        streaming = streaming_contrast_sums(
-            embeddings, labels, None, keys, key_labels, None, 0.2, 3, chunk_size=4
-        )
+        rows = ContrastRows(embeddings, labels, None, keys, key_labels, None, 3)
+        dense = dense_contrast_sums(rows, 0.2)
+        streaming = streaming_contrast_sums(rows, 0.2, chunk_size=4)
         for actual, wanted in zip(streaming, dense, strict=True):
             torch.testing.assert_close(actual, wanted)

@@ -6,9 +6,9 @@ from mmengine.config import Config
 from mmseg.models.decode_heads import FCNHead, OCRHead, PSPHead
 from mmseg.registry import MODELS
 
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.engine.model_changes import build_without_memory
 from paco_seg.seg import swap_loss
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.heads import BranchDecodeHead, GPaCoDecodeHead
 from paco_seg.seg.swap_loss import METHODS
 

@@ -12,5 +12,5 @@ model = dict(
             drw_start_epoch=160,
             drw_beta=0.9999,
         ),
-    ),
+    )
 )

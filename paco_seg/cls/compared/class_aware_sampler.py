@@ -10,7 +10,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
-from paco_seg.cls.datasets.class_counts import class_labels
+from paco_seg.cls.datasets.class_labels import class_labels
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.tau_norm import class_aware_indices
 

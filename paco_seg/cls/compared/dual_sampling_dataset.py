@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import Compose
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from paco_seg.cls.datasets.class_counts import class_labels
+from paco_seg.cls.datasets.class_labels import class_labels
 
 
 @DATASETS.register_module()

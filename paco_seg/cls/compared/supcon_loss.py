@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from paco_seg.core.checks import check_choice, check_range
 from paco_seg.core.compared.supcon import supcon_loss
-from paco_seg.core.dispatch import IMPLEMENTATIONS
+from paco_seg.core.contrast import IMPLEMENTATIONS
 from paco_seg.core.distributed import gather_rows, rank
 
 KEY = 'SupConLoss'

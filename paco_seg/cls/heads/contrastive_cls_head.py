@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from paco_seg.cls.heads.features import hard_labels, pooled_features, unit_embeddings
 from paco_seg.cls.heads.projector import linear_projector
 from paco_seg.core import KeyQueue
-from paco_seg.core.dispatch import EMPTY
+from paco_seg.core.contrast import EMPTY
 from paco_seg.core.distributed import world_size
 
 

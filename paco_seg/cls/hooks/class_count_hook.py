@@ -16,11 +16,10 @@ from mmpretrain.registry import DATASETS, HOOKS
 from paco_seg.cls.classifiers import MultiViewClsDataPreprocessor
 from paco_seg.cls.compared.class_aware_sampler import ClassAwareSampler
 from paco_seg.cls.datasets import class_counts
-from paco_seg.cls.evaluation import shot_groups
-from paco_seg.cls.evaluation.long_tail_accuracy import SHOT_GROUPS
 from paco_seg.cls.heads import ContrastiveClsHead
 from paco_seg.cls.losses import ClassCounts, GPaCoLoss
 from paco_seg.core.alpha import alpha_products, alpha_report, alpha_warning, expected_positives
+from paco_seg.core.frequency import SHOT_GROUPS, SHOT_THRESHOLDS, group_classes
 
 
 @HOOKS.register_module()
@@ -92,11 +91,8 @@ class ClassCountHook(Hook):
         shares = torch.from_numpy(counts / counts.sum())
         positives = expected_positives(shares, rows, certain=certain)
         alpha = loss.set_positives(positives)
-        members = shot_groups(counts.tolist())
-        groups = {
-            name: np.flatnonzero(members == index).tolist()
-            for index, name in enumerate(SHOT_GROUPS)
-        }
+        many, few = SHOT_THRESHOLDS
+        groups = group_classes(counts, many + 1, few, SHOT_GROUPS)
         products = alpha_products(alpha, positives, groups)
         runner.logger.info(alpha_report(alpha, products))
         warning = alpha_warning(alpha, positives, key='model.head.loss.alpha')

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.cls.losses.class_counts import ClassCounts
-from paco_seg.core import parametric_contrastive_loss
 from paco_seg.core.alpha import auto_alpha
-from paco_seg.core.checks import check_choice, check_range
-from paco_seg.core.dispatch import IMPLEMENTATIONS
+from paco_seg.core.checks import check_range
+from paco_seg.core.paco import PaCoSettings, paco_loss
 
 KEY = 'model.head.loss'
 
@@ -24,78 +25,48 @@ class GPaCoLoss(nn.Module):
     depends on the head: GPaCo's anchors are both views, PaCo's the first view only.
 
     Args:
-        alpha: weight of one sample positive relative to the center, > 0. What acts is alpha times
-            the number of positives (:mod:`paco_seg.core.alpha`), so it depends on the number of
-            classes, their distribution and the queue. ``'auto'`` derives it from them, with 1 as
-            the product for the most frequent class; :class:`ClassCountHook` sets it before
-            training.
-        temperature: of the similarities between embeddings, > 0.
-        beta: weight of the center, > 0.
-        gamma: weight of the samples in the denominator, >= 0.
-        center_temperature: of the center logits including the prior, > 0.
-        base_temperature: > 0; None = ``temperature`` (factor 1).
-        label_smoothing: eps in [0, 1) of the center target, eps / (C - 1) on other classes.
         class_prior: its logarithm is added to the logits in training: ``'auto'`` (counts of the
             training set, through :class:`ClassCountHook`), a list of counts or frequencies, a
             JSON file with such a list, or None (no prior).
         loss_weight: factor of the loss.
-        impl: 'auto', 'dense' or 'streaming', see the core.
+        **settings: fields of :class:`paco_seg.core.paco.PaCoSettings` but ``contrast_ignored``,
+            since no image is ignored. ``alpha`` is 0.05 and ``temperature`` 0.2 by default.
+            What acts is alpha times the number of positives (:mod:`paco_seg.core.alpha`), so it
+            depends on the number of classes, their distribution and the queue; ``alpha='auto'``
+            derives it from them, with 0.15 as the product for the most frequent class
+            (:class:`ClassCountHook` sets it before training).
 
     Raises:
+        TypeError: a setting is unknown or of another type.
         ValueError: a setting is out of range; the message starts with ``model.head.loss.<key>``.
     """
 
     def __init__(
         self,
         *,
-        alpha: float | str = 0.05,
-        temperature: float = 0.2,
-        beta: float = 1.0,
-        gamma: float = 1.0,
-        center_temperature: float = 1.0,
-        base_temperature: float | None = None,
-        label_smoothing: float = 0.0,
         class_prior: str | Sequence[float] | None = 'auto',
         loss_weight: float = 1.0,
-        impl: str = 'auto',
+        **settings: Any,
     ) -> None:
         super().__init__()
-        if isinstance(alpha, str):
-            check_choice(f'{KEY}.alpha', alpha, ('auto', 'a number > 0'))
-        else:
-            check_range(f'{KEY}.alpha', alpha, low=0.0, low_open=True, remedy="Try 'auto'")
-        check_range(f'{KEY}.temperature', temperature, low=0.0, low_open=True)
-        check_range(f'{KEY}.beta', beta, low=0.0, low_open=True)
-        check_range(f'{KEY}.gamma', gamma, low=0.0)
-        check_range(f'{KEY}.center_temperature', center_temperature, low=0.0, low_open=True)
-        check_range(f'{KEY}.label_smoothing', label_smoothing, low=0.0, high=1.0)
+        settings = dict(alpha=0.05, temperature=0.2) | settings
+        self.settings = PaCoSettings.checked(KEY, without=('contrast_ignored',), **settings)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
-        if label_smoothing == 1.0:
-            raise ValueError(
-                f'{KEY}.label_smoothing: expected a value in [0, 1), got 1.0. Nothing would be '
-                'left to the class itself: 0.1 is usual'
-            )
-        check_choice(f'{KEY}.impl', impl, IMPLEMENTATIONS)
-        if base_temperature is not None:
-            check_range(f'{KEY}.base_temperature', base_temperature, low=0.0, low_open=True)
-        self.alpha = alpha
-        self.temperature = temperature
-        self.beta = beta
-        self.gamma = gamma
-        self.center_temperature = center_temperature
-        self.base_temperature = base_temperature
-        self.label_smoothing = label_smoothing
         self.class_prior = (
             None if class_prior is None else ClassCounts(class_prior, f'{KEY}.class_prior')
         )
         self.loss_weight = loss_weight
-        self.impl = impl
+
+    @property
+    def alpha(self) -> float | str:
+        """Weight of one sample positive, or 'auto' before training."""
+        return self.settings.alpha
 
     def set_positives(self, positives: Tensor) -> float:
         """Derive ``alpha='auto'`` from the expected positives of each class, (C,); the alpha."""
         if isinstance(self.alpha, str):
-            self.alpha = auto_alpha(positives)
-        return self.alpha
+            self.settings = replace(self.settings, alpha=auto_alpha(positives))
+        return float(self.alpha)
 
     def forward(
         self,
@@ -106,7 +77,7 @@ class GPaCoLoss(nn.Module):
         keys: Tensor | None = None,
         key_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over the anchors.
+        """Return the mean over the anchors.
 
         Args:
             embeddings: (N, D) unit rows, all are anchors.
@@ -126,20 +97,13 @@ class GPaCoLoss(nn.Module):
                 f"{KEY}.alpha: expected a number before the first step, got 'auto' that nobody "
                 "has derived. Add custom_hooks=[dict(type='ClassCountHook')]"
             )
-        loss = parametric_contrastive_loss(
+        loss = paco_loss(
             embeddings,
             labels,
             logits,
-            alpha=self.alpha,
-            temperature=self.temperature,
-            beta=self.beta,
-            gamma=self.gamma,
-            center_temperature=self.center_temperature,
-            base_temperature=self.base_temperature,
+            self.settings,
             class_prior=None if self.class_prior is None else self.class_prior.frequencies(),
-            label_smoothing=self.label_smoothing,
             keys=keys,
             key_labels=key_labels,
-            impl=self.impl,
         )
         return self.loss_weight * loss

@@ -21,8 +21,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from paco_seg.comparison.demo_data.writing import write_image, write_set
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.files import write_json
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.datasets import DigitScenesDataset
 
 NUM_DIGITS = 10

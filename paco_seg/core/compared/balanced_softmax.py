@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from paco_seg.core.checks import check_integer, check_labels, check_shape, compute_dtype
-from paco_seg.core.compared.class_counts import log_class_prior
+from paco_seg.core.frequency import log_class_prior
 
 
 def cross_entropy_per_sample(

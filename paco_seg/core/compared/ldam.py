@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from paco_seg.core.checks import check_labels, check_prior, check_range, check_shape, compute_dtype
 from paco_seg.core.compared.balanced_softmax import cross_entropy_per_sample
-from paco_seg.core.compared.class_counts import effective_numbers
+from paco_seg.core.frequency import effective_numbers
 
 
 def cosine_logits(features: Tensor, weight: Tensor) -> Tensor:

@@ -19,10 +19,8 @@ from paco_seg.core.checks import (
     compute_dtype,
 )
 from paco_seg.core.compared.balanced_softmax import cross_entropy_per_sample
-from paco_seg.core.compared.class_counts import effective_numbers
-from paco_seg.core.dense import dense_contrast_sums
-from paco_seg.core.dispatch import EMPTY, IMPLEMENTATIONS, choose_impl
-from paco_seg.core.streaming import streaming_contrast_sums
+from paco_seg.core.contrast import EMPTY, IMPLEMENTATIONS, ContrastRows, contrast_sums
+from paco_seg.core.frequency import effective_numbers
 
 
 def supcon_loss(
@@ -35,7 +33,7 @@ def supcon_loss(
     key_labels: Tensor | None = None,
     impl: str = 'auto',
 ) -> Tensor:
-    """Supervised contrastive loss of each anchor.
+    """Return the supervised contrastive loss of each anchor.
 
     With ``s_ij = z_i . z_j / T``, the contrast set S(i) (every row but i, and every key) and the
     positives P(i) (rows of S(i) with the label of i)::
@@ -83,18 +81,16 @@ def supcon_loss(
 
     dtype = compute_dtype(embeddings, keys)
     with torch.autocast(device_type=embeddings.device.type, enabled=False):
-        rows = embeddings.to(dtype).unsqueeze(0)
-        columns = keys.to(dtype).masked_fill(~filled.unsqueeze(1), 0.0)
-        sets = class_index.unsqueeze(0)
-        if choose_impl(impl, 1, len(labels), len(key_labels)) == 'dense':
-            everyone = torch.ones_like(sets, dtype=torch.bool)
-            sums = dense_contrast_sums(
-                rows, sets, everyone, columns, key_index, filled, temperature
-            )
-        else:
-            sums = streaming_contrast_sums(
-                rows, sets, None, columns, key_index, filled, temperature, len(present), None
-            )
+        rows = ContrastRows(
+            embeddings.to(dtype).unsqueeze(0),
+            class_index.unsqueeze(0),
+            None,
+            keys.to(dtype).masked_fill(~filled.unsqueeze(1), 0.0),
+            key_index,
+            filled,
+            len(present),
+        )
+        sums = contrast_sums(rows, temperature, impl=impl)
         log_denominator, positive_sum, count = (term.squeeze(0) for term in sums)
         has_positive = count > 0
         # An anchor alone in the batch has log 0 = -inf here: taken out before the difference.
@@ -107,11 +103,11 @@ def supcon_loss(
 def inverse_effective_weights(
     class_counts: Tensor, *, beta: float = 0.999, released: bool = False
 ) -> Tensor:
-    """Class weights ``mean(E) / E_c`` of the multi-task baseline, E the effective numbers.
+    """Return the class weights ``mean(E) / E_c`` of the multi-task baseline.
 
     Args:
         class_counts: (C,) positive training counts.
-        beta: of the effective number.
+        beta: of the effective numbers E.
         released: True gives what the published code computes: it averages E over an axis of
             length 1, which makes every weight exactly 1. False is the written intention.
 
@@ -141,7 +137,7 @@ def multi_task_loss(
     key_labels: Tensor | None = None,
     impl: str = 'auto',
 ) -> Tensor:
-    """Cross entropy plus weighted supervised contrast of each anchor: ``CE_i + alpha w SupCon_i``.
+    """Return ``CE_i + alpha w SupCon_i``: cross entropy plus weighted contrast of each anchor.
 
     The baselines that GPaCo is compared with: balanced softmax and class weights on long-tailed
     data (``class_prior``, ``class_weights``); neither on balanced CIFAR; ``label_smoothing`` 0.1

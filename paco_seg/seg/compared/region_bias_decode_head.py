@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from paco_seg.core.compared.region import (
     soft_region_means,
     suppress_absent,
 )
+from paco_seg.core.frequency import load_class_frequency
 from paco_seg.seg.compared.region_rebalance_branch import image_prior
 from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead, own_random_numbers
 from paco_seg.seg.heads.feature_taps import ClsSegTap, tap_for
@@ -137,9 +139,19 @@ class RegionBias(TrainingBranch):
             nn.Dropout(dropout_ratio),
             nn.Linear(in_channels, num_classes + 1),
         )
+        self.frequency_file = frequency_file
         prior = image_prior(frequency_file, num_classes, 'region_bias.frequency_file')
         extended = None if prior is None else torch.cat([prior, torch.ones(1)])
         self.register_buffer('region_prior', extended, persistent=False)
+
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        if self.frequency_file is not None:
+            load_class_frequency(self.frequency_file, 'region_bias.frequency_file', classes)
 
     def bias(self, features: Tensor, logits: Tensor) -> Tensor:
         """Bias (B, C) of the images from features (B, D, h, w) and pixel logits (B, C, h, w)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import ConvModule
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from paco_seg.core.checks import check_choice, check_range
 from paco_seg.core.compared.region import GROUPINGS, region_means, region_rebalance_loss
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import check_num_classes, load_class_frequency
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
 
 
@@ -95,6 +96,17 @@ class RegionBranch(TrainingBranch):
             persistent=False,
         )
         self._learnable = learnable
+        self.frequency_file = frequency_file
+
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        if self.frequency_file is not None:
+            key = f'{type(self).__name__}.frequency_file'
+            load_class_frequency(self.frequency_file, key, classes)
 
     def _freeze_unless_learnable(self) -> None:
         """To be called when all layers are there."""
@@ -167,7 +179,7 @@ class RegionRebalanceBranch(RegionBranch):
 
 
 def image_prior(frequency_file: str | None, num_classes: int, key: str) -> Tensor | None:
-    """(C,) float32 share of each class among all (image, class) pairs; None without a file.
+    """Return the (C,) float32 shares of all (image, class) pairs; None without a file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -176,19 +188,8 @@ def image_prior(frequency_file: str | None, num_classes: int, key: str) -> Tenso
     if frequency_file is None:
         return None
     frequency = load_class_frequency(frequency_file, key)
-    counts = torch.from_numpy(frequency.counts('images', key)).double()
-    if len(counts) != num_classes:
-        raise ValueError(
-            f'{key}: expected {num_classes} classes as num_classes of the head, got '
-            f'{len(counts)}. Write the file with `python tools/class_statistics.py CONFIG`'
-        )
-    if bool((counts == 0).any()):
-        absent = [frequency.classes[index] for index in (counts == 0).nonzero().flatten()]
-        raise ValueError(
-            f'{key}: expected training images of every class, got none of {absent}. Drop these '
-            'classes from the dataset or set frequency_file=None'
-        )
-    return (counts / counts.sum()).float()
+    check_num_classes(frequency, num_classes, key)
+    return torch.from_numpy(frequency.prior(key, 'images')).float()
 
 
 def check_loss_name(key: str, name: str) -> None:

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_range
-from paco_seg.seg.class_frequency import REMEDY, load_class_frequency
+from paco_seg.core.frequency import check_num_classes, load_class_frequency
 from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
 
@@ -77,11 +77,8 @@ class GPaCoBranch(TrainingBranch):
             loss.setdefault('embed_channels', embed_channels)
         if loss.get('frequency_file'):
             key = 'loss_contrast.frequency_file'
-            known = len(load_class_frequency(loss['frequency_file'], key).classes)
-            if known != num_classes:
-                raise ValueError(
-                    f'{key}: expected {num_classes} classes as in the head, got {known}. {REMEDY}'
-                )
+            frequency = load_class_frequency(loss['frequency_file'], key)
+            check_num_classes(frequency, num_classes, key, 'as in the head')
         self.loss_contrast = MODELS.build(loss)
 
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -16,10 +17,11 @@ from paco_seg.core.alpha import (
     auto_alpha,
     expected_positives,
 )
-from paco_seg.core.checks import check_range
-from paco_seg.seg.class_frequency import REMEDY, ClassFrequency, load_class_frequency
+from paco_seg.core.frequency import REMEDY, ClassFrequency, check_classes, load_class_frequency
+from paco_seg.core.paco import check_alpha
 
 KEY = 'loss_contrast.alpha'
+FILE_KEY = 'loss_contrast.frequency_file'
 REMEDY_ALPHA = "The paper uses 0.01 to 0.03; 'auto' derives it from class frequencies"
 
 
@@ -42,21 +44,27 @@ class PixelAlpha:
     ) -> None:
         self.frequency: ClassFrequency | None = None
         if frequency_file is not None:
-            key = 'loss_contrast.frequency_file'
-            self.frequency = load_class_frequency(frequency_file, key)
+            self.frequency = load_class_frequency(frequency_file, FILE_KEY)
             self._shares = pixel_shares(self.frequency, within_image=within_image)
         elif alpha == 'auto':
             raise ValueError(
-                "loss_contrast.frequency_file: expected a file because alpha is 'auto', got None. "
-                f'{REMEDY}'
+                f"{FILE_KEY}: expected a file because alpha is 'auto', got None. {REMEDY}"
             )
-        if alpha != 'auto':
-            check_range(KEY, alpha, low=0.0, low_open=True, remedy=REMEDY_ALPHA)  # type: ignore[arg-type]
+        check_alpha(KEY, alpha, REMEDY_ALPHA)
         self.alpha = alpha
         self._resolved: dict[int, float] = {}
 
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        if self.frequency is not None:
+            check_classes(self.frequency, classes, FILE_KEY)
+
     def resolve(self, num_rows: int) -> float:
-        """Alpha for sets of ``num_rows`` pixels; logs the scale of alpha the first time."""
+        """Return alpha for sets of ``num_rows`` pixels; logs the scale of alpha the first time."""
         if num_rows not in self._resolved:
             if self.frequency is None:
                 self._resolved[num_rows] = float(self.alpha)
@@ -81,7 +89,7 @@ class PixelAlpha:
 
 
 def pixel_shares(frequency: ClassFrequency, *, within_image: bool) -> Tensor:
-    """Share of each class among the pixels that one of its pixels meets.
+    """Return the share of each class among the pixels that one of its pixels meets.
 
     Within an image: the mean share of the class in the images that contain it, for a pixel only
     ever meets such images. Across images: its share of all pixels.
@@ -92,7 +100,7 @@ def pixel_shares(frequency: ClassFrequency, *, within_image: bool) -> Tensor:
     Raises:
         ValueError: the file has no pixel counts.
     """
-    pixels = torch.from_numpy(frequency.counts('pixels', 'loss_contrast.frequency_file')).double()
+    pixels = torch.from_numpy(frequency.counts('pixels', FILE_KEY)).double()
     shares = pixels / pixels.sum()
     if within_image:
         images = torch.from_numpy(frequency.counts('images')).double()

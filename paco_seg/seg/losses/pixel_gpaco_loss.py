@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from paco_seg.core import KeyQueue, parametric_contrastive_loss
 from paco_seg.core.checks import check_choice, check_range, check_shape
-from paco_seg.core.dispatch import EMPTY, IMPLEMENTATIONS
+from paco_seg.core.contrast import EMPTY, IMPLEMENTATIONS
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, world_size
 from paco_seg.core.sampling import (
     class_balance_weights,
@@ -189,6 +189,14 @@ class PixelGPaCoLoss(nn.Module):
             chosen = per_class_mask(labels, logits.shape[2], self.queue_pixels_per_class)
             self.queue.enqueue(rows[chosen], labels[chosen])
         return loss * (self.loss_weight * self._warmup_factor())
+
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        self.alpha.check_class_names(classes)
 
     def _select(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Indices (B, num_pixels) of the pixels that take part."""

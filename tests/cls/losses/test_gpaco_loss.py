@@ -92,7 +92,11 @@ def test_auto_alpha():
     ('settings', 'message'),
     [
         (dict(alpha=0), r'alpha: expected > 0, got 0. Try .auto.'),
-        (dict(alpha='large'), r"alpha: expected one of 'auto', 'a number > 0', got 'large'"),
+        (dict(alpha='large'), r"alpha: expected a number > 0 or 'auto', got 'large'"),
+        (dict(alpha='a number > 0'), r"alpha: expected a number > 0 or 'auto', got 'a number"),
+        (dict(alpha=float('inf')), r'alpha: expected > 0 and finite, got inf'),
+        (dict(loss_weight=float('inf')), r'loss_weight: expected >= 0 and finite, got inf'),
+        (dict(temperature=float('inf')), r'temperature: expected > 0 and finite, got inf'),
         (dict(temperature=0.0), r'temperature: expected > 0, got 0.0'),
         (dict(beta=0), r'beta: expected > 0'),
         (dict(gamma=-1), r'gamma: expected >= 0'),
@@ -104,6 +108,20 @@ def test_auto_alpha():
 )
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=r'^model\.head\.loss\.' + message):
+        build(**settings)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(alpha=True), r'alpha: expected a number, got True'),
+        (dict(temperature='0.2'), r"temperature: expected a number, got '0.2'"),
+        (dict(temprature=0.2), r'temprature: expected one of alpha, temperature, .*, got .tempr'),
+        (dict(contrast_ignored=False), r'contrast_ignored: expected one of alpha, temperature'),
+    ],
+)
+def test_settings_of_another_kind(settings, message):
+    with pytest.raises(TypeError, match=r'^model\.head\.loss\.' + message):
         build(**settings)
 
 

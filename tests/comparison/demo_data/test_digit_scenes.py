@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from paco_seg.comparison.demo_data import digit_scenes
 from paco_seg.comparison.demo_data.digit_scenes import SceneSettings, write_scenes
 from paco_seg.comparison.demo_data.writing import write_image
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import load_class_frequency
 from paco_seg.seg.datasets import DigitScenesDataset
 
 SMALL = SceneSettings(max_instances=100, balanced_instances=2, size=48)

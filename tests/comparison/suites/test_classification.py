@@ -78,7 +78,7 @@ def test_quickstart_runs_once_and_reports(tmp_path, monkeypatch):
 
     # a second call repeats neither the trainings nor the pictures
     monkeypatch.setattr(report, 'draw_pictures', lambda *args, **settings: 1 / 0)
-    monkeypatch.setattr(runner, 'run_command', lambda *args, **settings: 1 / 0)
+    monkeypatch.setattr(runner, 'watch_command', lambda *args: 1 / 0)
     assert run_suite(suite, out) == results
 
 
@@ -141,7 +141,7 @@ def test_demo_suite_compares_and_resumes(digits, tmp_path, monkeypatch):
         assert picture.file in text
 
     # another choice of systems uses what is finished
-    monkeypatch.setattr(runner, 'run_command', lambda *args, **settings: 1 / 0)
+    monkeypatch.setattr(runner, 'watch_command', lambda *args: 1 / 0)
     again = run_suite(tiny_suite('demo-cls', ['balanced-softmax']), out, reported=out / 'part')
     assert [method['name'] for method in again['methods']] == ['balanced-softmax']
     assert again['methods'][0] == results['methods'][3]

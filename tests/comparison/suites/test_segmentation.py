@@ -52,7 +52,7 @@ def test_quickstart_runs_once_and_reports(scenes, tmp_path, monkeypatch):
     assert 'tail: seven, eight, nine' in text
 
     # a second call repeats neither the trainings nor the pictures
-    monkeypatch.setattr(runner, 'run_command', lambda *args, **settings: 1 / 0)
+    monkeypatch.setattr(runner, 'watch_command', lambda *args: 1 / 0)
     with monkeypatch.context() as patch:
         patch.setattr(report, 'draw_pictures', lambda *args, **settings: 1 / 0)
         assert run_suite(suite, out) == results

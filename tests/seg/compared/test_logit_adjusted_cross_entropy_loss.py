@@ -7,7 +7,7 @@ import torch
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.compared.logit_adjusted_cross_entropy_loss import LogitAdjustedCrossEntropyLoss
 
 PIXELS = (700, 200, 100)

@@ -8,7 +8,8 @@ from helpers.segmentation_data import WRITERS, write_benchmark
 from helpers.segmentation_recipes import RECIPES, load_config
 from PIL import Image
 
-from paco_seg.seg.datasets.label_maps import label_maps_of, map_in_parallel
+from paco_seg.engine.parallel import map_in_parallel
+from paco_seg.seg.datasets.label_maps import label_maps_of
 
 
 def benchmark_config(name, root, num=2):

@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.losses import pixel_alpha
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha, pixel_shares
 

@@ -167,7 +167,7 @@ def test_half_precision_features_under_autocast():
     ('settings', 'message'),
     [
         (dict(alpha=0), r'loss_contrast.alpha: expected > 0, got 0. The paper uses'),
-        (dict(alpha='big'), r"loss_contrast.alpha: expected a number, got 'big'"),
+        (dict(alpha='big'), r"loss_contrast.alpha: expected a number > 0 or 'auto', got 'big'"),
         (dict(temperature=-1.0), r'loss_contrast.temperature: expected > 0, got -1.0'),
         (dict(num_pixels=0), r'loss_contrast.num_pixels: expected a positive integer, or -1'),
         (dict(num_pixels=2.5), r'loss_contrast.num_pixels: expected a positive integer, or -1'),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import inspect
 import math
 from dataclasses import dataclass
 
@@ -16,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from paco_seg.core import ShapeError, parametric_contrastive_loss
-from paco_seg.core.dispatch import choose_impl
+from paco_seg.core.paco import PaCoSettings, paco_loss
 
 # Tile sides: one pair, an uneven last tile, everything in one tile, the default.
 IMPLEMENTATIONS = {
@@ -501,6 +503,48 @@ class TestIgnoredRows:
         assert z.grad[~self.ignored].abs().sum(1).min() > 0
         assert (z.grad[self.ignored].abs().sum(1) > 0).all() == contrast_ignored
 
+    @pytest.mark.parametrize('bad', [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize('contrast_ignored', [True, False])
+    def test_logits_of_ignored_rows_reach_no_gradient(self, impl, contrast_ignored, bad):
+        z, y, logits, *_ = sample()
+        y = y.masked_fill(self.ignored, IGNORE)
+        gradients = []
+        for filled in (logits, logits.masked_fill(self.ignored.unsqueeze(1), bad)):
+            leaves = [z.clone().requires_grad_(), filled.clone().requires_grad_()]
+            loss = parametric_contrastive_loss(
+                leaves[0],
+                y,
+                leaves[1],
+                alpha=0.3,
+                temperature=0.2,
+                label_smoothing=0.1,
+                ignore_index=IGNORE,
+                contrast_ignored=contrast_ignored,
+                **impl,
+            )
+            gradients.append([loss.detach(), *torch.autograd.grad(loss, leaves)])
+        for clean, dirty in zip(*gradients, strict=True):
+            assert torch.equal(clean, dirty)
+        assert not gradients[1][2][self.ignored].any()
+
+    @pytest.mark.parametrize('bad', [math.nan, math.inf])
+    def test_dropped_embeddings_reach_no_gradient(self, impl, bad):
+        z, y, logits, *_ = sample()
+        z = z.masked_fill(self.ignored.unsqueeze(1), bad).requires_grad_()
+        loss = parametric_contrastive_loss(
+            z,
+            y.masked_fill(self.ignored, IGNORE),
+            logits.requires_grad_(),
+            alpha=0.3,
+            temperature=0.2,
+            ignore_index=IGNORE,
+            contrast_ignored=False,
+            **impl,
+        )
+        for grad in torch.autograd.grad(loss, (z, logits)):
+            assert grad.isfinite().all()
+            assert not grad[self.ignored].any()
+
     def test_mean_counts_every_set_and_only_valid_anchors(self, impl):
         z, y, logits, *_ = sample(sets=3)
         y[1] = IGNORE
@@ -877,6 +921,13 @@ class TestErrors:
         [
             ({'alpha': -0.1}, r'alpha: expected >= 0, got -0\.1'),
             ({'alpha': math.nan}, r'alpha: expected >= 0, got nan'),
+            ({'alpha': math.inf}, r'alpha: expected >= 0 and finite, got inf'),
+            ({'beta': math.inf}, r'beta: expected >= 0 and finite, got inf'),
+            ({'gamma': math.inf}, r'gamma: expected >= 0 and finite, got inf'),
+            ({'temperature': math.inf}, r'temperature: expected > 0 and finite, got inf'),
+            ({'center_temperature': math.inf}, r'center_temperature: .* finite, got inf'),
+            ({'base_temperature': math.inf}, r'base_temperature: .* finite, got inf'),
+            ({'chunk_size': True}, r'chunk_size: expected a positive integer or None, got True'),
             ({'beta': -1.0}, r'beta: expected >= 0, got -1\.0'),
             ({'gamma': -1.0}, r'gamma: expected >= 0, got -1\.0'),
             ({'alpha': 0, 'beta': 0}, r'alpha, beta: expected at least one > 0, got 0 and 0'),
@@ -968,6 +1019,8 @@ class TestErrors:
             ({'key_labels': torch.zeros(3)}, r'key_labels: expected integer .*float32'),
             ({'alpha': 'auto'}, r"alpha: expected a number, got 'auto'"),
             ({'temperature': True}, r'temperature: expected a number, got True'),
+            ({'contrast_ignored': 'no'}, r"contrast_ignored: expected True or False, got 'no'"),
+            ({'contrast_ignored': 0}, r'contrast_ignored: expected True or False, got 0'),
         ],
     )
     def test_types(self, changes, message):
@@ -975,16 +1028,58 @@ class TestErrors:
             self.call(**changes)
 
 
-class TestChooseImpl:
-    def test_explicit_choice_is_kept(self):
-        assert choose_impl('dense', 1, 10**6, 0) == 'dense'
-        assert choose_impl('streaming', 1, 2, 0) == 'streaming'
+class TestPaCoSettings:
+    def test_settings_travel_as_one(self):
+        z, y, logits, keys, key_labels = sample(keys=3)
+        settings = dict(alpha=0.3, temperature=0.2, beta=2.0, gamma=0.5, label_smoothing=0.1)
+        tensors = dict(keys=keys, key_labels=key_labels, reduction='none')
+        wanted = parametric_contrastive_loss(z, y, logits, **settings, **tensors)
+        actual = paco_loss(z, y, logits, PaCoSettings(**settings), **tensors)
+        assert torch.equal(actual, wanted)
 
-    def test_auto_depends_on_the_size_of_the_matrix(self):
-        assert choose_impl('auto', 1, 8, 0) == 'dense'
-        assert choose_impl('auto', 1, 8192, 0) == 'streaming'
-        assert choose_impl('auto', 1, 256, 10**6) == 'streaming'
-        assert choose_impl('auto', 64, 256, 0) == 'streaming'
+    def test_public_signature_has_every_setting_with_its_default(self):
+        public = inspect.signature(parametric_contrastive_loss).parameters
+        for field in dataclasses.fields(PaCoSettings):
+            if field.name != 'key':
+                default = public[field.name].default
+                if field.default is dataclasses.MISSING:
+                    assert default is inspect.Parameter.empty
+                else:
+                    assert default == field.default
+
+    def test_without_a_key_the_limits_are_allowed(self):
+        PaCoSettings(alpha=0.0, temperature=1.0)
+        PaCoSettings(alpha=1.0, temperature=1.0, beta=0.0)
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            (dict(alpha=0), r"alpha: expected > 0, got 0\. Try 'auto'"),
+            (dict(alpha=math.inf), r'alpha: expected > 0 and finite, got inf'),
+            (dict(alpha='a number > 0'), r"alpha: expected a number > 0 or 'auto', got 'a num"),
+            (dict(alpha=True), r'alpha: expected a number, got True'),
+            (dict(alpha=None), r'alpha: expected a number, got None'),
+            (dict(beta=0.0), r'beta: expected > 0, got 0.0'),
+            (dict(contrast_ignored='no'), r"contrast_ignored: expected True or False, got 'no'"),
+            (dict(chunk_size=2.0), r'chunk_size: expected a positive integer or None, got 2.0'),
+            (dict(tau=1.0), r"tau: expected one of alpha, temperature, .*chunk_size, got 'tau'"),
+        ],
+    )
+    def test_with_a_key_every_message_names_it(self, changes, message):
+        settings = dict(alpha=0.1, temperature=1.0) | changes
+        with pytest.raises((TypeError, ValueError), match=rf'^loss_contrast\.{message}'):
+            PaCoSettings.checked('loss_contrast', **settings)
+
+    def test_auto_waits_for_a_number(self):
+        settings = PaCoSettings.checked('loss', alpha='auto', temperature=0.2)
+        z, y, logits, *_ = sample()
+        with pytest.raises(TypeError, match=r"^loss\.alpha: expected a number .*, got 'auto'"):
+            paco_loss(z, y, logits, settings)
+        resolved = dataclasses.replace(settings, alpha=0.3)
+        wanted = parametric_contrastive_loss(z, y, logits, alpha=0.3, temperature=0.2)
+        assert torch.equal(paco_loss(z, y, logits, resolved), wanted)
+        with pytest.raises(ValueError, match=r'^loss\.alpha: expected > 0'):
+            dataclasses.replace(settings, alpha=-1.0)
 
 
 @pytest.mark.gpu
