@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 
 import pytest
+
+from paco_seg.comparison.report import summary_table
+from paco_seg.comparison.suites import SUITES
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / 'docs' / 'quickstart' / 'results.json'
@@ -30,7 +32,7 @@ TITLES = {
 
 
 def machine_of(results: dict) -> str:
-    """On what a comparison of :mod:`paco_seg.engine.experiment` was measured."""
+    """On what a comparison of :mod:`paco_seg.comparison` was measured."""
     machine = results['machine']
     return (
         f'Measured on {machine["processor"]}, {machine["cores"]} cores, '
@@ -47,7 +49,7 @@ def device_of(results: dict) -> str:
 def quickstart_table() -> str:
     """The table that ``make quickstart`` printed, and on what."""
     results = json.loads(QUICKSTART.read_text())
-    table = runpy.run_path(str(ROOT / 'tools' / 'quickstart.py'))['summary_table'](results)
+    table = summary_table(results, SUITES['quickstart'].table)
     return (
         f'{table}\n\nPercent on the validation split: mean of {len(results["seeds"])} seeds '
         f'and the range. {machine_of(results)}'
@@ -133,10 +135,9 @@ def dispatch_table() -> str:
 
 
 def comparison_table(suite: str) -> str:
-    """The table that ``tools/compare.py`` printed, and on what."""
+    """The table that ``paco-seg compare`` printed, and on what."""
     results = json.loads((COMPARE / suite / 'results.json').read_text())
-    tool = runpy.run_path(str(ROOT / 'tools' / 'compare.py'))
-    table = tool['summary_table'](results, tool['SUITES'][suite].columns)
+    table = summary_table(results, SUITES[suite].table)
     return (
         f'{table}\n\nPercent: mean ± standard deviation of {len(results["seeds"])} seeds. '
         f'{machine_of(results)}'

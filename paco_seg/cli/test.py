@@ -209,7 +209,8 @@ def run(args: argparse.Namespace) -> None:
     guard_test(cfg)
 
     runner = build_runner(cfg)
-    select_pictures(runner.hooks, args.show_interval, args.show_limit)
+    if args.show or args.show_dir:
+        select_pictures(runner.hooks, args.show_interval, args.show_limit)
     # Building the loop now gives access to its metrics; Runner.test() takes it as it is.
     runner._test_loop = runner.build_test_loop(runner._test_loop)
     evaluator = runner.test_evaluator

@@ -87,8 +87,8 @@ def run(args: argparse.Namespace) -> None:
     require_keys(cfg, args.config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     check_settings(cfg)
     check_data_folders(cfg, ('train_dataloader', 'val_dataloader'))
-    check_data(cfg)
     check_downloads(cfg)
+    check_data(cfg)
     if args.amp:
         use_amp(cfg)
     if args.auto_scale_lr:

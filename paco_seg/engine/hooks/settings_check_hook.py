@@ -16,8 +16,10 @@ from paco_seg.core.checks import check_count, check_range
 
 
 @HOOKS.register_module()
-class TrainingCheckHook(Hook):
+class SettingsCheckHook(Hook):
     """Refusal of what would only show after hours: length, learning rate, top-k, best checkpoint.
+
+    Tests are checked as well, for what would only show when all images are predicted.
 
     Metrics that leave out values, such as the mean of an empty group of classes, say so through
     ``why_absent(name)``.
@@ -36,7 +38,11 @@ class TrainingCheckHook(Hook):
         check_topk(runner)
 
     def before_test(self, runner: Runner) -> None:
-        """Check what would only show when all images are tested."""
+        """Check once, before the first image is tested.
+
+        Raises:
+            TypeError, ValueError: names the config key, what is expected and the value.
+        """
         _check_topk_metrics(runner.test_loop, 'test_evaluator')
 
 

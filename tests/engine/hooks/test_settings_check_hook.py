@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 
-from paco_seg.engine.hooks import TrainingCheckHook
+from paco_seg.engine.hooks import SettingsCheckHook
 
 
 class Accuracy:
@@ -58,7 +58,7 @@ def runner(metrics=(), hooks=(), head=None, loop=None, optim=None):
     )
 
 
-check = TrainingCheckHook().before_train
+check = SettingsCheckHook().before_train
 
 
 def test_an_ordinary_training_passes():
@@ -98,7 +98,7 @@ def test_topk_beyond_the_classes(when):
     with pytest.raises(
         ValueError, match=rf'^{key}\.topk: expected .*\[1, 3\], got 5\. There are 3'
     ):
-        getattr(TrainingCheckHook(), when)(runner([Accuracy((1, 5))]))
+        getattr(SettingsCheckHook(), when)(runner([Accuracy((1, 5))]))
 
 
 def test_a_metric_of_another_name_may_have_its_own_k():
