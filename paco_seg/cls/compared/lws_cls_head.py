@@ -31,5 +31,5 @@ class LWSClsHead(LinearClsHead):
         self.log_scales = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Scaled logits, (N, C)."""
+        """Compute scaled logits, (N, C)."""
         return scaled_logits(super().forward(feats), self.log_scales)
