@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_integer, check_range, check_shape
+from paco_seg.core.checks import check_count, check_integer, check_shape
 from paco_seg.core.contrast import EMPTY
 from paco_seg.core.distributed import gather_rows
 
@@ -26,7 +26,8 @@ class KeyQueue(nn.Module):
         position: scalar int64 buffer, slot that is written next.
 
     Raises:
-        ValueError: ``size`` or ``channels`` is below 1.
+        TypeError: ``size`` or ``channels`` is no integer.
+        ValueError: ``size`` or ``channels`` is below 1, or the keys do not fit into the memory.
     """
 
     keys: Tensor
@@ -35,14 +36,20 @@ class KeyQueue(nn.Module):
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
-        check_range('queue_size', size, low=1)
-        check_range('channels', channels, low=1)
-        self.register_buffer('keys', torch.zeros(size, channels))
+        check_count('queue_size', size, low=1)
+        check_count('channels', channels, low=1)
+        try:
+            self.register_buffer('keys', torch.zeros(size, channels))
+        except (RuntimeError, TypeError) as error:  # the allocator names no key
+            raise ValueError(
+                f'queue_size: expected keys that fit into the memory, got {size} of {channels} '
+                f'channels ({4 * size * channels / 2**30:.3g} GiB). Make it smaller'
+            ) from error
         self.register_buffer('labels', torch.full((size,), EMPTY, dtype=torch.long))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
 
     def __len__(self) -> int:
-        """K, the number of slots, written or not."""
+        """Return K, the number of slots, written or not."""
         return len(self.labels)
 
     @torch.no_grad()
@@ -73,7 +80,7 @@ class KeyQueue(nn.Module):
         self.position.add_(count).remainder_(size)
 
     def contents(self) -> tuple[Tensor, Tensor]:
-        """Copies of keys (K, D) and labels (K,), for use as ``keys`` and ``key_labels``.
+        """Copy keys (K, D) and labels (K,), for use as ``keys`` and ``key_labels``.
 
         Copies, because the loss keeps them for its backward pass while a later micro-step of
         gradient accumulation may already write new keys.

@@ -88,6 +88,18 @@ class TestKeyQueue:
         with pytest.raises(ValueError, match=message):
             KeyQueue(size, channels)
 
+    @pytest.mark.parametrize('size', [True, 2.0, '2', None])
+    def test_refuses_what_is_no_integer(self, size):
+        with pytest.raises(TypeError, match='queue_size: expected an integer, got'):
+            KeyQueue(size, 2)
+        with pytest.raises(TypeError, match='channels: expected an integer, got'):
+            KeyQueue(2, size)
+
+    @pytest.mark.parametrize('size', [10**15, 10**30])
+    def test_refuses_what_no_memory_holds(self, size):
+        with pytest.raises(ValueError, match=rf'queue_size: .* memory, got {size} of 128 channels'):
+            KeyQueue(size, 128)
+
     def test_refuses_other_shapes_and_types(self):
         queue = KeyQueue(4, 2)
         with pytest.raises(ShapeError, match=r'keys: expected shape \(n, 2\), got \(1, 3\)'):

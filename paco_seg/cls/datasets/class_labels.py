@@ -9,7 +9,7 @@ from mmengine.dataset import RepeatDataset
 
 
 def class_labels(dataset: Any) -> np.ndarray:
-    """Label of every image that one pass over ``dataset`` delivers, (N,) int64, in its order.
+    """Return the label of every image of one pass over ``dataset``, (N,) int64, in its order.
 
     Wrappers are looked through: the parts of a ``ConcatDataset`` follow each other, the labels of
     a ``RepeatDataset`` are repeated as often as its images.

@@ -378,6 +378,17 @@ def test_bad_settings_name_their_key(branch, frequency_file, tmp_path):
         build_branch(settings, frequency_file=str(path))
 
 
+def test_permuted_classes_are_refused(branch, frequency_file):
+    _, settings = branch
+    names = [f'class {index}' for index in range(5)]
+    module = build_branch(settings, frequency_file=frequency_file)
+    module.check_class_names(names)
+    message = rf"^{settings['type']}\.frequency_file .*: expected class 0 to be 'class 4'"
+    with pytest.raises(ValueError, match=message):
+        module.check_class_names(names[::-1])
+    build_branch(settings, frequency_file=None).check_class_names(names[::-1])
+
+
 def test_simplex_needs_as_many_channels_as_classes():
     with pytest.raises(ValueError, match=r'CeCoBranch\.hidden_channels: expected >= 5, got 4'):
         build_branch(dict(BRANCHES['ceco'], **dict(SMALL, hidden_channels=4)))

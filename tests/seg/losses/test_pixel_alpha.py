@@ -83,3 +83,19 @@ def test_a_file_of_other_classes_is_refused_when_the_head_is_built(file):
     message = r'loss_contrast.frequency_file: expected 4 classes as in the head, got 3'
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(num_classes=4, loss_contrast=loss, **head))
+
+
+def test_permuted_or_foreign_classes_are_refused(file):
+    loss = MODELS.build(dict(type='PixelGPaCoLoss', alpha='auto', frequency_file=file))
+    loss.check_class_names(FREQUENCY.classes)
+    with pytest.raises(ValueError, match=r'^loss_contrast\.frequency_file: expected class 0 to be'):
+        loss.check_class_names(FREQUENCY.classes[::-1])
+    with pytest.raises(ValueError, match=r'^loss_contrast\.frequency_file: expected 2 classes'):
+        loss.check_class_names(FREQUENCY.classes[:2])
+    MODELS.build(dict(type='PixelGPaCoLoss')).check_class_names(['any', 'name'])
+
+
+@pytest.mark.parametrize('alpha', [float('inf'), float('nan'), True, 'a number > 0', None])
+def test_alpha_that_is_none(alpha):
+    with pytest.raises((TypeError, ValueError), match=r'^loss_contrast\.alpha: expected'):
+        PixelAlpha(alpha, None, within_image=True)
