@@ -9,7 +9,8 @@ from torch import Tensor
 from paco_seg.core.dense import dense_contrast_sums
 from paco_seg.core.streaming import streaming_contrast_sums
 
-IMPLEMENTATIONS = ('auto', 'dense', 'streaming')
+# 'triton' computes the whole parametric contrastive loss, see :mod:`paco_seg.core.fused`.
+IMPLEMENTATIONS = ('auto', 'dense', 'streaming', 'triton')
 # Key label of a queue slot that has not been written yet.
 EMPTY = -1
 # Similarities of all sets up to which 'auto' takes the dense form (measured: section "Dispatch"
