@@ -81,7 +81,15 @@ def contrast_sums(
 
     Returns:
         Three tensors (G, N).
+
+    Raises:
+        ValueError: ``impl`` is 'triton', whose kernels keep the sums to themselves.
     """
+    if impl == 'triton':
+        raise ValueError(
+            "impl: expected 'auto', 'dense' or 'streaming' for this loss, got 'triton', which "
+            'computes the parametric contrastive loss alone'
+        )
     sets, anchors, _ = rows.embeddings.shape
     if choose_impl(impl, sets, anchors, len(rows.keys)) == 'dense':
         return ContrastSums(*dense_contrast_sums(rows, temperature))

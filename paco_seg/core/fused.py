@@ -58,9 +58,9 @@ class Tile(NamedTuple):
 # the 99 KiB of shared memory that every device from 8.0 on has (the tests repeat it).
 TILES = {
     # precision: (D <= 128, D <= 256)
-    'half': (Tile(64, 64, 4, 3), Tile(64, 32, 4, 2)),
-    'tf32': (Tile(64, 32, 4, 2), Tile(32, 16, 4, 2)),
-    'bf16x3': (Tile(64, 32, 4, 2), Tile(32, 16, 4, 2)),
+    'half': (Tile(128, 64, 8, 2), Tile(64, 32, 8, 2)),
+    'tf32': (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2)),
+    'bf16x3': (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2)),
 }
 
 
@@ -131,8 +131,11 @@ def product_dtype(embeddings: Tensor, keys: Tensor) -> torch.dtype:
 
 def product_precision(dtype: torch.dtype) -> str:
     """Name the precision of the products: 'half', or what PyTorch is set to for float32."""
-    if dtype in _HALVES:
-        return 'half'
+    return 'half' if dtype in _HALVES else _float32_precision()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _float32_precision() -> str:
     return 'bf16x3' if torch.get_float32_matmul_precision() == 'highest' else 'tf32'
 
 
@@ -154,8 +157,13 @@ def reason_against(embeddings: Tensor, dtype: torch.dtype) -> str | None:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-@functools.cache
 def _device_reason(kind: str, index: int | None) -> str | None:
+    """Tell why a device cannot run the kernels, in a compiled graph once and for all."""
+    return _find_device_reason(kind, index)
+
+
+@functools.cache
+def _find_device_reason(kind: str, index: int | None) -> str | None:
     """Tell why a device cannot run the kernels; found once by running the smallest one."""
     try:
         from paco_seg.core import fused_kernels

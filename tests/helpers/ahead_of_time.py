@@ -39,9 +39,7 @@ def compile_kernel(
     options = {name: constants.pop(name) for name in ('num_warps', 'num_stages')}
     rows = POINTERS[torch.bfloat16 if precision == 'bf16x3' else dtype]
     if kernel is fused_kernels.logits_kernel:
-        constants = dict(
-            SMOOTH=True, BLOCK_M=fused._LOGIT_ROWS, BLOCK_C=fused._LOGIT_CLASSES
-        )
+        constants = dict(SMOOTH=True, BLOCK_M=fused._LOGIT_ROWS, BLOCK_C=fused._LOGIT_CLASSES)
 
     def kind(name: str) -> str:
         if name in constants:
