@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-cls test lint format type-check coverage bench
+.PHONY: help install quickstart quickstart-cls test lint format type-check coverage bench docs
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 16
@@ -52,6 +52,9 @@ type-check: install  ## mypy: strict on paco_seg.core, gradual elsewhere
 
 coverage: install  ## line and branch coverage of the tests
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
+
+docs: install  ## tables of the documents from committed results and the code (CHECK=1 only compares)
+	$(BIN)/python docs/build.py $(if $(CHECK),--check)
 
 bench: install  ## speed and memory of the loss; results go to benchmarks/results/
 	@for script in benchmarks/bench_*.py; do \

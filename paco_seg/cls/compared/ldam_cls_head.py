@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -17,7 +19,8 @@ from paco_seg.core.compared.ldam import cosine_logits
 class LDAMClsHead(LinearClsHead):
     """Cosine classifier trained with margins by class frequency (arXiv 1906.07413).
 
-    ``fc`` has no bias. Logits are the cosines times the scale of the loss; margins and class
+    ``fc`` has no bias; its rows start with length 1, as released.
+    Logits are the cosines times the scale of the loss; margins and class
     weights exist in training only.
 
     Args:
@@ -45,9 +48,11 @@ class LDAMClsHead(LinearClsHead):
     ) -> None:
         if not isinstance(loss, nn.Module):
             loss = {'type': 'LDAMLoss', **(loss or {})}
-        super().__init__(num_classes, in_channels, loss=loss, **kwargs)
+        super().__init__(num_classes, in_channels, loss=loss, **{'init_cfg': None, **kwargs})
         self.loss_module.class_counts.check_length(num_classes)
         self.fc = nn.Linear(in_channels, num_classes, bias=False)
+        with torch.no_grad():
+            self.fc.weight.copy_(F.normalize(self.fc.weight.uniform_(-1, 1)))
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Return the pooled feature of the last stage, (N, D)."""

@@ -58,15 +58,15 @@ def tau_normalized_logits(features: Tensor, weight: Tensor, tau: float) -> Tenso
     return F.linear(features, tau_normalize(weight, tau))
 
 
-def scaled_logits(logits: Tensor, log_scales: Tensor) -> Tensor:
-    """Scale the logits by learnable weights (LWS, section 4.3): ``exp(log_scale_j)`` times logit j.
+def scaled_logits(logits: Tensor, scales: Tensor) -> Tensor:
+    """Scale the logits by learnable weights (LWS, section 4.3): ``scale_j`` times logit j.
 
-    The logits come from the frozen classifier. The logarithm keeps every scale positive; zeros
-    start from the stage-one classifier.
+    The logits come from the frozen classifier; ones start from the stage-one classifier. The
+    published code learns the scales themselves, which may become negative.
 
     Args:
         logits: (N, C).
-        log_scales: (C,), the only learnable parameters.
+        scales: (C,), the only learnable parameters.
 
     Returns:
         (N, C).
@@ -75,8 +75,8 @@ def scaled_logits(logits: Tensor, log_scales: Tensor) -> Tensor:
         ShapeError: the numbers of classes differ.
     """
     check_shape('logits', logits, ('N', 'C'))
-    check_shape('log_scales', log_scales, (logits.shape[1],))
-    return logits * log_scales.exp()
+    check_shape('scales', scales, (logits.shape[1],))
+    return logits * scales
 
 
 def class_aware_indices(
@@ -97,7 +97,8 @@ def class_aware_indices(
         generator: CPU generator; its state determines the result.
         samples_per_visit: >= 1.
         length: indices to emit; None = largest class count times the number of classes present,
-            as published: on ImageNet-LT such an epoch is about eleven passes over the data.
+            the published sampler; on ImageNet-LT that is about eleven passes over the data, of
+            which the published training draws one per epoch.
 
     Returns:
         (length,) int64 indices into ``labels``.
