@@ -12,22 +12,20 @@ from mmengine.config import Config
 
 from paco_seg.engine.cli import (
     add_common_arguments,
-    add_hook,
     build_runner,
     load_config,
     require_keys,
 )
-from paco_seg.engine.preflight import check_data_folders
+from paco_seg.engine.preflight import check_data_folders, check_downloads, check_settings
+from paco_seg.engine.required_hooks import register_required_hooks
 from paco_seg.engine.resume import use_resume
 from paco_seg.engine.safeguards import guard_training
-
-# Classifiers whose class counts, queue, views and alpha are checked ahead of the first step.
-CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
+from paco_seg.engine.stages import Interrupted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or package::config')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -71,11 +69,26 @@ def use_auto_scale_lr(cfg: Config, source: str) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def check_data(cfg: Config) -> None:
+    """Look at a sample of the data; ``data_check=False`` in the config leaves it out."""
+    if cfg.default_scope == 'mmseg':
+        from paco_seg.seg.datasets.check import check_label_maps
+
+        check_label_maps(cfg)
+    else:
+        from paco_seg.cls.datasets.check import check_images
+
+        check_images(cfg)
+
+
 def run(args: argparse.Namespace) -> None:
     """Checks what can be checked, then trains."""
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
+    check_settings(cfg)
     check_data_folders(cfg, ('train_dataloader', 'val_dataloader'))
+    check_downloads(cfg)
+    check_data(cfg)
     if args.amp:
         use_amp(cfg)
     if args.auto_scale_lr:
@@ -83,6 +96,11 @@ def run(args: argparse.Namespace) -> None:
     if args.resume or cfg.get('resume'):
         use_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
     guard_training(cfg)
-    if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
-        add_hook(cfg, type='ClassCountHook')
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    register_required_hooks(runner)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f'interrupted at iteration {runner.iter}: continue with --resume'
+        ) from None

@@ -12,6 +12,7 @@ import atexit
 import datetime
 import logging
 import os
+import re
 import subprocess
 
 import torch
@@ -83,6 +84,11 @@ def prepare_launch(cfg: Config) -> None:
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none':
         return
+    if launcher not in RANK_VARIABLES:
+        raise ValueError(
+            f"launcher: expected 'none' or one of {sorted(RANK_VARIABLES)}, got {launcher!r}. Set "
+            'it with --launcher'
+        )
     names = RANK_VARIABLES[launcher]
     absent = [name for name in names.values() if name not in os.environ]
     if absent:
@@ -91,16 +97,10 @@ def prepare_launch(cfg: Config) -> None:
             f'--launcher {launcher}: expected the variable {absent[0]} of its launcher, got none. '
             f'Start through {script if launcher != "mpi" else "mpirun"}, or leave --launcher out'
         )
-    rank, world_size, local_rank = (
-        _number(launcher, names[name], low)
-        for name, low in (('RANK', 0), ('WORLD_SIZE', 1), ('LOCAL_RANK', 0))
-    )
-    if rank >= world_size:
-        raise ValueError(
-            f'--launcher {launcher}: expected {names["RANK"]} below {names["WORLD_SIZE"]}, got '
-            f'{rank} of {world_size} processes. The others would wait for a process that does not '
-            'exist: number them from 0'
-        )
+    # A rank outside the world, and all others, would wait for half an hour.
+    world_size = _check_whole_variable(names['WORLD_SIZE'], least=1)
+    _check_whole_variable(names['RANK'], below=(names['WORLD_SIZE'], world_size))
+    local_rank = _check_whole_variable(names['LOCAL_RANK'])
     if get_device() == 'cuda' and local_rank >= torch.cuda.device_count():
         raise ValueError(
             f'--launcher {launcher}: expected at most {torch.cuda.device_count()} processes on '
@@ -136,14 +136,28 @@ def prepare_launch(cfg: Config) -> None:
     print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')
 
 
-def _number(launcher: str, variable: str, low: int) -> int:
-    value = os.environ[variable]
-    if not value.isdecimal() or int(value) < low:
+def check_local_rank() -> None:
+    """Refuse a ``LOCAL_RANK`` that is no number: MMEngine's first log message reads it."""
+    _check_whole_variable('LOCAL_RANK')
+
+
+def _check_whole_variable(
+    name: str, *, least: int = 0, below: tuple[str, int] | None = None
+) -> int:
+    """Return an environment variable as a number.
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
+    text = os.environ.get(name, str(least))
+    number = int(text) if re.fullmatch(r'-?[0-9]+', text) else None
+    if number is None or number < least or (below and number >= below[1]):
+        limit = f' below {below[0]}={below[1]}' if below else ''
         raise ValueError(
-            f'--launcher {launcher}: expected an integer >= {low} in the variable {variable}, got '
-            f'{value!r}. The launcher sets it; set it yourself only without one'
+            f'{name}: expected a whole number of at least {least}{limit}, got {text!r}. The '
+            'launcher sets this variable: unset it, or start through tools/dist_*.sh'
         )
-    return int(value)
+    return number
 
 
 def _close_process_group() -> None:

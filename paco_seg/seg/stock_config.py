@@ -40,6 +40,28 @@ def stock_config(cfg: Config) -> Config:
     return stock
 
 
+def input_shape(cfg: Config) -> tuple[int, int, int]:
+    """Return (channels, H, W) of an image that the model of a config takes.
+
+    Channels are those of the preprocessor's ``mean`` if it normalises, else of the backbone;
+    models that take any size get 128 x 128.
+
+    Args:
+        cfg: a complete segmentation config.
+    """
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    mean = preprocessor.get('mean')
+    if mean is None:
+        backbone = cfg.model.get('backbone') or {}
+        # ResNet and most say in_channels, timm's wrapper and some transformers in_chans
+        channels = backbone.get('in_channels') or backbone.get('in_chans') or 3
+    else:
+        channels = len(mean)
+    size = preprocessor.get('size') or (128, 128)
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(channels), int(height), int(width)
+
+
 def _registered() -> dict[str, type]:
     """Registered name -> class, over all registries of MMEngine and MMSegmentation."""
     return {
