@@ -89,7 +89,7 @@ def report(frequency: ClassFrequency) -> None:
         )
     absent = [
         name
-        for name, images in zip(frequency.classes, frequency.images, strict=True)
+        for name, images in zip(frequency.classes or (), frequency.images, strict=True)
         if images == 0
     ]
     if absent:
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
     frequency = count(cfg, scope, args.loader, state_file, jobs)
     save_class_frequency(frequency, out)
     state_file.unlink(missing_ok=True)
-    print(f'{out}: {frequency.num_images} images, {len(frequency.classes)} classes')
+    print(f'{out}: {frequency.num_images} images, {frequency.num_classes} classes')
     report(frequency)
     if args.plot:
         plot(frequency, args.plot)

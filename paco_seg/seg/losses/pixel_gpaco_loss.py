@@ -26,6 +26,8 @@ from paco_seg.seg.losses.pixel_alpha import PixelAlpha
 
 SCOPES = ('image', 'batch', 'world')
 SELECTIONS = ('uniform', 'class_balanced', 'hard')
+# Above every label of a 16-bit label map.
+_UNUSED = 2**16
 
 
 @MODELS.register_module()
@@ -171,9 +173,12 @@ class PixelGPaCoLoss(nn.Module):
         check_shape('center_logits', center_logits, (batch, 'C', *size))
         rows, logits = embeddings.flatten(2), center_logits.flatten(2)  # (B, K, pixels)
         labels = labels.flatten(1).long()
-        if ignore_index == EMPTY:  # as labels of keys the core would take them for empty slots
-            ignore_index = logits.shape[1]
-            labels = labels.masked_fill(labels == EMPTY, ignore_index)
+        number = logits.shape[1]
+        # The core takes EMPTY in keys for empty slots and [0, C) for classes; a head may ignore
+        # any of them. What is ignored then gets a number that no label map holds.
+        if ignore_index == EMPTY or 0 <= ignore_index < number:
+            ignored, ignore_index = ignore_index, max(number, _UNUSED)
+            labels = labels.masked_fill(labels == ignored, ignore_index)
         if self.num_pixels != -1 and self.num_pixels < rows.shape[2]:
             indices = self._select(logits.transpose(1, 2), labels)
             rows, logits = take_rows(rows, indices), take_rows(logits, indices)

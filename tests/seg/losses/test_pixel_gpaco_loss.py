@@ -47,6 +47,21 @@ def test_all_pixels_equal_the_core_image_by_image():
     torch.testing.assert_close(build()(embeddings, logits, labels), sum(images) / B)
 
 
+@pytest.mark.parametrize('settings', [{}, dict(num_pixels=20, pixel_selection='class_balanced')])
+@pytest.mark.parametrize('index', [0, C - 1, -1])
+def test_a_class_that_the_head_ignores_is_ignored(index, settings):
+    embeddings, logits, labels = maps(ignored=0)
+    losses = []
+    for ignored in (index, 255):
+        own = labels.masked_fill(labels == index, ignored)
+        if index < 0:
+            own[:, :2] = ignored
+        torch.manual_seed(0)
+        losses.append(build(**settings)(embeddings, logits, own, ignore_index=ignored))
+    assert losses[0] > 0
+    torch.testing.assert_close(*losses, rtol=0, atol=0)
+
+
 def test_an_image_without_valid_pixels_counts_as_zero():
     embeddings, logits, labels = maps()
     whole = build(loss_weight=B)(embeddings[1:], logits[1:], labels[1:]) * (B - 1) / B
