@@ -37,7 +37,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         argv: words after the name of the program.
 
     Returns:
-        The arguments; ``args.run`` is the function of the command.
+        The arguments; ``args.run`` is the function of the command, ``args.traceback`` is not for
+        it.
 
     Raises:
         SystemExit: help was asked for, or the command line is wrong (status 2).
@@ -77,6 +78,7 @@ def _import_command(name: str):
 def run(argv: Sequence[str]) -> None:
     """Run a command; what goes wrong is raised."""
     args = parse(argv)
+    del args.traceback
     args.run(args)
 
 
@@ -96,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f'paco-seg: {error}', file=sys.stderr)
         sys.exit(2)
     program = f'paco-seg {args.command}'
+    show_traceback = vars(args).pop('traceback')
     try:
         args.run(args)
     except KeyboardInterrupt as interrupt:
@@ -104,4 +107,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         from paco_seg.engine.stages import report
 
-        sys.exit(report(error, program=program, show_traceback=args.traceback))
+        sys.exit(report(error, program=program, show_traceback=show_traceback))

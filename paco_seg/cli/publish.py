@@ -19,12 +19,13 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.engine.checkpoint import load_from_local, set_safe_loading
+from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
+from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
 from paco_seg.engine.cli import weights_of
 from paco_seg.engine.model_changes import build_without_memory, read_config
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_output, write_text, written_aside
-from paco_seg.seg.stock_config import config_from_text, input_shape, stock_config
+from paco_seg.seg.stock_config import input_shape, stock_config
 
 # What is kept of a checkpoint's meta: what inference reads, and how long the model was trained.
 META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
@@ -57,7 +58,10 @@ def checkpoint_config(checkpoint: dict[str, Any], source: str) -> Config:
             f'{source}: meta.cfg: expected the config of the training, got {type(text).__name__}. '
             'Pass the config file with --config.'
         )
-    return config_from_text(text, source)
+    cfg = config_from_text(text, source)
+    if not allows_pickle():
+        check_config_of_stranger(cfg, source)
+    return cfg
 
 
 def without_run(cfg: Config) -> Config:

@@ -17,11 +17,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
 
 from paco_seg.engine.cli import (
     add_common_arguments,
-    add_hook,
     build_runner,
     load_config,
     require_keys,
@@ -41,6 +39,8 @@ from paco_seg.engine.results import (
     describe_metrics,
     write_metrics,
 )
+from paco_seg.engine.resume import LAST, newest_checkpoint
+from paco_seg.engine.safeguards import guard_test
 from paco_seg.files import check_output
 
 # What --out may end in; any other name is a folder.
@@ -49,7 +49,7 @@ FILES = ('.json', '.pkl', '.pickle')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or package::config')
     parser.add_argument(
         'checkpoint',
         nargs='?',
@@ -85,14 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def checkpoints_of(work_dir: str) -> dict[str, str]:
     """The last checkpoint of a training, and the best one by each metric of ``save_best``."""
-    last = find_latest_checkpoint(work_dir)
+    last = newest_checkpoint(work_dir) if (Path(work_dir) / LAST).is_file() else None
     if last is None:
         raise FileNotFoundError(
             f'checkpoint: expected a folder with the file last_checkpoint, got {work_dir!r}. Pass '
             'the work directory of a training, or a checkpoint file'
         )
-    # by its name: the folder may have moved since
-    found = {'last': str(Path(work_dir) / Path(last).name)}
+    found = {'last': last}
     for path in sorted(Path(work_dir).glob('best_*.pth')):
         metric = re.sub(r'_(epoch|iter)_\d+$', '', path.stem).removeprefix('best_')
         found[f'best on {metric}'] = str(path)
@@ -207,10 +206,11 @@ def run(args: argparse.Namespace) -> None:
         use_test_time_augmentation(cfg, args.config)
     if args.out and kind not in FILES:
         use_out_folder(cfg, args.out)
-    add_hook(cfg, type='CheckpointMatchHook', require='inference')
+    guard_test(cfg)
 
     runner = build_runner(cfg)
-    select_pictures(runner.hooks, args.show_interval, args.show_limit)
+    if args.show or args.show_dir:
+        select_pictures(runner.hooks, args.show_interval, args.show_limit)
     # Building the loop now gives access to its metrics; Runner.test() takes it as it is.
     runner._test_loop = runner.build_test_loop(runner._test_loop)
     evaluator = runner.test_evaluator

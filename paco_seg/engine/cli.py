@@ -62,13 +62,15 @@ def load_config(args: Namespace) -> Config:
     compat.setup()
     check_local_rank()
     set_safe_loading(args.allow_pickle)
-    if not Path(args.config).is_file():
+    packaged = '::' in args.config
+    file = Config._get_cfg_path(args.config, '')[0] if packaged else args.config
+    if not Path(file).is_file():
         raise FileNotFoundError(
             f'config: expected an existing file, got {args.config!r}. The path is relative to '
             f'{os.getcwd()}'
         )
     with stage(f'while reading {args.config}'):
-        cfg = Config.fromfile(args.config)
+        cfg = Config.fromfile(file)
     if args.cfg_options:
         with stage('while applying --cfg-options'):
             cfg.merge_from_dict(args.cfg_options)

@@ -77,8 +77,8 @@ def prepare_launch(cfg: Config) -> None:
         cfg: the complete config, with ``launcher``.
 
     Raises:
-        ValueError: a launcher was named, but its environment variables are absent; or there are
-            more processes than GPUs on this machine.
+        ValueError: a launcher was named, but its environment variables are absent or contradict
+            each other; or there are more processes than GPUs on this machine.
     """
     _train_in_float32_without_amp(cfg)
     launcher = cfg.get('launcher', 'none')

@@ -73,11 +73,13 @@ class PictureSelection:
             chosen = chosen[: self.limit - self.painted]
         self.painted += len(chosen)
         if chosen:
-            inputs = [data_batch['inputs'][i] for i in chosen]
+            inputs = data_batch['inputs']
+            if len(inputs) == len(outputs):  # with test-time augmentation it holds the views
+                data_batch = {**data_batch, 'inputs': [inputs[i] for i in chosen]}
             self.paint(
                 runner,
                 batch_idx=batch_idx,
-                data_batch={**data_batch, 'inputs': inputs},
+                data_batch=data_batch,
                 outputs=[outputs[i] for i in chosen],
             )
 
