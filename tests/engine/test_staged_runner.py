@@ -10,7 +10,7 @@ def test_it_says_what_it_does_before_the_first_step(tiny_seg, run_tool, capsys):
     printed = capsys.readouterr().out
     assert 'Building the model' in printed
     assert 'train_dataloader: 7 items' in printed
-    assert printed.index('Building the model') < printed.index('Iter(train)')
+    assert printed.index('Building the model') < printed.index('train_dataloader: 7 items')
 
 
 def test_a_line_of_results_has_no_tables(tiny_seg, run_tool, capsys, tmp_path, monkeypatch):
@@ -33,7 +33,7 @@ def test_a_line_of_results_has_no_tables(tiny_seg, run_tool, capsys, tmp_path, m
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_a_bad_item_is_named(tiny_seg, run_tool, tmp_path, workers):
-    config = tiny_seg(f'train_dataloader["num_workers"] = {workers}\n')
+    config = tiny_seg(f'data_check = False\ntrain_dataloader["num_workers"] = {workers}\n')
     for image in (tmp_path / 'data/images/train').iterdir():
         image.write_bytes(b'no image')
     with pytest.raises(ValueError, match=r'train_dataloader\.dataset: .*data/images/train/\d\.png'):

@@ -63,10 +63,9 @@ def test_what_no_setting_explains_keeps_its_traceback(capsys):
     class Strange(Exception):
         pass
 
-    try:
+    with pytest.raises(Strange) as error:
         raise Strange('what')
-    except Strange as error:
-        assert report(error, program='paco-seg train') == 1
+    assert report(error.value, program='paco-seg train') == 1
     printed = capsys.readouterr().err
     assert 'Traceback (most recent call last)' in printed
     assert printed.splitlines()[-1] == 'paco-seg train: Strange: what'
