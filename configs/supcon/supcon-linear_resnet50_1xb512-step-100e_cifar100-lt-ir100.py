@@ -12,6 +12,8 @@ stage_one = (
 )
 model = dict(backbone=dict(init_cfg=dict(checkpoint=stage_one)), head=dict(num_classes=100))
 del stage_one
-# crop and flip of stage one
+# the statistics of stage one
+data_preprocessor = dict(mean=[129.3105, 124.1085, 112.404], std=[68.2125, 65.4075, 70.4055])
+# crop and flip of stage one, as released
 train_pipeline = [*_base_.views.load, *_base_.views.c_sim[:2], _base_.views.pack]
 train_dataloader = dict(batch_size=512, dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -13,9 +13,9 @@ import sys
 
 from mmengine.config import DictAction
 
+from paco_seg.engine.cli import LOADERS
 from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.parallel import check_jobs
-from paco_seg.engine.preflight import LOADERS
 from paco_seg.engine.problems import ProblemGroups
 
 

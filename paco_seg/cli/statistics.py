@@ -88,9 +88,7 @@ def report(frequency: ClassFrequency) -> None:
             f'tail (< {tail:.1%}) {sizes["tail"]} classes'
         )
     absent = [
-        name
-        for name, images in zip(frequency.classes, frequency.images, strict=True)
-        if images == 0
+        name for name, images in zip(frequency.names, frequency.images, strict=True) if images == 0
     ]
     if absent:
         print(f'in no image: {", ".join(absent)}')
@@ -108,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     frequency = count(cfg, scope, args.loader, state_file, jobs)
     save_class_frequency(frequency, out)
     state_file.unlink(missing_ok=True)
-    print(f'{out}: {frequency.num_images} images, {len(frequency.classes)} classes')
+    print(f'{out}: {frequency.num_images} images, {frequency.num_classes} classes')
     report(frequency)
     if args.plot:
         plot(frequency, args.plot)

@@ -88,6 +88,11 @@ class ClassFrequency:
             raise ValueError('expected some labelled pixels, got none')
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Class names; where nobody knows them, the indices."""
+        return self.classes or tuple(str(index) for index in range(self.num_classes))
+
+    @property
     def num_classes(self) -> int:
         """C."""
         return len(self.images)
@@ -120,10 +125,7 @@ class ClassFrequency:
         """
         counts = self.counts(by, key)
         if (counts == 0).any():
-            absent = [
-                index if self.classes is None else self.classes[index]
-                for index in np.flatnonzero(counts == 0).tolist()
-            ]
+            absent = [self.names[index] for index in np.flatnonzero(counts == 0).tolist()]
             raise ValueError(
                 f'{key}: expected training {by} of every class, got none of {absent}. '
                 'Drop these classes from the dataset or train without a class prior '

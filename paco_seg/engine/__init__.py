@@ -8,7 +8,7 @@ from paco_seg.engine.hooks import (
     CheckpointMatchHook,
     NumClassCheckHook,
     RNGStateHook,
-    TrainingCheckHook,
+    SettingsCheckHook,
 )
 from paco_seg.engine.launch import CPUDistributedDataParallel
 
@@ -17,5 +17,5 @@ __all__ = [
     'CheckpointMatchHook',
     'NumClassCheckHook',
     'RNGStateHook',
-    'TrainingCheckHook',
+    'SettingsCheckHook',
 ]

@@ -38,3 +38,9 @@ def read_data_config(source: str, options: Mapping[str, Any] | None = None) -> t
         )
     import_modules_from_strings([PLUGINS[scope]])
     return cfg, scope
+
+
+def sample_positions(size: int, number: int) -> list[int]:
+    """Return at most ``number`` positions spread evenly over ``range(size)``, ascending."""
+    number = min(size, number)
+    return [position * size // number for position in range(number)]

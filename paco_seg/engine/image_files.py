@@ -101,7 +101,9 @@ def reason(error: BaseException) -> str:
 
 
 def _header(image: Image.Image) -> ImageHeader:
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    # Pillow decodes a whole PNG for EXIF data that may stand behind the pixels.
+    cheap = image.format != 'PNG' or 'exif' in image.info
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if cheap else 1
     return ImageHeader(
         format=image.format or '',
         mode=image.mode,

@@ -23,8 +23,6 @@ from torch.hub import get_dir
 
 from paco_seg.files import check_output
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
 
 def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
     """Checks that the folders and annotation files a config names exist.
@@ -99,12 +97,6 @@ def _check_path(key: str, root: str, value: str, *, is_folder: bool) -> None:
         f'{key}: expected an existing {wanted}, got {str(path)!r}{hint}. Prepare the data set '
         'there, or set the key (--cfg-options works too)'
     )
-
-
-def sample_positions(size: int, number: int) -> list[int]:
-    """Return at most ``number`` positions spread evenly over ``range(size)``, ascending."""
-    number = min(size, number)
-    return [position * size // number for position in range(number)]
 
 
 def check_settings(cfg: Config) -> None:

@@ -18,7 +18,7 @@ def guard_training(cfg: Config) -> None:
     use_durable_checkpoints(cfg)
     add_hook(cfg, type='RNGStateHook')
     add_hook(cfg, type='NumClassCheckHook')
-    add_hook(cfg, type='TrainingCheckHook')
+    add_hook(cfg, type='SettingsCheckHook')
     add_hook(cfg, type='LoaderLengthHook')
     add_hook(cfg, type='PretrainedFitHook')
     add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
@@ -30,6 +30,7 @@ def guard_training(cfg: Config) -> None:
 
 def guard_test(cfg: Config) -> None:
     """Add the hooks that check a checkpoint before it is tested; changes ``cfg`` in place."""
+    add_hook(cfg, type='SettingsCheckHook')
     add_hook(cfg, type='CheckpointMatchHook', require='inference')
     add_hook(cfg, type='ClassNamesCheckHook')
 

@@ -566,8 +566,16 @@ def test_initialisation_of_the_classifiers():
     # PyTorch's default is uniform with standard deviation 1 / sqrt(3 D)
     for identifier in ('P4', 'G3', 'CE-imagenet-lt-r50'):
         assert fc(identifier).fc.weight.std().item() == pytest.approx((3 * 2048) ** -0.5, rel=0.02)
-    for identifier in ('P1', 'G-cifar100-ir10', 'CE-cifar100-ir10'):
-        assert fc(identifier).fc.weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.02)
+    head = fc('CE-cifar100-ir10')
+    assert head.fc.weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.02)
+    # PaCo and GPaCo on CIFAR: Kaiming on the last layer of the projector alone
+    for identifier in ('P1', 'G-cifar100-ir10'):
+        head = fc(identifier)
+        assert head.fc.weight.std().item() == pytest.approx((3 * 64) ** -0.5, rel=0.02)
+        first, *_, last = (m for m in head.projector.modules() if isinstance(m, torch.nn.Linear))
+        assert last.weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.05)
+        assert first.weight.std().item() == pytest.approx((3 * 64) ** -0.5, rel=0.05)
+        assert last.bias.any()
     for identifier in ('M1', 'M4'):
         head = fc(identifier)
         assert head.fc.weight.std().item() == pytest.approx(2e-5, rel=0.05)

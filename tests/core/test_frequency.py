@@ -122,7 +122,7 @@ class TestReadPrior:
         'source', [[True, 2], ['a'], [[1, 2], [3]], {'a': 1}, 3, [], [10**400]]
     )
     def test_what_is_no_list_of_numbers(self, source):
-        with pytest.raises(ValueError, match='^key: expected a flat list with one positive number'):
+        with pytest.raises(ValueError, match=r'^key: expected a flat list with one positive'):
             read_prior(source, 'key')
 
     def test_a_file_nested_without_end(self, tmp_path):
@@ -230,11 +230,11 @@ def test_file_of_another_dataset(tmp_path):
 def test_names_are_compared_in_their_order():
     check_classes(FREQUENCY, ['a', 'b', 'c', 'd'], 'key')
     with pytest.raises(
-        ValueError, match="^key: expected class 0 to be 'b' as in the dataset, got 'a'"
+        ValueError, match=r"^key: expected class 0 to be 'b' as in the dataset, got 'a'"
     ):
         check_classes(FREQUENCY, ['b', 'a', 'c', 'd'], 'key')
     with pytest.raises(
-        ValueError, match='^key: expected 3 classes as num_classes of the head, got 4'
+        ValueError, match=r'^key: expected 3 classes as num_classes of the head, got 4'
     ):
         check_num_classes(FREQUENCY, 3, 'key')
 

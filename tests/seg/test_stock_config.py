@@ -5,7 +5,7 @@ from mmseg.registry import HOOKS, MODELS
 import paco_seg.engine  # noqa: F401  (registers hooks)
 from paco_seg.engine.model_changes import build_without_memory
 from paco_seg.seg import swap_loss
-from paco_seg.seg.stock_config import stock_config
+from paco_seg.seg.stock_config import input_shape, stock_config
 
 STOCK = 'mmseg::ocrnet/ocrnet_hr18_4xb2-160k_cityscapes-512x1024.py'
 
@@ -67,3 +67,17 @@ def test_what_has_no_counterpart_is_named():
     assert HOOKS.get('RNGStateHook') is not None
     with pytest.raises(ValueError, match=r'model\.other\.type: expected a class that extends'):
         stock_config(Config(dict(model=dict(other=dict(type='PixelGPaCoLoss')))))
+
+
+@pytest.mark.parametrize(
+    ('preprocessor', 'backbone', 'shape'),
+    [
+        (dict(mean=[0.0] * 3, size=(64, 32)), dict(in_channels=3), (3, 64, 32)),
+        (dict(mean=None, size=48), dict(in_channels=5), (5, 48, 48)),
+        (dict(), dict(in_chans=4), (4, 128, 128)),
+        (None, dict(), (3, 128, 128)),
+    ],
+)
+def test_the_input_of_models_that_do_not_normalise(preprocessor, backbone, shape):
+    cfg = Config(dict(model=dict(data_preprocessor=preprocessor, backbone=backbone)))
+    assert input_shape(cfg) == shape

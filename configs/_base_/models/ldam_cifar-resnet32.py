@@ -3,6 +3,7 @@ _base_ = './ce_cifar-resnet32.py'
 model = dict(
     head=dict(
         type='LDAMClsHead',
+        init_cfg=None,  # class vectors of length 1
         loss=dict(
             _delete_=True,
             type='LDAMLoss',

@@ -16,15 +16,15 @@ from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
 from paco_seg.cls.datasets.image_list_dataset import ImageListError
+from paco_seg.engine.cli import LOADERS
+from paco_seg.engine.data_config import sample_positions
 from paco_seg.engine.image_files import check_complete, is_file, read_header, reason
 from paco_seg.engine.loading_steps import LoadingSteps
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import (
-    LOADERS,
     check_data_folders,
     downloads,
     iter_datasets,
-    sample_positions,
 )
 from paco_seg.engine.problems import Problem, ProblemGroups
 

@@ -204,7 +204,7 @@ class LongTailAccuracy(BaseMetric):
         if self.per_class:
             metrics['accuracy_classwise'] = accuracy.tolist()
             metrics['train_images_classwise'] = counts.tolist()
-            metrics['group_classwise'] = [SHOT_GROUPS[group] for group in groups]
+            metrics['group_classwise'] = self._group_of_classes()
         return metrics
 
     def _check_length(self, num_classes: int, owner: str) -> None:
@@ -213,6 +213,10 @@ class LongTailAccuracy(BaseMetric):
                 f'train_counts: expected {num_classes} counts, one per class of the {owner}, got '
                 f'{len(self.train_counts)}. Check that they belong to this data set'
             )
+
+    def _group_of_classes(self) -> list[str]:
+        group_of = {c: group for group, members in self.groups.items() for c in members}
+        return [group_of[c] for c in range(len(group_of))]
 
     def _report(self, counts, total, accuracy, metrics) -> None:
         names = (self.dataset_meta or {}).get('classes') or [str(c) for c in range(len(counts))]
@@ -229,7 +233,7 @@ class LongTailAccuracy(BaseMetric):
             )
         if self.per_class:
             table.add_section()
-            group_of = {c: group for group, members in self.groups.items() for c in members}
+            group_of = self._group_of_classes()
             for c, name in enumerate(names):
                 table.add_row(
                     f'{group_of[c]}: {name}',

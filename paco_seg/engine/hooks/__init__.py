@@ -10,7 +10,7 @@ from paco_seg.engine.hooks.num_class_check_hook import NumClassCheckHook
 from paco_seg.engine.hooks.pretrained_fit_hook import PretrainedFitHook
 from paco_seg.engine.hooks.resume_check_hook import ResumeCheckHook
 from paco_seg.engine.hooks.rng_state_hook import RNGStateHook
-from paco_seg.engine.hooks.training_check_hook import TrainingCheckHook
+from paco_seg.engine.hooks.settings_check_hook import SettingsCheckHook
 
 __all__ = [
     'AccumulatedGradientHook',
@@ -23,5 +23,5 @@ __all__ = [
     'PretrainedFitHook',
     'RNGStateHook',
     'ResumeCheckHook',
-    'TrainingCheckHook',
+    'SettingsCheckHook',
 ]

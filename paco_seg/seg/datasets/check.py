@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from paco_seg.engine.cli import LOADERS
+from paco_seg.engine.data_config import sample_positions
 from paco_seg.engine.image_files import (
     BYTE_MODES,
     TRANSPOSED,
@@ -21,7 +23,6 @@ from paco_seg.engine.image_files import (
     reason,
 )
 from paco_seg.engine.parallel import map_in_parallel
-from paco_seg.engine.preflight import LOADERS, sample_positions
 from paco_seg.engine.problems import Problem, ProblemGroups
 from paco_seg.seg.datasets.label_maps import (
     LabelMaps,
@@ -162,7 +163,7 @@ class LabelCheck:
             where = label_map or image
             if labels.ndim == len(size):
                 problems += self._size_problems(where, labels, size, header, info)
-            elif labels.ndim != 2:
+            elif labels.ndim != 2 and not found.problems:
                 problems.append(_channels(where, labels))
         found.problems = problems + found.problems
         return found

@@ -102,6 +102,8 @@ def test_other_thresholds_and_classwise_values():
     assert result['long-tail/medium'] == pytest.approx(75)
     assert result['long-tail/accuracy_classwise'] == pytest.approx([75, 50, 100, 0, 200 / 3])
     assert result['long-tail/train_images_classwise'] == COUNTS
+    groups = ['many', 'medium', 'medium', 'few', 'few']
+    assert result['long-tail/group_classwise'] == groups
 
 
 def test_the_table_is_logged(monkeypatch):
@@ -113,7 +115,8 @@ def test_the_table_is_logged(monkeypatch):
     metric = LongTailAccuracy(COUNTS, per_class=True)
     metric.dataset_meta = dict(classes=('ant', 'bee', 'cat', 'dog', 'eel'))
     evaluate(metric, [(0, 0), (4, 0)])
-    (table,) = lines
+    *warnings, table = lines
+    assert len(warnings) == 1  # of the group medium, which has no test image
     many, few = (
         next(row for row in table.split('\n') if f'│ {g} ' in row) for g in ('many', 'few')
     )
@@ -175,14 +178,14 @@ def test_counts_of_permuted_classes(tmp_path):
     assert metric.train_counts.tolist() == [30, 10]
     metric.dataset_meta = dict(classes=('a', 'b'))
     with pytest.raises(
-        ValueError, match="^train_counts: expected class 0 to be 'b' as in the data"
+        ValueError, match=r"^train_counts: expected class 0 to be 'b' as in the data"
     ):
         metric.dataset_meta = dict(classes=('b', 'a'))
 
 
 @pytest.mark.parametrize('threshold', [dict(many=100.5), dict(few='20'), dict(many=True)])
 def test_thresholds_are_numbers_of_images(threshold):
-    with pytest.raises(TypeError, match='(many|few): expected an integer'):
+    with pytest.raises(TypeError, match=r'(many|few): expected an integer'):
         LongTailAccuracy(COUNTS, **threshold)
 
 

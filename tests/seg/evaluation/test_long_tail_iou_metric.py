@@ -12,6 +12,7 @@ from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.evaluation import LongTailIoUMetric
 
 CLASSES = ('sky', 'road', 'tree', 'car', 'sign')
 # shares of the images 1, .5, .05, .02 and .005: head sky road, common tree car, tail sign
@@ -136,7 +137,7 @@ def test_one_group_for_all_is_said_in_words(tmp_path, monkeypatch):
     )
     path = str(tmp_path / 'street.json')
     save_class_frequency(ClassFrequency(CLASSES, (9, 8, 7, 6, 5), (900, 90, 9, 4, 1), 10), path)
-    metric = METRICS.build(dict(type='LongTailIoUMetric', frequency_file=path))
+    metric = LongTailIoUMetric(frequency_file=path)
     (warning,) = lines
     assert warning.startswith("LongTailIoUMetric.group_by='images', group_thresholds=(0.1, 0.01): ")
     assert "head 5, common 0, tail 0: all classes are 'head'" in warning
@@ -144,14 +145,14 @@ def test_one_group_for_all_is_said_in_words(tmp_path, monkeypatch):
     assert 'no class is in the group' in metric.why_absent('mIoU_tail')
     assert metric.why_absent('mIoU_head') is None
     assert metric.why_absent('mIoU') is None
-    METRICS.build(dict(type='LongTailIoUMetric', frequency_file=path, group_by='pixels'))
+    LongTailIoUMetric(frequency_file=path, group_by='pixels')
     assert len(lines) == 1
 
 
 def test_names_may_come_from_the_dataset_alone(tmp_path):
     path = tmp_path / 'counts.json'
     path.write_text(json.dumps(list(FREQUENCY.images)))
-    metric = METRICS.build(dict(type='LongTailIoUMetric', frequency_file=str(path)))
+    metric = LongTailIoUMetric(frequency_file=str(path))
     metric.dataset_meta = dict(classes=CLASSES)
     assert evaluate(metric, random_samples())['per_class']['class'] == list(CLASSES)
 
