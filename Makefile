@@ -30,15 +30,15 @@ $(STAMP): setup.py constraints.txt
 	@touch $@
 
 quickstart: install  ## demo data, CE / log-prior CE / GPaCo, table and pictures (FORCE=1 repeats)
-	$(BIN)/python tools/quickstart.py $(if $(FORCE),--force)
+	$(BIN)/paco-seg compare --suite quickstart $(if $(FORCE),--force)
 
 quickstart-cls: install  ## the same for classification, on long-tailed digits
-	$(BIN)/python tools/quickstart_cls.py $(if $(FORCE),--force)
+	$(BIN)/paco-seg compare --suite quickstart-cls $(if $(FORCE),--force)
 
 test: install lint type-check  ## style, types, layers, then all tests (CPU, offline)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-lint: install  ## ruff, and the layers core < engine < seg | cls
+lint: install  ## ruff, and the layers core < engine < seg | cls < comparison < cli
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --no-cache

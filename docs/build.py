@@ -11,7 +11,6 @@ import argparse
 import inspect
 import json
 import re
-import runpy
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +18,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from paco_seg.comparison.report import summary_table
+from paco_seg.comparison.suites import SUITES
 from paco_seg.files import write_text
 
 ROOT = Path(__file__).parents[1]
@@ -37,13 +38,8 @@ TITLES = {
 }
 
 
-def comparison_report(tool: str) -> dict[str, Any]:
-    """Return what a comparison tool defines: ``summary_table`` and, of compare, ``SUITES``."""
-    return runpy.run_path(str(ROOT / 'tools' / f'{tool}.py'))
-
-
 def machine_of(results: dict) -> str:
-    """Say on what a comparison of :mod:`paco_seg.engine.experiment` was measured."""
+    """Say on what a comparison of :mod:`paco_seg.comparison` was measured."""
     machine = results['machine']
     return (
         f'Measured on {machine["processor"]}, {machine["cores"]} cores, '
@@ -60,7 +56,7 @@ def device_of(results: dict) -> str:
 def quickstart_table() -> str:
     """Return the table that ``make quickstart`` printed, and on what."""
     results = json.loads(QUICKSTART.read_text())
-    table = comparison_report('quickstart')['summary_table'](results)
+    table = summary_table(results, SUITES['quickstart'].table)
     return (
         f'{table}\n\nPercent on the validation split: mean of {len(results["seeds"])} seeds '
         f'and the range. {machine_of(results)}'
@@ -146,10 +142,9 @@ def dispatch_table() -> str:
 
 
 def comparison_table(suite: str) -> str:
-    """Return the table that ``tools/compare.py`` printed, and on what."""
+    """Return the table that ``paco-seg compare`` printed, and on what."""
     results = json.loads((COMPARE / suite / 'results.json').read_text())
-    tool = comparison_report('compare')
-    table = tool['summary_table'](results, tool['SUITES'][suite].columns)
+    table = summary_table(results, SUITES[suite].table)
     return (
         f'{table}\n\nPercent: mean ± standard deviation of {len(results["seeds"])} seeds. '
         f'{machine_of(results)}'

@@ -211,7 +211,7 @@ def _default_loading(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget_runs() -> None:
-    """Clears what MMEngine keeps per process, as :func:`paco_seg.comparison.process.forget_runs`."""
+    """Clears what MMEngine keeps per process."""
     from paco_seg.comparison.process import forget_runs
 
     forget_runs()

@@ -1,11 +1,9 @@
-"""What commands share about their arguments: ranges of numbers, and how a refusal ends."""
+"""What commands share about their arguments: ranges of numbers."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -21,16 +19,3 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return integer
-
-
-@contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """End the program with the message alone where an argument or a file is refused (status 2).
-
-    A training that failed (RuntimeError) ends it with status 1.
-    """
-    try:
-        yield
-    except (ValueError, OSError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(1 if isinstance(error, RuntimeError) else 2) from error

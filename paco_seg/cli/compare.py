@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from paco_seg.cli.arguments import at_least, refusals
+from paco_seg.cli.arguments import at_least
 from paco_seg.comparison.report import run_suite, summary_table
 from paco_seg.comparison.study import System
 from paco_seg.comparison.suite import Suite
@@ -51,10 +51,9 @@ def run(args: argparse.Namespace) -> None:
     """Run what is missing, print the table, and say where the report is."""
     suite = SUITES[args.suite]
     out = args.out or Path(suite.folder)
-    with refusals():
-        chosen = choose(suite, args.methods, args.seeds)
-        reported = out / report_folder(suite, chosen)
-        results = run_suite(chosen, out, force=args.force, reported=reported)
+    chosen = choose(suite, args.methods, args.seeds)
+    reported = out / report_folder(suite, chosen)
+    results = run_suite(chosen, out, force=args.force, reported=reported)
     table = summary_table(results, suite.table)
     print(f'\n{table}\n\nReport and pictures: {reported / "report.md"}')
 

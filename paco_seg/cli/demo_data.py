@@ -15,7 +15,7 @@ import argparse
 import json
 from pathlib import Path
 
-from paco_seg.cli.arguments import at_least, refusals
+from paco_seg.cli.arguments import at_least
 
 SEGMENTATION = """\
 Writes ADE20K folders (images/ and annotations/ with training, search and validation),
@@ -59,20 +59,19 @@ def run(args: argparse.Namespace) -> None:
     """Write the set unless the same one is there already, and print its counts."""
     names = ('kind', 'command', 'run', 'out', 'force')
     settings = {key: value for key, value in vars(args).items() if key not in names}
-    with refusals():
-        if args.kind == 'digit-scenes':
-            from paco_seg.comparison.demo_data.digit_scenes import SceneSettings, write_scenes
+    if args.kind == 'digit-scenes':
+        from paco_seg.comparison.demo_data.digit_scenes import SceneSettings, write_scenes
 
-            write_scenes(args.out, SceneSettings(**settings), force=args.force)
-            statistics = json.loads((args.out / 'statistics.json').read_text())
-            instances = statistics['splits']['training']['instances']
-            print(f'{args.out}: training instances per digit {instances}')
-        else:
-            from paco_seg.comparison.demo_data.digits import (
-                DigitSettings,
-                training_counts,
-                write_digits,
-            )
+        write_scenes(args.out, SceneSettings(**settings), force=args.force)
+        statistics = json.loads((args.out / 'statistics.json').read_text())
+        instances = statistics['splits']['training']['instances']
+        print(f'{args.out}: training instances per digit {instances}')
+    else:
+        from paco_seg.comparison.demo_data.digits import (
+            DigitSettings,
+            training_counts,
+            write_digits,
+        )
 
-            write_digits(args.out, DigitSettings(**settings), force=args.force)
-            print(f'{args.out}: training images per digit {training_counts()}')
+        write_digits(args.out, DigitSettings(**settings), force=args.force)
+        print(f'{args.out}: training images per digit {training_counts()}')

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 
-from paco_seg.cli.arguments import refusals
 from paco_seg.comparison import long_tail
 from paco_seg.core.frequency import GROUP_THRESHOLDS
 from paco_seg.files import check_output
@@ -35,15 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the runs, print the means, draw."""
-    with refusals():
-        if len(args.runs) < 2:
-            raise ValueError(
-                f'runs: expected at least two runs, got {len(args.runs)}. Name another file'
-            )
-        runs = [long_tail.read_run(text, args.metric) for text in args.runs]
-        check_output(args.out, inputs=[run.file for run in runs], suffixes=SUFFIXES)
-        metric = long_tail.common_metric(runs, args.metric)
-        frequency = long_tail.frequencies(runs, args.by, args.frequency_file)
-        print(long_tail.means_text(runs, metric, frequency.groups))
-        long_tail.draw(args.out, runs, metric, args.by, frequency)
+    if len(args.runs) < 2:
+        raise ValueError(
+            f'runs: expected at least two runs, got {len(args.runs)}. Name another file'
+        )
+    runs = [long_tail.read_run(text, args.metric) for text in args.runs]
+    check_output(args.out, inputs=[run.file for run in runs], suffixes=SUFFIXES)
+    metric = long_tail.common_metric(runs, args.metric)
+    frequency = long_tail.frequencies(runs, args.by, args.frequency_file)
+    print(long_tail.means_text(runs, metric, frequency.groups))
+    long_tail.draw(args.out, runs, metric, args.by, frequency)
     print(args.out)

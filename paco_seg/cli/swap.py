@@ -88,7 +88,7 @@ def finite(key: str, text: str | float) -> float:
 
 def scope_module(cfg: Config, source: str) -> Any:
     """The module that knows the losses of this config's package."""
-    return import_module(f'{PLUGINS[scope_of(cfg, source)]}.swap_loss')
+    return import_module(f'{PLUGINS[scope_of(cfg, source)]}.loss_swap')
 
 
 def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) -> tuple[str, list]:

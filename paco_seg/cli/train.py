@@ -12,18 +12,15 @@ from mmengine.config import Config
 
 from paco_seg.engine.cli import (
     add_common_arguments,
-    add_hook,
     build_runner,
     load_config,
     require_keys,
 )
 from paco_seg.engine.preflight import check_data_folders, check_downloads, check_settings
+from paco_seg.engine.required_hooks import register_required_hooks
 from paco_seg.engine.resume import use_resume
 from paco_seg.engine.safeguards import guard_training
 from paco_seg.engine.stages import Interrupted
-
-# Classifiers whose class counts, queue, views and alpha are checked ahead of the first step.
-CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,9 +96,8 @@ def run(args: argparse.Namespace) -> None:
     if args.resume or cfg.get('resume'):
         use_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
     guard_training(cfg)
-    if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
-        add_hook(cfg, type='ClassCountHook')
     runner = build_runner(cfg)
+    register_required_hooks(runner)
     try:
         runner.train()
     except KeyboardInterrupt:

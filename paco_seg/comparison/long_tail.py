@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paco_seg.core.frequency import GROUP_NAMES, load_class_frequency
+from paco_seg.core.frequency import GROUP_NAMES, SHOT_GROUPS, load_class_frequency
 
 # Groups of either field from frequent to rare.
-VOCABULARIES = (GROUP_NAMES, ('many', 'medium', 'few'))
+VOCABULARIES = (GROUP_NAMES, SHOT_GROUPS)
 # Counts that a metric stores beside its values: argument -> column.
 COUNTS = {'images': ('images', 'train_images'), 'pixels': ('pixels',)}
 METRICS = ('IoU', 'accuracy')

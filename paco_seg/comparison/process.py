@@ -13,7 +13,7 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +25,45 @@ LOG_LINES = 15
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def run_command(
-    command: Sequence[str], log: Path, *, watch: Callable[[], None] = lambda: None
-) -> None:
-    """Run ``python -m COMMAND...`` to its end, with its output in a file.
+def run_command(command: Sequence[str], log: Path) -> None:
+    """Run ``python -m COMMAND...`` to its end as :func:`watch_command` does."""
+    with ending_by_exception():
+        for _ in watch_command(command, log):
+            pass
 
-    The peak memory of the process goes to a JSON file beside the log. However this function ends,
-    by an error, Ctrl-C or SIGTERM, the process and its own children have ended too; on Linux also
-    when this process is killed.
+
+def watch_command(command: Sequence[str], log: Path) -> Iterator[None]:
+    """Run ``python -m COMMAND...``, with its output in a file, and yield while it runs.
+
+    The peak memory of the process goes to a JSON file beside the log. However the iteration ends,
+    by an error or by being closed, the process and its own children have ended too; on Linux also
+    when this process is killed. To hold at SIGTERM it wants :func:`ending_by_exception` around it.
 
     Args:
         command: module and its arguments.
         log: file for the output.
-        watch: called several times per second meanwhile.
+
+    Yields:
+        Nothing, several times per second.
 
     Raises:
-        RuntimeError: the command failed; names it and shows the last lines of its log.
+        ChildProcessError: the command failed; names it and shows the last lines of its log.
     """
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
     sys.stdout.flush()
     sys.stderr.flush()
-    with ending_by_exception():
-        process = context.Process(target=_run_module, args=(tuple(command), str(log), os.getpid()))
-        process.start()
-        try:
-            while process.is_alive():
-                process.join(POLL_SECONDS)
-                watch()
-        finally:
-            _end(process)
+    process = context.Process(target=_run_module, args=(tuple(command), str(log), os.getpid()))
+    process.start()
+    try:
+        while process.is_alive():
+            process.join(POLL_SECONDS)
+            yield
+    finally:
+        _end(process)
     if process.exitcode != 0:
         tail = '\n'.join(last_lines(log))
-        raise RuntimeError(
+        raise ChildProcessError(
             f'{" ".join(command)}: expected exit status 0, got {process.exitcode}. The end of '
             f'{log}:\n{tail}'
         )

@@ -45,7 +45,7 @@ def run_suite(
 
     Raises:
         ValueError: a folder cannot be written to.
-        RuntimeError: a training failed; names its log and shows the end of it.
+        ChildProcessError: a training failed; names its log and shows the end of it.
     """
     for folder in (out, reported or out):
         check_folder(folder)

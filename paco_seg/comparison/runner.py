@@ -1,4 +1,4 @@
-"""Runs cells one after the other, keeps their results and says how long the rest will take."""
+"""Runs cells, one after the other or some at a time, and tells how long the rest will take."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from importlib import import_module
 from pathlib import Path
 
 import paco_seg
 from paco_seg.comparison.cell import Cell
-from paco_seg.comparison.process import run_command
+from paco_seg.comparison.process import ending_by_exception, watch_command
 
 REPORT_SECONDS = 20
 
@@ -44,13 +44,49 @@ class CellRunner:
         self._reused_cost = 0.0
         self._done_cost = 0.0
         self._busy_seconds = 0.0
+        self._workers = 1
 
     def run(self, cell: Cell) -> dict:
         """Return the result of a cell, from its folder if it is done, else from its commands.
 
         Raises:
-            RuntimeError: a command failed; names it and shows the end of its log.
+            ChildProcessError: a command failed; names it and shows the end of its log.
         """
+        return self.run_all([cell])[0]
+
+    def run_all(self, cells: Sequence[Cell], *, workers: int = 1) -> list[dict]:
+        """Return the results of cells that do not need each other, some of them run at a time.
+
+        Args:
+            cells: in the order in which they start.
+            workers: how many run at a time.
+
+        Raises:
+            ChildProcessError: a command failed; the others are ended.
+        """
+        results: list[dict] = [{} for _ in cells]
+        waiting = list(enumerate(cells))
+        active: dict[int, Generator[None, None, dict]] = {}
+        self._workers = workers
+        with ending_by_exception():
+            try:
+                while waiting or active:
+                    while waiting and len(active) < workers:
+                        number, cell = waiting.pop(0)
+                        active[number] = self._steps(cell)
+                    for number, steps in list(active.items()):
+                        try:
+                            next(steps)
+                        except StopIteration as end:
+                            results[number] = end.value
+                            del active[number]
+            finally:
+                for steps in active.values():
+                    steps.close()
+        return results
+
+    def _steps(self, cell: Cell) -> Generator[None, None, dict]:
+        """Run a cell; yields while its commands run and returns its result."""
         folder = self.root / cell.name
         result = None if self.force else cell.finished_result(folder)
         if result is not None:
@@ -63,7 +99,9 @@ class CellRunner:
         start = time.perf_counter()
         progress = _Progress(self, cell, folder, start)
         for number, command in enumerate(cell.commands_in(folder)):
-            run_command(command, folder / f'command-{number}.log', watch=progress.tell)
+            for _ in watch_command(command, folder / f'command-{number}.log'):
+                progress.tell()
+                yield
         result = dict(**cell.collect(folder), commit=self.commit)
         seconds = time.perf_counter() - start
         cell.finish(folder, result, seconds)
@@ -79,7 +117,7 @@ class CellRunner:
         left = self.total_cost - self._reused_cost - done
         if done <= 0 or left <= 0:
             return ''
-        seconds = left * (self._busy_seconds + current_seconds) / done
+        seconds = left * (self._busy_seconds + current_seconds) / done / self._workers
         return f', about {seconds / 60:.1f} min left'
 
 

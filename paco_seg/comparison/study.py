@@ -33,6 +33,9 @@ class Runner(Protocol):
     def run(self, cell: Cell) -> dict:
         """Return the result of a cell."""
 
+    def run_all(self, cells: Sequence[Cell], *, workers: int) -> list[dict]:
+        """Return the results of cells that do not need each other."""
+
 
 @dataclass(frozen=True)
 class System:
@@ -258,10 +261,12 @@ class Sweep:
     Args:
         systems: what is compared; ``config`` is the module.
         seeds: of the runs.
+        workers: how many run at a time.
     """
 
     systems: Sequence[System]
     seeds: Sequence[int]
+    workers: int = 1
 
     @property
     def total_cost(self) -> float:
@@ -270,6 +275,8 @@ class Sweep:
 
     def run(self, runner: Runner) -> list[dict]:
         """Run what is missing; returns what :meth:`Study.run` does, with ``test`` alone."""
+        cells = [self.cell(system, seed) for system in self.systems for seed in self.seeds]
+        results = iter(runner.run_all(cells, workers=self.workers))
         return [
             dict(
                 name=system.name,
@@ -277,17 +284,20 @@ class Sweep:
                 config=system.config,
                 search=[],
                 chosen={},
-                runs=[self._run(runner, system, seed) for seed in self.seeds],
+                runs=[
+                    {**next(results), 'seed': seed, 'folder': self.cell(system, seed).name}
+                    for seed in self.seeds
+                ],
             )
             for system in self.systems
         ]
 
-    def _run(self, runner: Runner, system: System, seed: int) -> dict:
+    def cell(self, system: System, seed: int) -> Cell:
+        """Return one run."""
         words = [word for key, value in system.options.items() for word in (f'--{key}', str(value))]
         command = (system.config, *words, '--seed', str(seed), '--out', '{dir}/test.json')
         name = f'{system.name}/seed_{seed}'
-        cell = Cell(name, (command,), inputs=dict(versions=versions()), collect=collect_test)
-        return {**runner.run(cell), 'seed': seed, 'folder': name}
+        return Cell(name, (command,), inputs=dict(versions=versions()), collect=collect_test)
 
 
 def check_sources(systems: Sequence[System]) -> None:

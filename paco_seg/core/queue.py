@@ -16,6 +16,9 @@ class KeyQueue(nn.Module):
     Slots that have not been written hold zeros and the label -1, which the loss never
     contrasts. Every rank enqueues the keys of all ranks in rank order, so the queues stay equal.
 
+    A key that is not finite takes its slot as an empty one: the loss scaler skips a step that
+    overflows in half precision, but its keys would spoil every loss until the ring has turned.
+
     Args:
         size: K, slots.
         channels: D of a key.
@@ -24,6 +27,8 @@ class KeyQueue(nn.Module):
         keys: (K, D) float32 buffer.
         labels: (K,) int64 buffer; -1 = empty.
         position: scalar int64 buffer, slot that is written next.
+        dropped: scalar int64 buffer, keys of all ranks that were not finite since the start of this
+            process; not in checkpoints.
 
     Raises:
         TypeError: ``size`` or ``channels`` is no integer.
@@ -33,6 +38,7 @@ class KeyQueue(nn.Module):
     keys: Tensor
     labels: Tensor
     position: Tensor
+    dropped: Tensor
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
@@ -47,6 +53,8 @@ class KeyQueue(nn.Module):
             ) from error
         self.register_buffer('labels', torch.full((size,), EMPTY, dtype=torch.long))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
+        # Checkpoints stay what they were without it.
+        self.register_buffer('dropped', torch.zeros((), dtype=torch.long), persistent=False)
 
     def __len__(self) -> int:
         """Return K, the number of slots, written or not."""
@@ -60,7 +68,7 @@ class KeyQueue(nn.Module):
         the number of keys of all ranks, as in a ring buffer written one key at a time.
 
         Args:
-            keys: (n, D) of this rank, stored in float32 as they are.
+            keys: (n, D) of this rank, stored in float32 as they are if they are finite.
             labels: (n,) integer.
 
         Raises:
@@ -72,6 +80,10 @@ class KeyQueue(nn.Module):
         check_integer('labels', labels)
         keys = torch.cat(gather_rows(keys.detach().to(self.keys)))
         labels = torch.cat(gather_rows(labels.to(self.labels)))
+        finite = keys.isfinite().all(dim=1)  # rows, not a condition: no synchronisation
+        self.dropped.add_((~finite).sum())
+        keys = keys.masked_fill(~finite.unsqueeze(1), 0.0)
+        labels = labels.masked_fill(~finite, EMPTY)
         size, count = len(self), len(labels)
         skip = max(count - size, 0)  # would be overwritten within this very call
         slots = (torch.arange(skip, count, device=labels.device) + self.position) % size

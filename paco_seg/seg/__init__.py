@@ -8,6 +8,6 @@ compat.setup()
 
 with compat.without_onedl_notice():
     from paco_seg.seg import compared, datasets, evaluation, heads, losses
-    from paco_seg.seg.swap_loss import swap_loss
+    from paco_seg.seg.loss_swap import swap_loss
 
 __all__ = ['compared', 'datasets', 'evaluation', 'heads', 'losses', 'swap_loss']

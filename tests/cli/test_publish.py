@@ -13,7 +13,7 @@ from mmseg.apis import MMSegInferencer, inference_model, init_model
 from paco_seg import cli
 from paco_seg.cli import publish
 from paco_seg.engine.model_changes import apply_changes, read_config
-from paco_seg.seg.swap_loss import IMPORTS, loss_changes
+from paco_seg.seg.loss_swap import IMPORTS, loss_changes
 
 # Evaluates a checkpoint with plain MMSegmentation and exports it.
 PLAIN_PROGRAM = """

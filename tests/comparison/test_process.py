@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paco_seg.comparison.process import run_command
+from paco_seg.comparison.process import run_command, watch_command
 
 ROOT = Path(__file__).parents[2]
 # Writes its own process id and that of a child of its own, then waits for a long time.
@@ -23,7 +23,7 @@ time.sleep(600)
 """
 PARENT = """
 from pathlib import Path
-from paco_seg.comparison.process import run_command
+from paco_seg.comparison.process import run_command, watch_command
 run_command(('endless',), Path('log'))
 """
 
@@ -101,12 +101,10 @@ def program(tmp_path, monkeypatch):
 
 def test_output_arguments_and_memory(program, tmp_path):
     module = program('import sys\nprint(__name__, sys.argv[1:])\nsys.exit()')
-    watched = []
-    run_command((module, 'a', '--b'), tmp_path / 'log.log', watch=lambda: watched.append(1))
+    run_command((module, 'a', '--b'), tmp_path / 'log.log')
     lines = (tmp_path / 'log.log').read_text().splitlines()
     assert lines == [f'python -m {module} a --b', "__main__ ['a', '--b']"]
     assert '"peak_memory_mib": ' in (tmp_path / 'log.json').read_text()
-    assert watched
 
 
 @pytest.mark.parametrize(
@@ -118,7 +116,7 @@ def test_output_arguments_and_memory(program, tmp_path):
 )
 def test_failure_shows_the_end_of_the_log(program, tmp_path, text, status, shown):
     module = program('\n'.join(['for i in range(50): print("line", i)', text]))
-    with pytest.raises(RuntimeError) as error:
+    with pytest.raises(ChildProcessError) as error:
         run_command((module, 'x'), tmp_path / 'log.log')
     message = str(error.value)
     assert message.startswith(f'{module} x: expected exit status 0, got {status}. The end of ')
@@ -131,3 +129,15 @@ def test_handlers_are_those_of_before(program, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     run_command((program('print(1)'),), tmp_path / 'log.log')
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_closing_ends_the_command(program, tmp_path):
+    module = program('import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)')
+    steps = watch_command((module,), tmp_path / 'log.log')
+    log = tmp_path / 'log.log'
+    while not log.exists() or len(log.read_text().splitlines()) < 2:
+        next(steps)
+    pid = int(log.read_text().splitlines()[1])
+    steps.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

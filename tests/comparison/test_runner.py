@@ -1,6 +1,7 @@
 """Cells one after the other: resume, force, half-finished and outdated ones, remaining time."""
 
 import json
+import os
 import re
 import subprocess
 from dataclasses import replace
@@ -111,7 +112,9 @@ def test_commit_of_the_code(commit, tmp_path, monkeypatch):
 
 def test_half_finished_cell_is_repeated_from_scratch(tmp_path, cell, program):
     broken = replace(cell, commands=((program, '{dir}', 'a'), (program, '{dir}', 'fail')))
-    with pytest.raises(RuntimeError, match=r'(?s)fail: expected exit status 0, got 3.*working on'):
+    with pytest.raises(
+        ChildProcessError, match=r'(?s)fail: expected exit status 0, got 3.*working'
+    ):
         run(tmp_path, broken)
     leftover = tmp_path / 'root' / 'one' / 'out.json'
     assert leftover.exists()
@@ -141,3 +144,40 @@ def test_remaining_time_counts_cost_not_cells(tmp_path):
     assert runner.remaining(1, 30) == ', about 2.0 min left'
     runner._done_cost = 6
     assert runner.remaining(0, 0) == ''
+
+
+def test_cells_run_side_by_side_and_keep_their_order(tmp_path, monkeypatch):
+    """Each waits for the file that the other writes: alone neither would end."""
+    (tmp_path / 'pair_program.py').write_text(
+        'import pathlib, sys, time\n'
+        'own, other = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])\n'
+        'own.write_text(own.parent.name)\n'
+        'while not other.exists(): time.sleep(0.01)\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cells = [
+        Cell(
+            name=name,
+            commands=(('pair_program', '{dir}/done', f'{{dir}}/../{other}/done'),),
+            inputs={},
+            collect=lambda folder: {'value': (folder / 'done').read_text()},
+        )
+        for name, other in (('a', 'b'), ('b', 'a'))
+    ]
+    found = CellRunner(tmp_path / 'root', total_cost=2).run_all(cells, workers=2)
+    assert [result['value'] for result in found] == ['a', 'b']
+
+
+def test_a_failure_ends_what_runs_beside_it(tmp_path, program):
+    endless = Cell('endless', (('endless_program', '{dir}'),), {}, collect=lambda folder: {})
+    (tmp_path / 'endless_program.py').write_text(
+        'import os, pathlib, sys, time\n'
+        'pathlib.Path(sys.argv[1], "pid").write_text(str(os.getpid()))\ntime.sleep(600)\n'
+    )
+    failing = Cell('failing', ((program, '{dir}', 'fail'),), {}, collect=lambda folder: {})
+    with pytest.raises(ChildProcessError, match='got 3'):
+        CellRunner(tmp_path / 'root', total_cost=2).run_all([endless, failing], workers=2)
+    written = tmp_path / 'root' / 'endless' / 'pid'
+    if written.exists() and written.read_text():  # else it ended even earlier
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(written.read_text()), 0)

@@ -176,15 +176,17 @@ def test_sweep_calls_a_program_per_system_and_seed():
     class Runner:
         cells = []
 
-        def run(self, cell):
-            self.cells.append(cell)
-            return {'test': {'metrics': {'val': 1.0}}}
+        def run_all(self, cells, workers):
+            assert workers == 3
+            self.cells += cells
+            return [{'test': {'metrics': {'val': float(number)}}} for number in range(len(cells))]
 
     runner = Runner()
-    sweep = Sweep(systems=[system], seeds=(0, 4))
+    sweep = Sweep(systems=[system], seeds=(0, 4), workers=3)
     (found,) = sweep.run(runner)
     words = ('some.module', '--alpha', 'auto', '--steps', '3', '--seed', '4')
     assert runner.cells[1].commands == ((*words, '--out', '{dir}/test.json'),)
     assert [run['seed'] for run in found['runs']] == [0, 4]
+    assert [run['test']['metrics']['val'] for run in found['runs']] == [0, 1]
     assert found['runs'][1]['folder'] == 'auto/seed_4'
     assert sweep.total_cost == len(runner.cells)

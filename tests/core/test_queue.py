@@ -67,6 +67,20 @@ class TestKeyQueue:
         assert queue.labels.dtype == torch.int64
         assert not queue.keys.requires_grad
 
+    @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+    def test_keys_that_are_not_finite_leave_an_empty_slot_and_are_counted(self, value):
+        queue = KeyQueue(4, 2)
+        keys, labels = numbered(0, 3)
+        keys[1, 1] = value
+        queue.enqueue(keys, labels)
+        assert queue.labels.tolist() == [0, -1, 2, -1]
+        assert queue.keys.tolist() == [[0, 0], [0, 0], [2, 2], [0, 0]]
+        assert (int(queue.position), int(queue.dropped)) == (3, 1)
+        queue.enqueue(torch.full((5, 2), value), torch.zeros(5, dtype=torch.long))
+        assert queue.labels.tolist() == [-1] * 4
+        assert int(queue.dropped) == 6
+        assert set(queue.state_dict()) == {'keys', 'labels', 'position'}
+
     def test_empty_slots_do_not_enter_the_loss(self):
         rows = torch.nn.functional.normalize(torch.arange(1.0, 9).view(4, 2), dim=1)
         arguments = dict(

@@ -57,7 +57,7 @@ class ClassAwareSampler(Sampler):
         self.epoch = 0
 
     def __iter__(self) -> Iterator[int]:
-        """Indices of this process in the current epoch."""
+        """Yield the indices of this process in the current epoch."""
         indices = class_aware_indices(
             self.labels,
             generator=torch.Generator().manual_seed(self.seed + self.epoch),
@@ -67,7 +67,7 @@ class ClassAwareSampler(Sampler):
         return iter(indices[self.rank :: self.world_size].tolist())
 
     def __len__(self) -> int:
-        """Samples of this process in an epoch."""
+        """Count the samples of this process in an epoch."""
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:

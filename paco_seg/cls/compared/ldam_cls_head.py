@@ -55,15 +55,15 @@ class LDAMClsHead(LinearClsHead):
             self.fc.weight.copy_(F.normalize(self.fc.weight.uniform_(-1, 1)))
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The pooled feature of the last stage, (N, D)."""
+        """Return the pooled feature of the last stage, (N, D)."""
         return pooled_features(feats, self.in_channels)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Scaled cosines, (N, C)."""
+        """Compute scaled cosines, (N, C)."""
         return self.loss_module.scale * self._cosines(feats)
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
-        """Loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             feats: stages; the last one is (N, D).
@@ -72,7 +72,7 @@ class LDAMClsHead(LinearClsHead):
         Returns:
             ``loss``.
         """
-        labels = hard_labels(data_samples)
+        labels = hard_labels(data_samples, self)
         return dict(loss=self.loss_module(self._cosines(feats), labels))
 
     def _cosines(self, feats: tuple[Tensor, ...]) -> Tensor:

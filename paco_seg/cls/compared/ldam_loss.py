@@ -34,6 +34,8 @@ class LDAMLoss(nn.Module):
         ValueError: a setting is out of range; the message starts with ``model.head.loss.<key>``.
     """
 
+    required_hooks = ('TrainingProgressHook',)
+
     def __init__(
         self,
         *,

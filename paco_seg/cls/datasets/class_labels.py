@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import RepeatDataset
+
+
+class SeveralLabelsError(ValueError):
+    """The images of a data set do not have one class each."""
 
 
 def class_labels(dataset: Any) -> np.ndarray:
@@ -19,15 +24,16 @@ def class_labels(dataset: Any) -> np.ndarray:
 
     Raises:
         TypeError: the dataset has no labels to read.
+        SeveralLabelsError: an image has several labels, or none.
     """
     if hasattr(dataset, 'get_gt_labels'):
-        return np.asarray(dataset.get_gt_labels(), dtype=np.int64)
+        return _one_per_image(dataset.get_gt_labels, dataset)
     if hasattr(dataset, 'datasets'):  # ConcatDataset, that of PyTorch too
         return np.concatenate([class_labels(part) for part in dataset.datasets])
     if isinstance(dataset, RepeatDataset):
         return np.tile(class_labels(dataset.dataset), dataset.times)
     if hasattr(dataset, 'get_cat_ids'):
-        return np.array([dataset.get_cat_ids(i)[0] for i in range(len(dataset))], dtype=np.int64)
+        return _one_per_image(lambda: list(map(dataset.get_cat_ids, range(len(dataset)))), dataset)
     raise TypeError(
         f'dataset: expected get_gt_labels() or get_cat_ids(idx), got {type(dataset).__name__} '
         'with neither. Wrap an MMPretrain dataset'
@@ -51,6 +57,7 @@ def class_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:
 
     Raises:
         TypeError: the dataset has no labels to read.
+        SeveralLabelsError: an image has several labels, or none.
         ValueError: a label is outside ``[0, num_classes)``, or the number of classes is unknown.
     """
     if hasattr(dataset, 'datasets'):  # ConcatDataset
@@ -72,3 +79,19 @@ def class_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:
             f'{name}. Check num_classes and the annotation file'
         )
     return np.bincount(labels, minlength=num_classes)
+
+
+def _one_per_image(read: Callable[[], Any], dataset: Any) -> np.ndarray:
+    try:
+        labels = np.asarray(read())
+    except ValueError:  # NumPy, of lists of unequal lengths
+        labels = np.empty((0, 0))
+    if labels.ndim == 2 and labels.shape[1] == 1:  # lists of one
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise SeveralLabelsError(
+            'train_dataloader.dataset: expected one class index per image, got several labels or '
+            f'none for images of {type(dataset).__name__} (multi-label data). Use a data set with '
+            'one label per image'
+        )
+    return labels.astype(np.int64)

@@ -35,6 +35,7 @@ class ClassCounts(nn.Module):
     """
 
     counts: Tensor
+    required_hooks = ('ClassCountHook',)
 
     def __init__(
         self,

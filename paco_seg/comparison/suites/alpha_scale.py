@@ -33,6 +33,7 @@ ALPHA_SCALE = Suite(
     study=Sweep(
         systems=tuple(system(data, method) for data in DATA for method in METHODS),
         seeds=(0, 1, 2),
+        workers=2,  # a core each
     ),
     folder='work_dirs/compare/alpha-scale',
     table=Table(

@@ -38,6 +38,7 @@ from paco_seg.core.compared.tau_norm import (
     tau_normalize,
     tau_normalized_logits,
 )
+from paco_seg.core.compared.upsampled_region import upsampled_region_means
 from paco_seg.core.frequency import effective_numbers, log_class_prior
 
 __all__ = [
@@ -76,4 +77,5 @@ __all__ = [
     'suppress_absent',
     'tau_normalize',
     'tau_normalized_logits',
+    'upsampled_region_means',
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -32,7 +32,8 @@ class PixelAlpha:
         alpha: the weight, > 0; or 'auto': the most frequent class then meets alpha |P| = 1.
         frequency_file: class frequencies of the training set, needed by 'auto'. With a number,
             the product alpha |P| of head, common and tail classes is logged at the first step,
-            with a warning outside the range of the published recipes.
+            with a warning outside the range of the published recipes. Without it the log says how
+            to get this report.
         within_image: whether a contrast set is one image (else many images).
 
     Raises:
@@ -64,12 +65,19 @@ class PixelAlpha:
             check_classes(self.frequency, classes, FILE_KEY)
 
     def resolve(self, num_rows: int) -> float:
-        """Return alpha for sets of ``num_rows`` pixels; logs the scale of alpha the first time."""
+        """Return alpha for sets of ``num_rows`` pixels; log the scale of alpha the first time."""
         if num_rows not in self._resolved:
+            first = not self._resolved
             if self.frequency is None:
                 self._resolved[num_rows] = float(self.alpha)
+                if first:
+                    print_log(
+                        f'{KEY}: {self.alpha:g}. What acts is alpha |P|, its product with the '
+                        'positives of a pixel: set loss_contrast.frequency_file to have it '
+                        f'reported by class group. {REMEDY}',
+                        logger='current',
+                    )
             else:
-                first = not self._resolved
                 self._resolved[num_rows] = self._from_frequencies(self.frequency, num_rows, first)
         return self._resolved[num_rows]
 
@@ -84,7 +92,7 @@ class PixelAlpha:
             print_log(alpha_report(alpha, products), logger='current')
             message = alpha_warning(alpha, positives, SEGMENTATION, KEY)
             if message:
-                warnings.warn(message, stacklevel=2)
+                print_log(message, logger='current', level=logging.WARNING)
         return alpha
 
 

@@ -4,6 +4,7 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmpretrain.datasets import CustomDataset
 
 from paco_seg.cls.datasets import class_counts, class_labels
+from paco_seg.cls.datasets.class_labels import SeveralLabelsError
 
 
 class Labels:
@@ -34,6 +35,24 @@ class CatIds(Labels):
 def test_counts_of_all_classes(kind):
     assert class_counts(kind([0, 2, 2])).tolist() == [1, 0, 2]
     assert class_counts(kind([0, 2, 2]), num_classes=4).tolist() == [1, 0, 2, 0]
+
+
+class RaggedLabels(Labels):
+    def get_gt_labels(self):
+        return np.array([list(range(label)) for label in self.labels])
+
+
+def test_lists_of_one_label_are_labels():
+    assert class_counts(Labels([[0], [2]])).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize('kind', [RaggedLabels, Labels])
+def test_several_labels_per_image_are_refused(kind):
+    labels = [1, 2] if kind is RaggedLabels else [[0, 1], [1, 2]]
+    with pytest.raises(
+        SeveralLabelsError, match=rf'^train_dataloader\.dataset: .* several .* of {kind.__name__} '
+    ):
+        class_counts(kind(labels))
 
 
 def test_concatenation_is_the_sum():

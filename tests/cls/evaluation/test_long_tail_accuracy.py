@@ -102,6 +102,8 @@ def test_other_thresholds_and_classwise_values():
     assert result['long-tail/medium'] == pytest.approx(75)
     assert result['long-tail/accuracy_classwise'] == pytest.approx([75, 50, 100, 0, 200 / 3])
     assert result['long-tail/train_images_classwise'] == COUNTS
+    groups = ['many', 'medium', 'medium', 'few', 'few']
+    assert result['long-tail/group_classwise'] == groups
 
 
 def test_the_table_is_logged(monkeypatch):

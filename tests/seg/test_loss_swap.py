@@ -10,7 +10,7 @@ from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.engine.model_changes import build_without_memory
 from paco_seg.seg import swap_loss
 from paco_seg.seg.heads import BranchDecodeHead, GPaCoDecodeHead
-from paco_seg.seg.swap_loss import METHODS
+from paco_seg.seg.loss_swap import METHODS
 
 FCN = dict(
     type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=3,
@@ -62,7 +62,7 @@ def test_losses_of_the_head_are_kept():
     assert cfg.to_dict() == stock.to_dict()
     head = MODELS.build(swapped.model.decode_head)
     assert [loss.loss_name for loss in head.loss_decode] == ['loss_ce', 'loss_dice']
-    assert head.training_branches.gpaco.loss_contrast.temperature == 0.1
+    assert head.training_branches.gpaco.loss_contrast.settings.temperature == 0.1
     # A stock checkpoint fits: only the branch is new.
     missing, unexpected = head.load_state_dict(
         MODELS.build(cfg.model.decode_head).state_dict(), strict=False

@@ -20,7 +20,7 @@ LINEAR_HEADS = ('LinearClsHead', 'VisionTransformerClsHead')
 def swap_loss(
     cfg: Config | str | os.PathLike, *, method: str = 'gpaco', heads: str = 'main', **loss: Any
 ) -> Config:
-    """A config like ``cfg`` that trains with GPaCo on two views of each image.
+    """Make a config like ``cfg`` that trains with GPaCo on two views of each image.
 
     Both views run through the augmentations of the config. Mixup and CutMix are switched off: a
     mixed image has no positives.
@@ -49,7 +49,7 @@ def swap_loss(
 def loss_changes(
     cfg: Config, *, method: str = 'gpaco', heads: str = 'main', **loss: Any
 ) -> list[ModelChange]:
-    """What :func:`swap_loss` changes; same arguments and errors."""
+    """List what :func:`swap_loss` changes; same arguments and errors."""
     check_choice('method', method, METHODS)
     check_choice('heads', heads, ('main', 'all'))
     model = cfg.get('model') or {}
@@ -86,7 +86,7 @@ _TWO_VIEWS = dict(type='MultiViewClsDataPreprocessor', num_views=2)
 
 
 def _two_views(cfg: Config) -> ModelChange:
-    """The training pipeline with everything between loading and packing run twice."""
+    """Return the training pipeline with everything between loading and packing run twice."""
     path: tuple[str, ...] = ('dataset',)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from paco_seg import compat
 from paco_seg.cli import swap
-from paco_seg.cls.swap_loss import loss_changes, swap_loss
+from paco_seg.cls.loss_swap import loss_changes, swap_loss
 from paco_seg.engine.model_changes import read_config
 
 compat.setup()

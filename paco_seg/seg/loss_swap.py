@@ -45,7 +45,7 @@ HEADS = ('main', 'all')
 def swap_loss(
     cfg: Config | str | os.PathLike, *, method: str = 'gpaco', heads: str = 'main', **loss: Any
 ) -> Config:
-    """A config like ``cfg`` whose heads train with ``method`` beside their own losses.
+    """Make a config like ``cfg`` whose heads train with ``method`` beside their own losses.
 
     Args:
         cfg: a config, a file, or a packaged config such as ``mmseg::pspnet/....py``.
@@ -72,14 +72,14 @@ def swap_loss(
 def loss_changes(
     cfg: Config, *, method: str = 'gpaco', heads: str = 'main', **loss: Any
 ) -> list[ModelChange]:
-    """What :func:`swap_loss` changes; same arguments and errors."""
+    """List what :func:`swap_loss` changes; same arguments and errors."""
     check_choice('method', method, tuple(METHODS))
     check_choice('heads', heads, HEADS)
     model = cfg.get('model') or {}
     if not model.get('decode_head'):
         raise ValueError(
             f'model.decode_head: expected the decode head of a segmentor, got a model of type '
-            f'{model.get("type")!r} without one. The loss is attached to a decode head.'
+            f'{model.get("type")!r} without one. The loss is attached to a decode head'
         )
     *others, main = _heads(model)
     changes = [_change(*main, method, loss)]
@@ -93,7 +93,7 @@ def loss_changes(
 
 
 def _heads(model: dict) -> Iterator[tuple[tuple, dict]]:
-    """(path, config) of every head; the main one, whose logits are the prediction, comes last."""
+    """Yield (path, config) of every head; the main one, which predicts, comes last."""
     for key in ('auxiliary_head', 'decode_head'):
         head = model.get(key)
         if isinstance(head, (list, tuple)):
@@ -108,13 +108,13 @@ def _change(path: tuple, head: dict, method: str, loss: dict[str, Any]) -> Model
     if not isinstance(base_type, str):
         raise ValueError(
             f'{key}.type: expected the registered name of a head, got {base_type!r}. '
-            'Write the name as a string.'
+            'Write the name as a string'
         )
     known = MODELS.get(base_type)
     if isinstance(known, type) and issubclass(known, BranchDecodeHead):
         raise ValueError(
             f'{key}.type: expected a stock head, got {base_type!r}, which has training branches '
-            'already. Change its settings instead.'
+            'already. Change its settings instead'
         )
     head_type, (*outer, last), loss_type = METHODS[method]
     # Refuses a head that cannot work, with the reason, before anything is built.
