@@ -7,7 +7,7 @@ that the name can be looked up in a config.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import torch
@@ -114,19 +114,42 @@ def check_labels(
     """Refuse labels outside ``[0, num_classes)`` other than the ``allowed`` special values.
 
     Raises:
-        ValueError: names the offending values. It reads one flag back from the device.
+        ValueError: names the offending values. Where reading them would make the host wait, see
+            :func:`require`, the device raises, and names the range alone.
     """
     labels = labels.long()  # of uint8 labels PyTorch would say that 255 == -1
     bad = (labels < 0) | (labels >= num_classes)
     for value in allowed:
-        bad &= labels != value
-    if bool(bad.any()):
-        found = sorted(set(labels[bad].tolist()))[:5]
-        special = ''.join(f' or {value}' for value in allowed)
-        raise ValueError(
-            f'{name}: expected values in [0, {num_classes}){special}, got {found}. '
-            'Check num_classes, ignore_index and reduce_zero_label of the dataset'
-        )
+        bad = bad & (labels != value)
+    special = ''.join(f' or {value}' for value in allowed)
+    require(
+        ~bad.any(),
+        f'{name}: expected values in [0, {num_classes}){special}, got {{}}. '
+        'Check num_classes, ignore_index and reduce_zero_label of the dataset',
+        lambda: str(sorted(set(labels[bad].tolist()))[:5]),
+    )
+
+
+def require(holds: Tensor, message: str, found: Callable[[], str]) -> None:
+    """Refuse tensors whose values do not hold, without making the host wait for a device.
+
+    On a CPU the message tells what was found. On a device, and in a compiled graph, the condition
+    is checked where it is computed: the device prints the message and the next call that waits for
+    it raises (on CUDA ``device-side assert triggered``, as for a bad label of a cross entropy).
+
+    Args:
+        holds: scalar bool.
+        message: with ``{}`` where what was found belongs.
+        found: tells it; called on a CPU only.
+
+    Raises:
+        ValueError: on a CPU.
+    """
+    if holds.device.type != 'cpu' or torch.compiler.is_compiling():
+        remedy = 'other values on a device (a run on a CPU names them)'
+        torch._assert_async(holds, message.replace('{}', remedy))
+    elif not bool(holds):
+        raise ValueError(message.replace('{}', found()))
 
 
 def check_prior(name: str, prior: Tensor, num_classes: int) -> None:
@@ -134,17 +157,17 @@ def check_prior(name: str, prior: Tensor, num_classes: int) -> None:
 
     Raises:
         ShapeError: the length is not ``num_classes``.
-        ValueError: an entry is zero, negative or not finite; lists the classes.
+        ValueError: an entry is zero, negative or not finite; lists the classes where
+            :func:`require` may read them.
     """
     check_shape(name, prior, (num_classes,))
     bad = ~(torch.isfinite(prior) & (prior > 0))
-    if bool(bad.any()):
-        classes = bad.nonzero().flatten().tolist()[:10]
-        raise ValueError(
-            f'{name}: expected positive finite frequencies, got {prior[bad].tolist()[:10]} for '
-            f'classes {classes}. A class without training samples has no prior: drop it or give '
-            'it a small count'
-        )
+    require(
+        ~bad.any(),
+        f'{name}: expected positive finite frequencies, got {{}}. A class without training '
+        'samples has no prior: drop it or give it a small count',
+        lambda: f'{prior[bad].tolist()[:10]} for classes {bad.nonzero().flatten().tolist()[:10]}',
+    )
 
 
 def compute_dtype(*tensors: Tensor | None) -> torch.dtype:

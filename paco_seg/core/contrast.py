@@ -9,7 +9,8 @@ from torch import Tensor
 from paco_seg.core.dense import dense_contrast_sums
 from paco_seg.core.streaming import streaming_contrast_sums
 
-IMPLEMENTATIONS = ('auto', 'dense', 'streaming')
+# 'triton' computes the whole parametric contrastive loss, see :mod:`paco_seg.core.fused`.
+IMPLEMENTATIONS = ('auto', 'dense', 'streaming', 'triton')
 # Key label of a queue slot that has not been written yet.
 EMPTY = -1
 # Similarities of all sets up to which 'auto' takes the dense form (measured: section "Dispatch"
@@ -80,7 +81,15 @@ def contrast_sums(
 
     Returns:
         Three tensors (G, N).
+
+    Raises:
+        ValueError: ``impl`` is 'triton', whose kernels keep the sums to themselves.
     """
+    if impl == 'triton':
+        raise ValueError(
+            "impl: expected 'auto', 'dense' or 'streaming' for this loss, got 'triton', which "
+            'computes the parametric contrastive loss alone'
+        )
     sets, anchors, _ = rows.embeddings.shape
     if choose_impl(impl, sets, anchors, len(rows.keys)) == 'dense':
         return ContrastSums(*dense_contrast_sums(rows, temperature))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from paco_seg.core import fused
 from paco_seg.core.centers import adjust_center_logits, center_target_sum
 from paco_seg.core.checks import (
     ShapeError,
@@ -193,7 +194,10 @@ def parametric_contrastive_loss(
         reduction: 'none' -> per anchor, 0 for ignored ones; 'mean' -> mean over the valid
             anchors of each set, then over sets; 'sum'.
         impl: 'dense' forms the N x (N + M) matrix, 'streaming' computes the same numbers in
-            tiles, 'auto' takes dense only where the matrix is small.
+            tiles, 'triton' in fused GPU kernels (:mod:`paco_seg.core.fused` says in which
+            precision and raises where it cannot run). 'auto' takes 'triton' on a GPU of compute
+            capability 8.0 or newer that can run it, else dense where the matrix is small, else
+            streaming.
         chunk_size: rows and columns of a streaming tile; None = from a memory budget.
 
     Returns:
@@ -288,11 +292,14 @@ def paco_loss(
     )
 
     dtype = compute_dtype(embeddings, center_logits, keys)
+    impl = _choose(settings, embeddings, dtype)
+    # Half rows stay as they are where the products accumulate in float32 anyway.
+    row_dtype = fused.product_dtype(embeddings, keys) if impl == 'triton' else dtype
     with torch.autocast(device_type=embeddings.device.type, enabled=False):
         rows, valid = _contrast_rows(
-            embeddings.to(dtype),
+            embeddings.to(row_dtype),
             labels.long(),
-            keys.to(dtype),
+            keys.to(row_dtype),
             key_labels.long(),
             center_logits.shape[-1],
             ignore_index,
@@ -303,7 +310,8 @@ def paco_loss(
             # A zero weight would not remove NaN or inf: 0 * NaN = NaN, in backward for all weights.
             center_logits = center_logits.masked_fill(~valid.unsqueeze(-1), 0.0)
         logits = adjust_center_logits(center_logits, class_prior, settings.center_temperature)
-        loss = reduce_anchors(_per_anchor(rows, valid, logits, settings), valid, reduction)
+        values = _per_anchor(rows, valid, logits, replace(settings, impl=impl))
+        loss = reduce_anchors(values, valid, reduction)
     return loss if batched or reduction != 'none' else loss.squeeze(0)
 
 
@@ -315,6 +323,18 @@ def _per_anchor(
     The equation. Rows that are not ``valid``, (G, N) bool, give 0.
     """
     alpha, beta, gamma = _number(settings), settings.beta, settings.gamma
+    if settings.impl == 'triton':  # all of what follows, in kernels
+        values = fused.per_anchor(
+            rows,
+            logits,
+            alpha=alpha,
+            beta=beta,
+            gamma=gamma,
+            temperature=settings.temperature,
+            base_temperature=settings.base_temperature,
+            label_smoothing=settings.label_smoothing,
+        )
+        return torch.where(valid, values, torch.zeros_like(values))
     sums = contrast_sums(
         rows,
         settings.temperature,
@@ -336,6 +356,24 @@ def _per_anchor(
     base = settings.base_temperature
     values = values * (-settings.temperature / (settings.temperature if base is None else base))
     return torch.where(counted, values, torch.zeros_like(values))
+
+
+def _choose(settings: PaCoSettings, embeddings: Tensor, dtype: torch.dtype) -> str:
+    """Take the kernels where they are asked for or can run on a GPU; else leave ``impl``.
+
+    Raises:
+        RuntimeError: 'triton' is asked for and cannot run here; says why.
+    """
+    if settings.impl == 'auto' and embeddings.device.type == 'cuda':
+        return 'auto' if fused.reason_against(embeddings, dtype) else 'triton'
+    if settings.impl == 'triton':
+        reason = fused.reason_against(embeddings, dtype)
+        if reason is not None:
+            raise RuntimeError(
+                f"{settings.name('impl')}: expected {reason}. Set impl='auto', which takes "
+                'another implementation then'
+            )
+    return settings.impl
 
 
 def _contrast_rows(

@@ -10,17 +10,19 @@ def test_core_needs_torch_alone():
     script = """
         import sys
 
+        import torch  # looks for Triton itself
+
         class Refuse:
             def find_spec(self, name, path=None, target=None):
-                if name.split('.')[0] in {'mmengine', 'mmcv', 'mmseg', 'mmpretrain'}:
+                if name.split('.')[0] in BLOCKED:
                     raise ImportError(f'{name} is blocked')
 
+        BLOCKED = {'mmengine', 'mmcv', 'mmseg', 'mmpretrain', 'triton'}
+        assert not BLOCKED & set(sys.modules)
         sys.meta_path.insert(0, Refuse())
         import paco_seg.core
 
         loss = paco_seg.core.parametric_contrastive_loss
-        import torch
-
         rows = torch.nn.functional.normalize(torch.ones(2, 3), dim=1)
         logits = torch.zeros(2, 4)
         print(loss(rows, torch.tensor([0, 1]), logits, alpha=0.1, temperature=1.0).item())

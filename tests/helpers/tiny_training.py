@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import set_safe_loading
-from paco_seg.engine.experiment import forget_runs
 from paco_seg.engine.safeguards import guard_test, guard_training
 
 CLASSES = ('sky', 'road', 'tree')

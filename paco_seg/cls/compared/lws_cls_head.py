@@ -32,8 +32,7 @@ class LWSClsHead(LinearClsHead):
         self.scales = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-<<<<<<< HEAD
-        """Scaled logits, (N, C)."""
+        """Compute scaled logits, (N, C)."""
         return scaled_logits(super().forward(feats), self.scales)
 
     def _load_from_state_dict(
@@ -43,7 +42,3 @@ class LWSClsHead(LinearClsHead):
         if logarithms is not None:
             state_dict[f'{prefix}scales'] = logarithms.exp()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-=======
-        """Compute scaled logits, (N, C)."""
-        return scaled_logits(super().forward(feats), self.log_scales)
->>>>>>> main

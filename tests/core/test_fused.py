@@ -1,0 +1,205 @@
+"""When the fused kernels run, that they are right, and that they fit the chips: without a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from paco_seg.core import fused, parametric_contrastive_loss
+from paco_seg.core.contrast import ContrastRows, contrast_sums
+from paco_seg.core.paco import PaCoSettings, _choose
+
+SUITE = Path(__file__).with_name('fused_suite.py')
+
+
+def test_kernels_in_the_interpreter():
+    """Values and gradients against float64, in a process that interprets Triton from the start."""
+    result = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', str(SUITE)],
+        env=os.environ | {'TRITON_INTERPRET': '1', 'OMP_NUM_THREADS': '1'},
+        cwd=SUITE.parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert 'passed' in result.stdout
+    assert 'skipped' not in result.stdout
+
+
+class TestAheadOfTime:
+    """Compiled for chips that are not here: A100 (8.0) and H100 (9.0)."""
+
+    # What every device from 8.0 on offers to a block of threads; A100 and H100 offer more.
+    SHARED = 99 * 1024
+
+    @pytest.mark.parametrize('capability', [80, 90])
+    @pytest.mark.parametrize(
+        ('precision', 'dtype'),
+        [('half', torch.float16), ('bf16x3', torch.float32), ('tf32', torch.float32)],
+    )
+    def test_no_spills_and_room_for_shared_memory(self, capability, precision, dtype):
+        """The gradient by rows is the kernel with the most to keep."""
+        pytest.importorskip('triton', reason='Triton is not installed')
+        from helpers import ahead_of_time
+
+        if not (ahead_of_time.TOOLS / 'ptxas').exists():
+            pytest.skip('Triton comes without ptxas here')
+        from paco_seg.core import fused_kernels
+
+        compiled = ahead_of_time.compile_kernel(
+            fused_kernels.rows_kernel, capability, precision, dtype, 128, HAS_KEYS=True
+        )
+        usage = ahead_of_time.usage(compiled)
+        assert usage.stack == 0
+        assert usage.shared <= self.SHARED
+
+
+def rows(channels=8, dtype=torch.float32, device='cpu'):
+    """What the choice looks at, on devices that need not exist."""
+    return SimpleNamespace(shape=(1, 5, channels), dtype=dtype, device=torch.device(device))
+
+
+@pytest.fixture
+def device_reason(monkeypatch):
+    """Forgets what was found about devices, before and after."""
+    fused._find_device_reason.cache_clear()
+    yield
+    fused._find_device_reason.cache_clear()
+
+
+@pytest.fixture
+def hopper(monkeypatch, device_reason):
+    """A CUDA device of capability 9.0 on which every kernel compiles."""
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'some device')
+    monkeypatch.setattr(fused, '_run_smallest', lambda device: None)
+
+
+class TestChoice:
+    settings = PaCoSettings(alpha=0.1, temperature=0.2, key='loss')
+
+    def choose(self, impl='auto', dtype=torch.float32, **input_):
+        settings = PaCoSettings(alpha=0.1, temperature=0.2, impl=impl, key='loss')
+        return _choose(settings, rows(**input_), dtype)
+
+    @pytest.mark.usefixtures('hopper')
+    @pytest.mark.parametrize('channels', [1, 128, 256])
+    def test_auto_takes_them_on_a_gpu(self, channels):
+        assert self.choose(channels=channels, device='cuda:0') == 'triton'
+
+    @pytest.mark.usefixtures('hopper')
+    def test_auto_leaves_them_otherwise(self):
+        assert self.choose(device='cpu') == 'auto'
+        assert self.choose(device='cuda:0', channels=257) == 'auto'
+        assert self.choose(device='cuda:0', dtype=torch.float64) == 'auto'
+        assert self.choose('streaming', device='cuda:0') == 'streaming'
+
+    @pytest.mark.usefixtures('hopper')
+    @pytest.mark.parametrize(
+        ('input_', 'message'),
+        [
+            (dict(dtype=torch.float64), r"float32, float16 or bfloat16 input for 'triton', got fl"),
+            (dict(channels=257), r"at most 256 channels for 'triton', got 257\."),
+        ],
+    )
+    def test_input_that_they_cannot_take(self, input_, message):
+        with pytest.raises(RuntimeError, match=rf'^loss\.impl: expected {message}'):
+            self.choose('triton', device='cuda:0', **input_)
+
+    @pytest.mark.usefixtures('device_reason')
+    def test_no_device(self):
+        with pytest.raises(RuntimeError, match=r"expected a CUDA device for 'triton' .*, got a te"):
+            self.choose('triton')
+
+    def test_old_device(self, monkeypatch, hopper):
+        monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (7, 5))
+        assert self.choose(device='cuda:0') == 'auto'
+        with pytest.raises(RuntimeError, match=r'capability 8\.0 or newer.* got 7\.5 \(some dev'):
+            self.choose('triton', device='cuda:0')
+
+    def test_device_of_another_kind(self, monkeypatch, hopper):
+        monkeypatch.setattr(torch.version, 'hip', '6.0')
+        assert self.choose(device='cuda:0') == 'auto'
+        with pytest.raises(RuntimeError, match='expected an NVIDIA device'):
+            self.choose('triton', device='cuda:0')
+
+    def test_no_compiler_for_the_launcher(self, monkeypatch, hopper):
+        def fail(device):
+            raise RuntimeError('Failed to find C compiler')
+
+        monkeypatch.setattr(fused, '_run_smallest', fail)
+        assert self.choose(device='cuda:0') == 'auto'
+        with pytest.raises(RuntimeError, match='got RuntimeError: Failed to find C compiler'):
+            self.choose('triton', device='cuda:0')
+
+    @pytest.mark.usefixtures('device_reason')
+    def test_no_triton(self, monkeypatch):
+        monkeypatch.delitem(sys.modules, 'paco_seg.core.fused_kernels', raising=False)
+        monkeypatch.delattr('paco_seg.core.fused_kernels', raising=False)
+        monkeypatch.setitem(sys.modules, 'triton', None)
+        assert self.choose(device='cuda:0') == 'auto'
+        with pytest.raises(RuntimeError, match=r"expected an installed Triton for 'triton', got"):
+            self.choose('triton', device='cuda:0')
+
+    @pytest.mark.usefixtures('device_reason')
+    def test_public_call_says_why(self):
+        with pytest.raises(RuntimeError, match=r"^impl: expected a CUDA device .*Set impl='auto'"):
+            parametric_contrastive_loss(
+                torch.ones(2, 3),
+                torch.zeros(2, dtype=torch.long),
+                torch.zeros(2, 4),
+                alpha=0.1,
+                temperature=1.0,
+                impl='triton',
+            )
+
+    def test_sums_alone_have_no_kernel(self):
+        empty, no_label = torch.ones(1, 2, 3), torch.zeros(1, 2, dtype=torch.long)
+        some = ContrastRows(empty, no_label, None, empty[0, :0], no_label[0, :0], None, 1)
+        with pytest.raises(ValueError, match=r"impl: expected 'auto', 'dense' or 'streaming' for"):
+            contrast_sums(some, 1.0, impl='triton')
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'products', 'precision'),
+    [
+        (torch.float32, 'highest', 'bf16x3'),
+        (torch.float32, 'high', 'tf32'),
+        (torch.float32, 'medium', 'tf32'),
+        (torch.float16, 'highest', 'half'),
+        (torch.bfloat16, 'high', 'half'),
+    ],
+)
+def test_precision_follows_torch(dtype, products, precision):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(products)
+    try:
+        assert fused.product_precision(dtype) == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+class TestOperands:
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+
+    def test_two_bfloat16_hold_sixteen_bits(self):
+        high, low = fused._operands(self.values, 'bf16x3')
+        error = (high.double() + low.double() - self.values.double()).abs()
+        assert (error <= 2**-17 * self.values.abs()).all()
+
+    def test_tf32_is_rounded_to_the_nearest(self):
+        rounded, _ = fused._operands(self.values, 'tf32')
+        assert ((rounded.view(torch.int32) & 0x1FFF) == 0).all()
+        assert ((rounded - self.values).abs() <= 2**-11 * self.values.abs()).all()
+        exact = torch.tensor([1.0, 1.5, -3.0])
+        assert torch.equal(fused._operands(exact, 'tf32')[0], exact)
+
+    def test_halves_are_taken_as_they_are(self):
+        half = self.values.half()
+        assert fused._operands(half, 'half')[0] is half
