@@ -222,6 +222,7 @@ class PixelGPaCoLoss(nn.Module):
             reduction='sum' if self.scope == 'world' else 'mean',
             impl=self.impl,
             chunk_size=self.chunk_size,
+            unit_rows=True,
         )
         if self.scope != 'world':
             return loss
