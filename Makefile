@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-cls test lint format type-check coverage bench
+.PHONY: help install quickstart quickstart-cls test lint format type-check coverage bench docs
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 16
@@ -30,15 +30,15 @@ $(STAMP): setup.py constraints.txt
 	@touch $@
 
 quickstart: install  ## demo data, CE / log-prior CE / GPaCo, table and pictures (FORCE=1 repeats)
-	$(BIN)/python tools/quickstart.py $(if $(FORCE),--force)
+	$(BIN)/paco-seg compare --suite quickstart $(if $(FORCE),--force)
 
 quickstart-cls: install  ## the same for classification, on long-tailed digits
-	$(BIN)/python tools/quickstart_cls.py $(if $(FORCE),--force)
+	$(BIN)/paco-seg compare --suite quickstart-cls $(if $(FORCE),--force)
 
 test: install lint type-check  ## style, types, layers, then all tests (CPU, offline)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-lint: install  ## ruff, and the layers core < engine < seg | cls
+lint: install  ## ruff, and the layers core < engine < seg | cls < comparison < cli
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --no-cache
@@ -52,6 +52,9 @@ type-check: install  ## mypy: strict on paco_seg.core, gradual elsewhere
 
 coverage: install  ## line and branch coverage of the tests
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
+
+docs: install  ## tables of the documents from committed results and the code (CHECK=1 only compares)
+	$(BIN)/python docs/build.py $(if $(CHECK),--check)
 
 bench: install  ## speed and memory of the loss; results go to benchmarks/results/
 	@for script in benchmarks/bench_*.py; do \

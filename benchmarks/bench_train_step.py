@@ -53,17 +53,24 @@ def register_authors_loss() -> None:
     class AuthorsPixelLoss(PixelGPaCoLoss):
         """The selection of pixels is ours in both columns; only the loss of a set differs."""
 
-        def _contrast(
-            self, rows: Tensor, labels: Tensor, logits: Tensor, ignore_index: int
+        def forward(
+            self,
+            embeddings: Tensor,
+            labels: Tensor,
+            logits: Tensor,
+            *,
+            ignore_index: int = 255,
+            **_: Any,
         ) -> Tensor:
-            return published_formulation(
-                rows,
+            loss = published_formulation(
+                embeddings,
                 labels,
                 logits,
                 alpha=self.alpha.resolve(self._set_size(labels)),
-                temperature=self.temperature,
+                temperature=self.settings.temperature,
                 ignore_index=ignore_index,
             )
+            return loss * (self.loss_weight * self._warmup_factor())
 
     REGISTRY.register_module(module=AuthorsPixelLoss, force=True)
 

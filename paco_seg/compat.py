@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -182,6 +184,23 @@ def setup() -> None:
     )
     if not hasattr(Config._get_cfg_path, 'by_paco_seg'):
         Config._get_cfg_path = staticmethod(_wrap(Config._get_cfg_path))
+
+
+@contextmanager
+def without_onedl_notice() -> Iterator[None]:
+    """Drop the lines ``Could not import OneDL`` that importing the fork of MMSegmentation prints.
+
+    They are about a platform that no data set here comes from, and they are printed, not logged:
+    no level or filter reaches them.
+    """
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            if line.strip() != 'Could not import OneDL':
+                print(line)
 
 
 def _wrap(original: Callable[[str, str], CfgPath]) -> Callable[[str, str], CfgPath]:

@@ -108,3 +108,32 @@ def check_output(
             f'{key}: expected a folder that can be written to, got {str(folder)!r} '
             f'({error.strerror}). Check the path, its rights and the free space'
         ) from None
+
+
+def check_folder(path: str | os.PathLike[str], *, key: str = '--out') -> None:
+    """Refuse a folder that cannot be created or written to.
+
+    Call it before the work starts; nothing is created.
+
+    Args:
+        path: the folder that will be filled.
+        key: argument to name in the message.
+
+    Raises:
+        ValueError: names the argument, the value and the remedy.
+    """
+    target = Path(path)
+    existing = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise ValueError(
+            f'{key}: expected a folder, got {str(path)!r}, where {str(existing)!r} is a file. '
+            'Choose another folder'
+        )
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f'{key}: expected a folder that can be written to, got {str(path)!r} '
+            f'({error.strerror}). Check the path, its rights and the free space'
+        ) from None

@@ -211,8 +211,8 @@ def _default_loading(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget_runs() -> None:
-    """Clears what MMEngine keeps per process, as :func:`paco_seg.engine.experiment.forget_runs`."""
-    from paco_seg.engine.experiment import forget_runs
+    """Clears what MMEngine keeps per process."""
+    from paco_seg.comparison.process import forget_runs
 
     forget_runs()
 

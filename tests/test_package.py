@@ -1,6 +1,7 @@
 """The package as it is installed: imports, metadata, the wheel, and the rules of `make install`."""
 
 import ast
+import json
 import os
 import re
 import runpy
@@ -199,6 +200,71 @@ print(compat.__file__, config.model.type, sep='\\n')
         location, model = result.stdout.split()
         assert Path(location) == site / 'paco_seg' / 'compat.py'
         assert model.endswith(('EncoderDecoder', 'Classifier'))
+
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory):
+    """``installed(folder, *command)`` runs ``paco-seg`` from the installed wheel in a folder."""
+    site = tmp_path_factory.mktemp('site')
+    command = [sys.executable, '-m', 'pip', 'install', '--no-deps', '--no-index', '--quiet']
+    command += ['--disable-pip-version-check', '--target', str(site), str(wheel)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+    def run(folder, *command):
+        environment = {**os.environ, 'PYTHONPATH': str(site), 'CUDA_VISIBLE_DEVICES': ''}
+        environment |= dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', MPLBACKEND='Agg')
+        result = subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env=environment,
+        )
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return result.stdout
+
+    run.site = site
+    return run
+
+
+class TestInstalledWheel:
+    """In an empty folder, with nothing of the checkout on the path."""
+
+    def test_demo_data_training_and_test(self, installed, tmp_path):
+        program = [sys.executable, '-m', 'paco_seg']
+        place = installed(tmp_path, *program[:1], '-c', 'import paco_seg; print(paco_seg.__file__)')
+        assert Path(place.strip()) == installed.site / 'paco_seg' / '__init__.py'
+        sizes = ('--max-instances', 100, '--balanced-instances', 4)
+        installed(tmp_path, *program, 'demo-data', 'digit-scenes', *sizes)
+        (tmp_path / 'mine.py').write_text(
+            "_base_ = 'paco_seg::quickstart/gpaco-fcn_r18-tiny_1xb4-1k_digit-scenes-96x96.py'\n"
+            'train_cfg = dict(max_iters=20, val_interval=20)\n'
+            'default_hooks = dict(checkpoint=dict(interval=20))\n'
+            "param_scheduler = [dict(type='PolyLR', begin=0, end=20, by_epoch=False)]\n"
+        )
+        log = installed(tmp_path, *program, 'train', 'mine.py')
+        assert 'train_dataloader: ' in log
+        assert 'Could not import OneDL' not in log
+        # `mim test` starts the command by this path.
+        tool = installed.site / 'paco_seg' / '.mim' / 'tools' / 'test.py'
+        arguments = ('mine.py', 'work_dirs/mine', '--out', 'out.json')
+        installed(tmp_path, sys.executable, tool, *arguments)
+        out = json.loads((tmp_path / 'out.json').read_text())
+        assert Path(out['last']['checkpoint']).name == 'iter_20.pth'
+        assert 0 < out['last']['metrics']['mIoU'] < 100
+
+    def test_console_script(self, installed, tmp_path):
+        script = installed.site / 'bin' / 'paco-seg'
+        assert installed(tmp_path, script, '--version') == f'paco_seg {__version__}\n'
+
+    def test_mim_finds_configs_tools_and_models(self, installed):
+        """openmim looks below the folder of the package's own name; docs/command_line.md."""
+        folder = installed.site / 'paco_seg' / '.mim'
+        index = yaml.safe_load((folder / 'model-index.yml').read_text())
+        assert index['Import']
+        for name in (*index['Import'], 'tools/train.py', 'tools/test.py'):
+            assert (folder / name).is_file(), name
 
 
 class TestMakeInstall:

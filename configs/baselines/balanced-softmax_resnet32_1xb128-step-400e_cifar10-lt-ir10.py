@@ -1,6 +1,3 @@
-# Balanced Softmax on CIFAR-10-LT, imbalance ratio 10: differs from the cross-entropy baseline by
-# the loss alone.
+# Balanced Softmax on CIFAR-10-LT, imbalance ratio 10.
 _base_ = './ce_resnet32_1xb128-step-400e_cifar10-lt-ir10.py'
-model = dict(
-    head=dict(loss=dict(_delete_=True, type='BalancedSoftmaxLoss', class_prior='auto')),
-)
+model = dict(head=dict(loss=dict(_delete_=True, type='BalancedSoftmaxLoss', class_prior='auto')))

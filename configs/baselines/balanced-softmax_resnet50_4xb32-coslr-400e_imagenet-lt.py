@@ -1,6 +1,3 @@
-# Balanced Softmax beside P4 and G3 (the settings of G3): differs from the cross-entropy baseline
-# by the loss alone.
+# Balanced Softmax: differs from the cross-entropy baseline by the loss alone.
 _base_ = './ce_resnet50_4xb32-coslr-400e_imagenet-lt.py'
-model = dict(
-    head=dict(loss=dict(_delete_=True, type='BalancedSoftmaxLoss', class_prior='auto')),
-)
+model = dict(head=dict(loss=dict(_delete_=True, type='BalancedSoftmaxLoss', class_prior='auto')))

@@ -1,6 +1,3 @@
-# Balanced Softmax beside P7 and G7 (the settings of G7): differs from the cross-entropy baseline
-# by the loss alone.
+# Balanced Softmax: differs from the cross-entropy baseline by the loss alone.
 _base_ = './ce_resnet50_8xb16-coslr-400e_inat18.py'
-model = dict(
-    head=dict(loss=dict(_delete_=True, type='BalancedSoftmaxLoss', class_prior='auto')),
-)
+model = dict(head=dict(loss=dict(_delete_=True, type='BalancedSoftmaxLoss', class_prior='auto')))

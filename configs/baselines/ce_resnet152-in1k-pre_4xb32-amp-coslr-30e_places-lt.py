@@ -1,4 +1,5 @@
-# Cross entropy beside P9 and G9: same network, schedule and augmentation (view 1).
+# Cross entropy on Places-LT, ResNet-152, beside PaCo and GPaCo: same network,
+# schedule and augmentation (view 1).
 _base_ = [
     '../_base_/models/ce_resnet50.py',
     '../_base_/datasets/places-lt.py',
@@ -17,11 +18,6 @@ model = dict(
     ),
     head=dict(num_classes=365),
 )
-train_pipeline = [
-    _base_.views.load,
-    *_base_.views.sim,
-    _base_.views.pack,
-]
+train_pipeline = [_base_.views.load, *_base_.views.sim, _base_.views.pack]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

@@ -1,16 +1,6 @@
-# Cross entropy on CIFAR-10-LT, imbalance ratio 10, beside PaCo and GPaCo: same network, schedule
-# and augmentation (view 1).
-_base_ = [
-    '../_base_/models/ce_cifar-resnet32.py',
-    '../_base_/datasets/cifar10-lt-ir10.py',
-    '../_base_/pipelines/views_32.py',
-    '../_base_/schedules/sgd_step-400e.py',
-    '../_base_/default_runtime_cls.py',
-]
-model = dict(head=dict(num_classes=10))
-train_pipeline = [
-    *_base_.views.load,
-    *_base_.views.c_aa,
-    _base_.views.pack,
-]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+# Cross entropy on CIFAR-10-LT, imbalance ratio 10.
+_base_ = './ce_resnet32_1xb128-step-400e_cifar10-lt-ir100.py'
+imbalance_factor = 0.1
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+val_evaluator = dict(train_counts=[int(5000 * imbalance_factor ** (c / 9)) for c in range(10)])
+test_evaluator = val_evaluator

@@ -1,5 +1,5 @@
-# Cross entropy on CIFAR-100-LT, imbalance ratio 100, beside PaCo and GPaCo: same network, schedule
-# and augmentation (view 1).
+# Cross entropy on CIFAR-100-LT, imbalance ratio 100, beside PaCo and GPaCo: same network,
+# schedule and augmentation (view 1).
 _base_ = [
     '../_base_/models/ce_cifar-resnet32.py',
     '../_base_/datasets/cifar100-lt-ir100.py',
@@ -7,9 +7,5 @@ _base_ = [
     '../_base_/schedules/sgd_step-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-train_pipeline = [
-    *_base_.views.load,
-    *_base_.views.c_aa,
-    _base_.views.pack,
-]
+train_pipeline = [*_base_.views.load, *_base_.views.c_aa, _base_.views.pack]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -1,5 +1,5 @@
-# Cross entropy beside P4 and G3 (the settings of G3): same network, schedule and augmentation
-# (view 1).
+# Cross entropy on ImageNet-LT, ResNet-50, beside PaCo and with the settings of GPaCo: same
+# network, schedule and augmentation (view 1).
 _base_ = [
     '../_base_/models/ce_resnet50.py',
     '../_base_/datasets/imagenet-lt.py',
@@ -7,13 +7,7 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-train_pipeline = [
-    _base_.views.load,
-    *_base_.views.rc,
-    _base_.views.rand_augment,
-    _base_.views.pack,
-]
+train_pipeline = [_base_.views.load, *_base_.views.rc, _base_.views.rand_augment, _base_.views.pack]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.04))
 default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

@@ -1,5 +1,5 @@
-# Cross entropy beside P7 and G7 (the settings of G7): same network, schedule and augmentation
-# (view 1).
+# Cross entropy on iNaturalist 2018, ResNet-50, beside PaCo and with the settings of GPaCo: same
+# network, schedule and augmentation (view 1).
 _base_ = [
     '../_base_/models/ce_resnet50.py',
     '../_base_/datasets/inat18.py',
@@ -7,15 +7,7 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    head=dict(num_classes=8142),
-)
-train_pipeline = [
-    _base_.views.load,
-    *_base_.views.rc,
-    _base_.views.rand_augment,
-    _base_.views.pack,
-]
+model = dict(head=dict(num_classes=8142))
+train_pipeline = [_base_.views.load, *_base_.views.rc, _base_.views.rand_augment, _base_.views.pack]
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.04, weight_decay=1e-4))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 8 GPUs x 16 images

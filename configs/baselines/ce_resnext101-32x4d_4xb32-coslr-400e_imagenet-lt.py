@@ -1,15 +1,6 @@
-# Cross entropy beside P6 and G5 (the settings of G5): same network, schedule and augmentation
-# (view 1).
-_base_ = [
-    '../_base_/models/ce_resnet50.py',
-    '../_base_/datasets/imagenet-lt.py',
-    '../_base_/pipelines/views_224.py',
-    '../_base_/schedules/sgd_coslr-400e.py',
-    '../_base_/default_runtime_cls.py',
-]
-model = dict(
-    backbone=dict(type='ResNeXt', depth=101, groups=32, width_per_group=4),
-)
+# Cross entropy on ImageNet-LT, ResNeXt-101 32x4d, beside PaCo and with the settings of GPaCo.
+_base_ = './ce_resnext50-32x4d_4xb32-coslr-400e_imagenet-lt.py'
+model = dict(backbone=dict(depth=101))
 train_pipeline = [
     _base_.views.load,
     *_base_.views.rc,
@@ -17,6 +8,3 @@ train_pipeline = [
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-optim_wrapper = dict(optimizer=dict(lr=0.06))
-default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

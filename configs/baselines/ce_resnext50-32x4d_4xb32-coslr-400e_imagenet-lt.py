@@ -1,5 +1,5 @@
-# Cross entropy beside P5 and G4 (the settings of G4): same network, schedule and augmentation
-# (view 1).
+# Cross entropy on ImageNet-LT, ResNeXt-50 32x4d, beside PaCo and with the settings of GPaCo: same
+# network, schedule and augmentation (view 1).
 _base_ = [
     '../_base_/models/ce_resnet50.py',
     '../_base_/datasets/imagenet-lt.py',
@@ -7,9 +7,7 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    backbone=dict(type='ResNeXt', depth=50, groups=32, width_per_group=4),
-)
+model = dict(backbone=dict(type='ResNeXt', depth=50, groups=32, width_per_group=4))
 train_pipeline = [
     _base_.views.load,
     *_base_.views.rc,
@@ -19,4 +17,3 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.06))
 default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

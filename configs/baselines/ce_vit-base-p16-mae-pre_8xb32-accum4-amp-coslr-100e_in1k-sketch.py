@@ -1,5 +1,4 @@
-# Evaluates the checkpoints of ce_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k on
-# ImageNet-Sketch.
+# Evaluates on ImageNet-Sketch the checkpoints of the first base.
 _base_ = [
     './ce_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py',
     '../_base_/datasets/in1k-robustness.py',

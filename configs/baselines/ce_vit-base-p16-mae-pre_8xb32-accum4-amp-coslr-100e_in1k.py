@@ -1,4 +1,4 @@
-# M1. Cross entropy, MAE fine-tuning of ViT-Base/16 with Mixup, CutMix and RandAugment as in the
+# Cross entropy, MAE fine-tuning of ViT-Base/16 with Mixup, CutMix and RandAugment as in the
 # stock config. The authors' batch of 1024 is 8 GPUs x 32 images x 4 accumulated steps.
 _base_ = 'mmpretrain::mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py'
 custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)

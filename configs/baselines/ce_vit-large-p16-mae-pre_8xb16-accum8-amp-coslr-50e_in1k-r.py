@@ -1,5 +1,4 @@
-# Evaluates the checkpoints of ce_vit-large-p16-mae-pre_8xb16-accum8-amp-coslr-50e_in1k on
-# ImageNet-R.
+# Evaluates on ImageNet-R the checkpoints of the first base.
 _base_ = [
     './ce_vit-large-p16-mae-pre_8xb16-accum8-amp-coslr-50e_in1k.py',
     '../_base_/datasets/in1k-robustness.py',

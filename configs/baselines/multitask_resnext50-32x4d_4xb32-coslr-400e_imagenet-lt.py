@@ -1,5 +1,5 @@
-# G6. Multi-task baseline on ImageNet-LT, ResNeXt-50 32x4d: Balanced Softmax plus supervised
-# contrast. Differs from GPaCo (G4) by the loss alone. The weights of the contrastive term are 1,
+# Multi-task baseline on ImageNet-LT, ResNeXt-50 32x4d: Balanced Softmax plus supervised
+# contrast. Differs from GPaCo by the loss alone. The weights of the contrastive term are 1,
 # as the released code computes.
 _base_ = '../gpaco/gpaco_resnext50-32x4d_4xb32-coslr-400e_imagenet-lt.py'
 model = dict(

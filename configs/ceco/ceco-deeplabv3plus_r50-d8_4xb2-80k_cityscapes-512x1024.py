@@ -1,7 +1,6 @@
 # Write the class frequencies once:
 # python tools/class_statistics.py THIS_FILE -o data/class_frequencies/cityscapes.json
-_base_ = 'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024.py'
-custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
+_base_ = '../_base_/benchmarks/cityscapes_deeplabv3plus_r50-d8.py'
 # No config of this benchmark was published; 0.4 is what a re-implementation used on Cityscapes.
 model = dict(
     decode_head=dict(
@@ -14,8 +13,7 @@ model = dict(
                 norm_cfg=dict(type='BN', requires_grad=True),  # per GPU, as released
                 scale=5.0,
                 loss_weight=0.4,
-            ),
+            )
         ),
-    ),
+    )
 )
-auto_scale_lr = dict(enable=False, base_batch_size=8)  # 4 GPUs x 2 images

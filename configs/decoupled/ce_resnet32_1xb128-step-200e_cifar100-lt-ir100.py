@@ -7,9 +7,5 @@ _base_ = [
     '../_base_/schedules/sgd_step-200e.py',
     '../_base_/default_runtime_cls.py',
 ]
-train_pipeline = [
-    *_base_.views.load,
-    *_base_.views.crop_flip,
-    _base_.views.pack,
-]
+train_pipeline = [*_base_.views.load, *_base_.views.crop_flip, _base_.views.pack]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -1,17 +1,9 @@
-# cRT on CIFAR-100-LT, imbalance ratio 50: a new classifier on the fixed features of stage one. The
-# authors have no CIFAR recipe: length and sampler of ImageNet-LT, the rate of stage one.
-_base_ = './ce_resnet32_1xb128-step-200e_cifar100-lt-ir50.py'
-model = dict(
-    type='FrozenFeatureClassifier',
-    backbone=dict(
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='work_dirs/ce_resnet32_1xb128-step-200e_cifar100-lt-ir50/epoch_200.pth',
-            prefix='backbone.',
-        ),
-    ),
-)
-train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))
-optim_wrapper = dict(optimizer=dict(lr=0.1))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=10, by_epoch=True, begin=0, end=10)]
-train_cfg = dict(max_epochs=10)
+# cRT on CIFAR-100-LT, imbalance ratio 50.
+_base_ = './crt_resnet32_1xb128-coslr-10e_cifar100-lt-ir100.py'
+stage_one = 'work_dirs/ce_resnet32_1xb128-step-200e_cifar100-lt-ir50/epoch_200.pth'
+model = dict(backbone=dict(init_cfg=dict(checkpoint=stage_one)))
+del stage_one
+imbalance_factor = 0.02
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+val_evaluator = dict(train_counts=[int(500 * imbalance_factor ** (c / 99)) for c in range(100)])
+test_evaluator = val_evaluator

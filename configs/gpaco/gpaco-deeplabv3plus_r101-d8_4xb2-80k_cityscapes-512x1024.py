@@ -1,12 +1,7 @@
-_base_ = 'mmseg::deeplabv3plus/deeplabv3plus_r101-d8_4xb2-80k_cityscapes-512x1024.py'
-custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
-# alpha is larger than the 0.01 of the other recipes, as the authors ran it.
+_base_ = './gpaco-deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024.py'
+# alpha is the one the authors ran on this network.
 model = dict(
-    decode_head=dict(
-        type='GPaCoDecodeHead',
-        base_type='DepthwiseSeparableASPPHead',
-        projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.02, temperature=0.07, num_pixels=8192),
-    ),
+    pretrained='open-mmlab://resnet101_v1c',
+    backbone=dict(depth=101),
+    decode_head=dict(loss_contrast=dict(alpha=0.02)),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=8)  # 4 GPUs x 2 images

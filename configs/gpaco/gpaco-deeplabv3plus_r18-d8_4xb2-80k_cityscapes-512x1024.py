@@ -6,6 +6,6 @@ model = dict(
         base_type='DepthwiseSeparableASPPHead',
         projector=dict(num_layers=3, out_channels=128),
         loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
-    ),
+    )
 )
 auto_scale_lr = dict(enable=False, base_batch_size=8)  # 4 GPUs x 2 images

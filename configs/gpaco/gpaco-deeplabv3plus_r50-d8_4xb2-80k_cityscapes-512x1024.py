@@ -1,5 +1,5 @@
-_base_ = 'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024.py'
-custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
+# GPaCo on Cityscapes, DeepLabV3+ on ResNet-50.
+_base_ = '../_base_/benchmarks/cityscapes_deeplabv3plus_r50-d8.py'
 # alpha is larger than the 0.01 of the other recipes, as the authors ran it.
 model = dict(
     decode_head=dict(
@@ -7,6 +7,5 @@ model = dict(
         base_type='DepthwiseSeparableASPPHead',
         projector=dict(num_layers=3, out_channels=128),
         loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.03, temperature=0.07, num_pixels=8192),
-    ),
+    )
 )
-auto_scale_lr = dict(enable=False, base_batch_size=8)  # 4 GPUs x 2 images

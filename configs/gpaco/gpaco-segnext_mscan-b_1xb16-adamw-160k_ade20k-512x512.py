@@ -9,7 +9,7 @@ model = dict(
         base_type='LightHamHead',
         projector=dict(num_layers=3, out_channels=128),
         loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
-    ),
+    )
 )
 tta_pipeline = _base_.relative_tta_pipeline
 # Also reports mIoU of the head, common and tail classes by training frequency.

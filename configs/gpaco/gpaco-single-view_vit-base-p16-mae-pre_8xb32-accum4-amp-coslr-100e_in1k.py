@@ -1,4 +1,4 @@
-# M6. GPaCo with a single view, MAE fine-tuning of ViT-Base/16: the anchors are the images
+# GPaCo with a single view, MAE fine-tuning of ViT-Base/16: the anchors are the images
 # themselves, and the queue receives them. The authors report no result for this row.
 _base_ = './gpaco_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py'
 data_preprocessor = dict(num_views=1)

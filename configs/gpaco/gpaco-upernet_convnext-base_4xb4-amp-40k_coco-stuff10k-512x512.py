@@ -1,9 +1,6 @@
 _base_ = [
     'mmseg::_base_/models/upernet_convnext.py',
-    'mmseg::_base_/datasets/coco-stuff10k.py',
-    'mmseg::_base_/default_runtime.py',
-    'mmseg::_base_/schedules/schedule_40k.py',
-    '../_base_/tta/relative_2048x512.py',
+    '../_base_/benchmarks/coco-stuff10k_512x512_40k.py',
 ]
 custom_imports = dict(imports=['mmpretrain.models', 'paco_seg.seg'], allow_failed_imports=False)
 model = dict(
@@ -32,5 +29,3 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=1500, end=40000),
 ]
-tta_pipeline = _base_.relative_tta_pipeline
-auto_scale_lr = dict(enable=False, base_batch_size=16)  # 4 GPUs x 4 images

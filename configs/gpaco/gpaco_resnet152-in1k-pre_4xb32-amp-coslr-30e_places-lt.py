@@ -1,4 +1,4 @@
-# G9. GPaCo on Places-LT, ResNet-152 from ImageNet. The released script of this row cannot run as
+# GPaCo on Places-LT, ResNet-152 from ImageNet. The released script of this row cannot run as
 # it is; these are its settings.
 _base_ = [
     '../_base_/models/gpaco_resnet50.py',
@@ -21,16 +21,8 @@ model = dict(
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 1],
-        transforms=[
-            _base_.views.sim,
-            _base_.views.sim,
-        ],
-    ),
+    dict(type='MultiView', num_views=[1, 1], transforms=[_base_.views.sim, _base_.views.sim]),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

@@ -1,5 +1,5 @@
-# GPaCo on CIFAR-10-LT, imbalance ratio 100. The authors have no script for this row: the views are
-# those of their CIFAR-LT code path, all other settings those of PaCo on CIFAR-100-LT.
+# GPaCo on CIFAR-10-LT, imbalance ratio 100. The authors have no script for this row: the views
+# are those of their CIFAR-LT code path, all other settings those of PaCo on CIFAR-100-LT.
 _base_ = [
     '../_base_/models/gpaco_cifar-resnet32.py',
     '../_base_/datasets/cifar10-lt-ir100.py',
@@ -14,10 +14,7 @@ train_pipeline = [
     dict(
         type='MultiView',
         num_views=[1, 1],
-        transforms=[
-            _base_.views.c_aa,
-            _base_.views.c_sim_weak_blur,
-        ],
+        transforms=[_base_.views.c_aa, _base_.views.c_sim_weak_blur],
     ),
     _base_.views.pack,
 ]

@@ -13,10 +13,7 @@ train_pipeline = [
     dict(
         type='MultiView',
         num_views=[1, 1],
-        transforms=[
-            _base_.views.c_aa,
-            _base_.views.c_sim_weak_blur,
-        ],
+        transforms=[_base_.views.c_aa, _base_.views.c_sim_weak_blur],
     ),
     _base_.views.pack,
 ]

@@ -1,4 +1,4 @@
-# G1. GPaCo on CIFAR-100, balanced. The prior is uniform, which is not a no-op: it shifts every
+# GPaCo on CIFAR-100, balanced. The prior is uniform, which is not a no-op: it shifts every
 # center logit by log(1/100) against the similarities.
 _base_ = [
     'mmpretrain::_base_/models/resnet50_cifar.py',
@@ -23,14 +23,7 @@ model = dict(
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     *_base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 1],
-        transforms=[
-            _base_.views.c_sim,
-            _base_.views.c_sim,
-        ],
-    ),
+    dict(type='MultiView', num_views=[1, 1], transforms=[_base_.views.c_sim, _base_.views.c_sim]),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,4 +1,4 @@
-# G3. GPaCo on ImageNet-LT, ResNet-50. alpha is that of the script; the wider networks have 0.05.
+# GPaCo on ImageNet-LT, ResNet-50. alpha is that of the script; the wider networks have 0.05.
 _base_ = [
     '../_base_/models/gpaco_resnet50.py',
     '../_base_/datasets/imagenet-lt.py',
@@ -6,9 +6,7 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    head=dict(loss=dict(alpha=0.045)),
-)
+model = dict(head=dict(loss=dict(alpha=0.045)))
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,
@@ -25,4 +23,3 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.04))
 default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

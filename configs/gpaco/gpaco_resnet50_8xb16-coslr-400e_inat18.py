@@ -1,4 +1,4 @@
-# G7. GPaCo on iNaturalist 2018, ResNet-50.
+# GPaCo on iNaturalist 2018, ResNet-50.
 _base_ = [
     '../_base_/models/gpaco_resnet50.py',
     '../_base_/datasets/inat18.py',
@@ -6,22 +6,16 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    head=dict(num_classes=8142),
-)
+model = dict(head=dict(num_classes=8142))
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,
     dict(
         type='MultiView',
         num_views=[1, 1],
-        transforms=[
-            [*_base_.views.rc, _base_.views.rand_augment],
-            _base_.views.sim,
-        ],
+        transforms=[[*_base_.views.rc, _base_.views.rand_augment], _base_.views.sim],
     ),
     _base_.views.pack,
 ]
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.04, weight_decay=1e-4))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 8 GPUs x 16 images

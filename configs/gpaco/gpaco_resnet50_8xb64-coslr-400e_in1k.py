@@ -1,4 +1,4 @@
-# G10. GPaCo on the full ImageNet, ResNet-50: no class prior, label smoothing 0.1.
+# GPaCo on the full ImageNet, ResNet-50: no class prior, label smoothing 0.1.
 _base_ = [
     '../_base_/models/gpaco_resnet50.py',
     '../_base_/datasets/in1k.py',
@@ -6,9 +6,7 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    head=dict(loss=dict(label_smoothing=0.1, class_prior=None)),
-)
+model = dict(head=dict(loss=dict(label_smoothing=0.1, class_prior=None)))
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,

@@ -1,4 +1,4 @@
-# G4. GPaCo on ImageNet-LT, ResNeXt-50 32x4d.
+# GPaCo on ImageNet-LT, ResNeXt-50 32x4d.
 _base_ = [
     '../_base_/models/gpaco_resnet50.py',
     '../_base_/datasets/imagenet-lt.py',
@@ -6,9 +6,7 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    backbone=dict(type='ResNeXt', depth=50, groups=32, width_per_group=4),
-)
+model = dict(backbone=dict(type='ResNeXt', depth=50, groups=32, width_per_group=4))
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,
@@ -25,4 +23,3 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.06))
 default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

@@ -1,5 +1,4 @@
-# Evaluates the checkpoints of gpaco_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k on
-# ImageNet-C.
+# Evaluates on ImageNet-C the checkpoints of the first base.
 _base_ = [
     './gpaco_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py',
     '../_base_/datasets/in1k-robustness.py',

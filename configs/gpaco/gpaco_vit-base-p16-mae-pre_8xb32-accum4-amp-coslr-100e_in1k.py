@@ -1,5 +1,5 @@
-# M4. GPaCo, MAE fine-tuning of ViT-Base/16. Differs from M1 by loss and views; Mixup and CutMix
-# are off. (The script also asks for random erasing, which its pipelines do not contain.)
+# GPaCo, MAE fine-tuning of ViT-Base/16. Differs from cross entropy by loss and views; Mixup and
+# CutMix are off. (The script also asks for random erasing, which its pipelines do not contain.)
 _base_ = [
     '../baselines/ce_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py',
     '../_base_/pipelines/views_224.py',

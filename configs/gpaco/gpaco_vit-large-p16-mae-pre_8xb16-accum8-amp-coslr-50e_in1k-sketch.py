@@ -1,5 +1,4 @@
-# Evaluates the checkpoints of gpaco_vit-large-p16-mae-pre_8xb16-accum8-amp-coslr-50e_in1k on
-# ImageNet-Sketch.
+# Evaluates on ImageNet-Sketch the checkpoints of the first base.
 _base_ = [
     './gpaco_vit-large-p16-mae-pre_8xb16-accum8-amp-coslr-50e_in1k.py',
     '../_base_/datasets/in1k-robustness.py',

@@ -1,38 +1,23 @@
-# M5. GPaCo, MAE fine-tuning of ViT-Large/16. Differs from M2 by loss and views; Mixup and CutMix
-# are off. (The script also asks for random erasing, which its pipelines do not contain.)
-_base_ = [
-    '../baselines/ce_vit-large-p16-mae-pre_8xb16-accum8-amp-coslr-50e_in1k.py',
-    '../_base_/pipelines/views_224.py',
-]
+# GPaCo, MAE fine-tuning of ViT-Large/16. Differs from cross entropy by loss and views.
+_base_ = './gpaco_vit-base-p16-mae-pre_8xb32-accum4-amp-coslr-100e_in1k.py'
+# The stock settings of ViT-Large where they differ from those of ViT-Base.
 model = dict(
-    type='GPaCoClassifier',
-    head=dict(
-        _delete_=True,
-        type='GPaCoClsHead',
-        num_classes=1000,
-        in_channels=1024,
-        projector=dict(num_layers=3, out_channels=128, norm=None, act='GELU'),
-        queue_size=8192,
-        loss=dict(
-            type='GPaCoLoss', alpha=0.2, temperature=0.2, label_smoothing=0.1, class_prior=None
+    backbone=dict(
+        arch='large',
+        drop_path_rate=0.2,
+        init_cfg=dict(
+            checkpoint='https://mmassets.onedl.ai/mmselfsup/1.x/mae/'
+            'mae_vit-large-p16_8xb512-fp16-coslr-1600e_in1k/'
+            'mae_vit-large-p16_8xb512-fp16-coslr-1600e_in1k_20220825-cc7e98c9.pth'
         ),
-        # the classifier; the projector keeps PyTorch's default
-        init_cfg=dict(type='TruncNormal', std=2e-5, override=dict(name='fc')),
     ),
-    train_cfg=None,
+    head=dict(in_channels=1024),
 )
-data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
-custom_hooks = [dict(type='ClassCountHook')]
-train_pipeline = [
-    _base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 1],
-        transforms=[
-            [*_base_.views.rcs, dict(_base_.views.rand_augment, num_policies=12)],
-            _base_.views.sim,
-        ],
-    ),
-    _base_.views.pack,
-]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=16)
+optim_wrapper = dict(
+    accumulative_counts=8, optimizer=dict(lr=4e-3), paramwise_cfg=dict(layer_decay_rate=0.75)
+)
+warmup, decay = _base_.param_scheduler
+param_scheduler = [warmup, dict(decay, T_max=45, end=50, eta_min_ratio=2.5e-4)]
+del warmup, decay
+train_cfg = dict(max_epochs=50)

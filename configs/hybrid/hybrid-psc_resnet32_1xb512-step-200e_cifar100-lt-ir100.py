@@ -1,38 +1,16 @@
-# Hybrid-PSC on CIFAR-100-LT, imbalance ratio 100. Recipe of a reproduction report; the authors
-# released no code.
-_base_ = [
-    '../_base_/models/hybrid_cifar-resnet32.py',
-    '../_base_/datasets/cifar100-lt-ir100.py',
-    '../_base_/pipelines/crop-flip_32.py',
-    '../_base_/schedules/hybrid_step-200e.py',
-    '../_base_/default_runtime_cls.py',
-]
+# Hybrid-PSC on CIFAR-100-LT, imbalance ratio 100. Learnable prototypes take the place of the
+# other views. Recipe of a reproduction report; the authors released no code.
+_base_ = './hybrid-sc_resnet32_1xb512-step-200e_cifar100-lt-ir100.py'
 model = dict(
-    head=dict(
-        loss_contrast=dict(_delete_=True, type='PrototypeContrastLoss', temperature=0.1),
-    ),
+    head=dict(loss_contrast=dict(_delete_=True, type='PrototypeContrastLoss', temperature=0.1))
 )
 # one view for the contrast, one image for the classifier
-data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=2)
+data_preprocessor = dict(num_views=2)
 view = [*_base_.views.crop_flip, _base_.views.gray]
-long_tailed = _base_.train_dataloader.dataset
-train_dataloader = dict(
-    batch_size=512,
-    dataset=dict(
-        _delete_=True,
-        type='DualSamplingDataset',
-        dataset=dict(
-            long_tailed,
-            dataset=dict(
-                long_tailed.dataset,
-                pipeline=[
-                    *_base_.views.load,
-                    dict(type='MultiView', num_views=[1], transforms=[view]),
-                    _base_.views.pack,
-                ],
-            ),
-        ),
-        balanced_pipeline=[*_base_.views.load, *view, _base_.views.pack],
-    ),
-)
-del view, long_tailed
+pipeline = [
+    *_base_.views.load,
+    dict(type='MultiView', num_views=[1], transforms=[view]),
+    _base_.views.pack,
+]
+train_dataloader = dict(dataset=dict(dataset=dict(dataset=dict(pipeline=pipeline))))
+del view, pipeline

@@ -1,33 +1,6 @@
-# Hybrid-SC on CIFAR-100-LT, imbalance ratio 10. Recipe of a reproduction report; the authors
-# released no code.
-_base_ = [
-    '../_base_/models/hybrid_cifar-resnet32.py',
-    '../_base_/datasets/cifar100-lt-ir10.py',
-    '../_base_/pipelines/crop-flip_32.py',
-    '../_base_/schedules/hybrid_step-200e.py',
-    '../_base_/default_runtime_cls.py',
-]
-# two views for the contrast, one image for the classifier
-data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=3)
-view = [*_base_.views.crop_flip, _base_.views.gray]
-long_tailed = _base_.train_dataloader.dataset
-train_dataloader = dict(
-    batch_size=512,
-    dataset=dict(
-        _delete_=True,
-        type='DualSamplingDataset',
-        dataset=dict(
-            long_tailed,
-            dataset=dict(
-                long_tailed.dataset,
-                pipeline=[
-                    *_base_.views.load,
-                    dict(type='MultiView', num_views=[2], transforms=[view]),
-                    _base_.views.pack,
-                ],
-            ),
-        ),
-        balanced_pipeline=[*_base_.views.load, *view, _base_.views.pack],
-    ),
-)
-del view, long_tailed
+# Hybrid-SC on CIFAR-100-LT, imbalance ratio 10.
+_base_ = './hybrid-sc_resnet32_1xb512-step-200e_cifar100-lt-ir100.py'
+imbalance_factor = 0.1
+train_dataloader = dict(dataset=dict(dataset=dict(imbalance_factor=imbalance_factor)))
+val_evaluator = dict(train_counts=[int(500 * imbalance_factor ** (c / 99)) for c in range(100)])
+test_evaluator = val_evaluator

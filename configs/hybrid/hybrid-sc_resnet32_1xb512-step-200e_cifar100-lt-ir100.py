@@ -11,22 +11,17 @@ _base_ = [
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=3)
 view = [*_base_.views.crop_flip, _base_.views.gray]
 long_tailed = _base_.train_dataloader.dataset
+long_tailed.dataset.pipeline = [
+    *_base_.views.load,
+    dict(type='MultiView', num_views=[2], transforms=[view]),
+    _base_.views.pack,
+]
 train_dataloader = dict(
     batch_size=512,
     dataset=dict(
         _delete_=True,
         type='DualSamplingDataset',
-        dataset=dict(
-            long_tailed,
-            dataset=dict(
-                long_tailed.dataset,
-                pipeline=[
-                    *_base_.views.load,
-                    dict(type='MultiView', num_views=[2], transforms=[view]),
-                    _base_.views.pack,
-                ],
-            ),
-        ),
+        dataset=long_tailed,
         balanced_pipeline=[*_base_.views.load, *view, _base_.views.pack],
     ),
 )

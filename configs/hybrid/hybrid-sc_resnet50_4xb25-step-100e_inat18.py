@@ -20,26 +20,23 @@ model = dict(
 )
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=3)
 view = _base_.views.rc[:2]
+images = _base_.train_dataloader.dataset
+images.pipeline = [
+    _base_.views.load,
+    dict(type='MultiView', num_views=[2], transforms=[view]),
+    _base_.views.pack,
+]
 train_dataloader = dict(
     batch_size=25,
     dataset=dict(
         _delete_=True,
         type='DualSamplingDataset',
-        dataset=dict(
-            _base_.train_dataloader.dataset,
-            pipeline=[
-                _base_.views.load,
-                dict(type='MultiView', num_views=[2], transforms=[view]),
-                _base_.views.pack,
-            ],
-        ),
+        dataset=images,
         balanced_pipeline=[_base_.views.load, *view, _base_.views.pack],
     ),
 )
-del view
+del view, images
 optim_wrapper = dict(optimizer=dict(lr=0.05))
-param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=True, milestones=[60, 80], gamma=0.1),
-]
+param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[60, 80], gamma=0.1)]
 train_cfg = dict(max_epochs=100)
 auto_scale_lr = dict(enable=False, base_batch_size=100)  # 4 GPUs x 25 images

@@ -7,9 +7,6 @@ _base_ = [
     '../_base_/default_runtime_cls.py',
 ]
 model = dict(head=dict(num_classes=10))
-train_pipeline = [
-    *_base_.views.load,
-    *_base_.views.crop_flip,
-    _base_.views.pack,
-]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_pipeline = [*_base_.views.load, *_base_.views.crop_flip, _base_.views.pack]
+# the release keeps the last batch
+train_dataloader = dict(drop_last=False, dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -6,9 +6,6 @@ _base_ = [
     '../_base_/schedules/sgd_step-200e.py',
     '../_base_/default_runtime_cls.py',
 ]
-train_pipeline = [
-    *_base_.views.load,
-    *_base_.views.crop_flip,
-    _base_.views.pack,
-]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_pipeline = [*_base_.views.load, *_base_.views.crop_flip, _base_.views.pack]
+# the release keeps the last batch
+train_dataloader = dict(drop_last=False, dataset=dict(dataset=dict(pipeline=train_pipeline)))

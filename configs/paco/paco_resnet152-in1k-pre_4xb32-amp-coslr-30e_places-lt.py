@@ -1,4 +1,4 @@
-# P9. PaCo on Places-LT, ResNet-152 from ImageNet.
+# PaCo on Places-LT, ResNet-152 from ImageNet.
 _base_ = [
     '../_base_/models/paco_resnet50.py',
     '../_base_/datasets/places-lt.py',
@@ -20,16 +20,8 @@ model = dict(
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 1],
-        transforms=[
-            _base_.views.sim,
-            _base_.views.sim,
-        ],
-    ),
+    dict(type='MultiView', num_views=[1, 1], transforms=[_base_.views.sim, _base_.views.sim]),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

@@ -11,14 +11,7 @@ model = dict(head=dict(num_classes=10))
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     *_base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 1],
-        transforms=[
-            _base_.views.c_aa,
-            _base_.views.c_sim,
-        ],
-    ),
+    dict(type='MultiView', num_views=[1, 1], transforms=[_base_.views.c_aa, _base_.views.c_sim]),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

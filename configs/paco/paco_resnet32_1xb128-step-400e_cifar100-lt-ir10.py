@@ -1,22 +1,6 @@
-# P1. PaCo on CIFAR-100-LT, imbalance ratio 10.
-_base_ = [
-    '../_base_/models/paco_cifar-resnet32.py',
-    '../_base_/datasets/cifar100-lt-ir10.py',
-    '../_base_/pipelines/views_32.py',
-    '../_base_/schedules/sgd_step-400e.py',
-    '../_base_/default_runtime_cls.py',
-]
-data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
-train_pipeline = [
-    *_base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 1],
-        transforms=[
-            _base_.views.c_aa,
-            _base_.views.c_sim,
-        ],
-    ),
-    _base_.views.pack,
-]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+# PaCo on CIFAR-100-LT, imbalance ratio 10.
+_base_ = './paco_resnet32_1xb128-step-400e_cifar100-lt-ir100.py'
+imbalance_factor = 0.1
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+val_evaluator = dict(train_counts=[int(500 * imbalance_factor ** (c / 99)) for c in range(100)])
+test_evaluator = val_evaluator

@@ -1,4 +1,4 @@
-# P3. PaCo on CIFAR-100-LT, imbalance ratio 100.
+# PaCo on CIFAR-100-LT, imbalance ratio 100.
 _base_ = [
     '../_base_/models/paco_cifar-resnet32.py',
     '../_base_/datasets/cifar100-lt-ir100.py',
@@ -9,14 +9,7 @@ _base_ = [
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     *_base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 1],
-        transforms=[
-            _base_.views.c_aa,
-            _base_.views.c_sim,
-        ],
-    ),
+    dict(type='MultiView', num_views=[1, 1], transforms=[_base_.views.c_aa, _base_.views.c_sim]),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -1,4 +1,4 @@
-# P4. PaCo on ImageNet-LT, ResNet-50.
+# PaCo on ImageNet-LT, ResNet-50.
 _base_ = [
     '../_base_/models/paco_resnet50.py',
     '../_base_/datasets/imagenet-lt.py',
@@ -12,13 +12,9 @@ train_pipeline = [
     dict(
         type='MultiView',
         num_views=[1, 1],
-        transforms=[
-            [*_base_.views.rc, _base_.views.rand_augment],
-            _base_.views.sim,
-        ],
+        transforms=[[*_base_.views.rc, _base_.views.rand_augment], _base_.views.sim],
     ),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

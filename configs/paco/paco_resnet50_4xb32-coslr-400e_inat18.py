@@ -1,4 +1,4 @@
-# P7. PaCo on iNaturalist 2018, ResNet-50.
+# PaCo on iNaturalist 2018, ResNet-50.
 _base_ = [
     '../_base_/models/paco_resnet50.py',
     '../_base_/datasets/inat18.py',
@@ -6,22 +6,16 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    head=dict(num_classes=8142),
-)
+model = dict(head=dict(num_classes=8142))
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,
     dict(
         type='MultiView',
         num_views=[1, 1],
-        transforms=[
-            [*_base_.views.rc, _base_.views.rand_augment],
-            _base_.views.sim,
-        ],
+        transforms=[[*_base_.views.rc, _base_.views.rand_augment], _base_.views.sim],
     ),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

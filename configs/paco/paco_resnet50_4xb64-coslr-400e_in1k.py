@@ -1,4 +1,4 @@
-# P10. PaCo on the full ImageNet, ResNet-50, without class prior. The script asks for a batch of
+# PaCo on the full ImageNet, ResNet-50, without class prior. The script asks for a batch of
 # 256 without a number of GPUs; 4 is what the PaCo experiments used.
 _base_ = [
     '../_base_/models/paco_resnet50.py',
@@ -7,19 +7,14 @@ _base_ = [
     '../_base_/schedules/sgd_coslr-400e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    head=dict(loss=dict(class_prior=None)),
-)
+model = dict(head=dict(loss=dict(class_prior=None)))
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
 train_pipeline = [
     _base_.views.load,
     dict(
         type='MultiView',
         num_views=[1, 1],
-        transforms=[
-            [*_base_.views.rc, _base_.views.rand_augment],
-            _base_.views.sim,
-        ],
+        transforms=[[*_base_.views.rc, _base_.views.rand_augment], _base_.views.sim],
     ),
     _base_.views.pack,
 ]

@@ -1,4 +1,4 @@
-# P5. PaCo on ImageNet-LT, ResNeXt-50 32x4d. The temperature is that of the script; the other
+# PaCo on ImageNet-LT, ResNeXt-50 32x4d. The temperature is that of the script; the other
 # ImageNet-LT scripts have 0.2.
 _base_ = [
     '../_base_/models/paco_resnet50.py',
@@ -17,13 +17,9 @@ train_pipeline = [
     dict(
         type='MultiView',
         num_views=[1, 1],
-        transforms=[
-            [*_base_.views.rcs, _base_.views.rand_augment],
-            _base_.views.sim,
-        ],
+        transforms=[[*_base_.views.rcs, _base_.views.rand_augment], _base_.views.sim],
     ),
     _base_.views.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
-auto_scale_lr = dict(enable=False, base_batch_size=128)  # 4 GPUs x 32 images

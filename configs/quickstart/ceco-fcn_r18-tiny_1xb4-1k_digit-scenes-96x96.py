@@ -11,7 +11,7 @@ model = dict(
                 norm_cfg=dict(type='BN', requires_grad=True),
                 scale=5.0,
                 loss_weight=0.4,
-            ),
+            )
         ),
     )
 )

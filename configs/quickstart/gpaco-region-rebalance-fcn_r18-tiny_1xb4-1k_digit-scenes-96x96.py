@@ -10,7 +10,7 @@ model = dict(
                 # as in the config on ADE20K
                 label_smoothing=0.0,
                 loss_weight=1.0,
-            ),
-        ),
+            )
+        )
     )
 )

@@ -16,5 +16,5 @@ train_dataloader = dict(
         type='DualSamplingDataset',
         dataset=_base_.train_dataloader.dataset,
         balanced_pipeline=[_base_.views.load, *_base_.views.crop_jitter, _base_.views.pack],
-    ),
+    )
 )

@@ -12,7 +12,7 @@ model = dict(
                 label_smoothing=0.5,
                 scale=1.0,
                 loss_weight=1.0,
-            ),
+            )
         ),
     )
 )

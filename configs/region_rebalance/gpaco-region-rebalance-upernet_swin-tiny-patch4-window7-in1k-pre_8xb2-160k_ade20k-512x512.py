@@ -1,37 +1,16 @@
-_base_ = [
-    'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py',
-    '../_base_/schedules/poly_from_start_160k.py',
-    '../_base_/tta/relative_2048x512.py',
-]
-custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
+# GPaCo plus Region Rebalance. No config of this combination was published: no smoothing is the
+# default of its head, the weight is ours.
+_base_ = '../gpaco/gpaco-upernet_swin-tiny-patch4-window7-in1k-pre_8xb2-160k_ade20k-512x512.py'
 model = dict(
     decode_head=dict(
-        type='GPaCoDecodeHead',
-        base_type='UPerHead',
-        projector=dict(num_layers=3, out_channels=128),
-        loss_contrast=dict(type='PixelGPaCoLoss', alpha=0.01, temperature=0.07, num_pixels=8192),
         training_branches=dict(
             region_rebalance=dict(
                 type='RegionRebalanceBranch',
                 frequency_file='{{ fileDirname }}/../_base_/class_frequencies/ade20k.json',
                 norm_cfg=dict(type='BN', requires_grad=True),  # per GPU, as released
-                # No config of this combination was published: no smoothing is the default of its
-                # head, the weight is ours.
                 label_smoothing=0.0,
                 loss_weight=1.0,
-            ),
-        ),
-    ),
+            )
+        )
+    )
 )
-param_scheduler = _base_.poly_from_start
-tta_pipeline = _base_.relative_tta_pipeline
-# As the GPaCo configs: four times as often as the stock schedule.
-train_cfg = dict(val_interval=4000)
-default_hooks = dict(checkpoint=dict(interval=4000))
-# Also reports mIoU of the head, common and tail classes by training frequency.
-val_evaluator = dict(
-    type='LongTailIoUMetric',
-    frequency_file='{{ fileDirname }}/../_base_/class_frequencies/ade20k.json',
-)
-test_evaluator = val_evaluator
-auto_scale_lr = dict(enable=False, base_batch_size=16)  # 8 GPUs x 2 images

@@ -1,10 +1,6 @@
 # Write the class frequencies once:
 # python tools/class_statistics.py THIS_FILE -o data/class_frequencies/pascal-context-59.json
-_base_ = [
-    'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-40k_pascal-context-59-480x480.py',
-    '../_base_/tta/relative_520x520.py',
-]
-custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
+_base_ = '../_base_/benchmarks/pascal-context-59_deeplabv3plus_r50-d8.py'
 # No config of this benchmark was published: the numbers of ADE20K.
 model = dict(
     decode_head=dict(
@@ -18,9 +14,7 @@ model = dict(
                 label_smoothing=0.5,
                 scale=1.0,
                 loss_weight=1.0,
-            ),
+            )
         ),
-    ),
+    )
 )
-tta_pipeline = _base_.relative_tta_pipeline
-auto_scale_lr = dict(enable=False, base_batch_size=16)  # 4 GPUs x 4 images

@@ -10,11 +10,7 @@ model = dict(
     backbone=dict(type='ExtendedResNet', depth=10),
     head=dict(in_channels=512, pool_first=True, test_gamma=0.3),
 )
-train_pipeline = [
-    _base_.views.load,
-    *_base_.views.rc,
-    _base_.views.pack,
-]
+train_pipeline = [_base_.views.load, *_base_.views.rc, _base_.views.pack]
 train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
 default_hooks = dict(checkpoint=dict(save_best='long-tail/top1', rule='greater'))
 auto_scale_lr = dict(enable=False, base_batch_size=256)  # 4 GPUs x 64 images

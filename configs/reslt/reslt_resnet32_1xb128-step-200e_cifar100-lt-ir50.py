@@ -1,15 +1,7 @@
 # ResLT on CIFAR-100-LT, imbalance ratio 50.
-_base_ = [
-    '../_base_/models/reslt_cifar-resnet32.py',
-    '../_base_/datasets/cifar100-lt-ir50.py',
-    '../_base_/pipelines/crop-flip_32.py',
-    '../_base_/schedules/reslt_step-200e.py',
-    '../_base_/default_runtime_cls.py',
-]
+_base_ = './reslt_resnet32_1xb128-step-200e_cifar100-lt-ir100.py'
 model = dict(head=dict(loss=dict(alpha=0.99)))
-train_pipeline = [
-    *_base_.views.load,
-    *_base_.views.crop_flip,
-    _base_.views.pack,
-]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+imbalance_factor = 0.02
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+val_evaluator = dict(train_counts=[int(500 * imbalance_factor ** (c / 99)) for c in range(100)])
+test_evaluator = val_evaluator

@@ -7,15 +7,9 @@ _base_ = [
     '../_base_/schedules/reslt_coslr-180e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    head=dict(num_classes=8142, test_gamma=0.3, loss=dict(groups=(6600, 0), alpha=0.85)),
-)
+model = dict(head=dict(num_classes=8142, test_gamma=0.3, loss=dict(groups=(6600, 0), alpha=0.85)))
 # crop and flip, no color jitter
-train_pipeline = [
-    _base_.views.load,
-    *_base_.views.rc[:2],
-    _base_.views.pack,
-]
+train_pipeline = [_base_.views.load, *_base_.views.rc[:2], _base_.views.pack]
 train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
 # no warm-up

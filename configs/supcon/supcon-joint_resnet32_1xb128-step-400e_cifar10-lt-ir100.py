@@ -5,11 +5,7 @@ model = dict(
     head=dict(
         type='MultiTaskSupConClsHead',
         loss=dict(
-            _delete_=True,
-            type='MultiTaskSupConLoss',
-            alpha=0.5,
-            temperature=0.1,
-            class_prior=None,
+            _delete_=True, type='MultiTaskSupConLoss', alpha=0.5, temperature=0.1, class_prior=None
         ),
     )
 )

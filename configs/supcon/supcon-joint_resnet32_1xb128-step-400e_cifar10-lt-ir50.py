@@ -1,15 +1,6 @@
-# Cross entropy and SupCon at once on CIFAR-10-LT, imbalance ratio 50. Differs from GPaCo by the
-# loss alone; its weight and temperature are ours.
-_base_ = '../gpaco/gpaco_resnet32_1xb128-step-400e_cifar10-lt-ir50.py'
-model = dict(
-    head=dict(
-        type='MultiTaskSupConClsHead',
-        loss=dict(
-            _delete_=True,
-            type='MultiTaskSupConLoss',
-            alpha=0.5,
-            temperature=0.1,
-            class_prior=None,
-        ),
-    )
-)
+# Cross entropy and SupCon at once on CIFAR-10-LT, imbalance ratio 50.
+_base_ = './supcon-joint_resnet32_1xb128-step-400e_cifar10-lt-ir100.py'
+imbalance_factor = 0.02
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+val_evaluator = dict(train_counts=[int(5000 * imbalance_factor ** (c / 9)) for c in range(10)])
+test_evaluator = val_evaluator

@@ -1,15 +1,6 @@
-# Cross entropy and SupCon at once on CIFAR-100-LT, imbalance ratio 10. Differs from GPaCo by the
-# loss alone; its weight and temperature are ours.
-_base_ = '../gpaco/gpaco_resnet32_1xb128-step-400e_cifar100-lt-ir10.py'
-model = dict(
-    head=dict(
-        type='MultiTaskSupConClsHead',
-        loss=dict(
-            _delete_=True,
-            type='MultiTaskSupConLoss',
-            alpha=0.5,
-            temperature=0.1,
-            class_prior=None,
-        ),
-    )
-)
+# Cross entropy and SupCon at once on CIFAR-100-LT, imbalance ratio 10.
+_base_ = './supcon-joint_resnet32_1xb128-step-400e_cifar100-lt-ir100.py'
+imbalance_factor = 0.1
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+val_evaluator = dict(train_counts=[int(500 * imbalance_factor ** (c / 99)) for c in range(100)])
+test_evaluator = val_evaluator

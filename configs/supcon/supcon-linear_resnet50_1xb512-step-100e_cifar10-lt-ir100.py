@@ -1,34 +1,15 @@
 # SupCon on CIFAR-10-LT, imbalance ratio 100, stage two: a linear classifier on the fixed features
 # of supcon-pretrain.
 _base_ = [
-    'mmpretrain::_base_/models/resnet50_cifar.py',
+    '../_base_/models/supcon-linear_cifar-resnet50.py',
     '../_base_/datasets/cifar10-lt-ir100.py',
     '../_base_/pipelines/views_32.py',
-    '../_base_/schedules/sgd_step-200e.py',
+    '../_base_/schedules/supcon-linear_step-100e.py',
     '../_base_/default_runtime_cls.py',
 ]
-model = dict(
-    type='FrozenFeatureClassifier',
-    backbone=dict(
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='work_dirs/supcon-pretrain_resnet50_1xb1024-coslr-1000e_cifar10-lt-ir100/'
-            'epoch_1000.pth',
-            prefix='backbone.',
-        ),
-    ),
-    head=dict(num_classes=10),
-)
-# crop and flip of stage one
-train_pipeline = [
-    *_base_.views.load,
-    *_base_.views.c_sim[:2],
-    _base_.views.pack,
-]
+stage_one = 'work_dirs/supcon-pretrain_resnet50_1xb1024-coslr-1000e_cifar10-lt-ir100/epoch_1000.pth'
+model = dict(backbone=dict(init_cfg=dict(checkpoint=stage_one)), head=dict(num_classes=10))
+del stage_one
+# crop and flip of stage one, as released
+train_pipeline = [*_base_.views.load, *_base_.views.c_sim[:2], _base_.views.pack]
 train_dataloader = dict(batch_size=512, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(optimizer=dict(lr=5.0, weight_decay=0.0))
-param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=True, milestones=[60, 75, 90], gamma=0.2),
-]
-train_cfg = dict(max_epochs=100)
-auto_scale_lr = dict(enable=False, base_batch_size=512)

@@ -1,20 +1,5 @@
-# SupCon on CIFAR-10-LT, imbalance ratio 10, stage one: features without a classifier. The recipe
-# is that of the balanced data sets.
-_base_ = [
-    '../_base_/models/supcon_cifar-resnet50.py',
-    '../_base_/datasets/cifar10-lt-ir10.py',
-    '../_base_/pipelines/views_32.py',
-    '../_base_/schedules/supcon_coslr-1000e.py',
-    '../_base_/default_runtime_cls.py',
-]
-data_preprocessor = dict(type='MultiViewClsDataPreprocessor')
-train_pipeline = [
-    *_base_.views.load,
-    # without the blur
-    dict(type='MultiView', num_views=[2], transforms=[_base_.views.c_sim[:-1]]),
-    _base_.views.pack,
-]
-train_dataloader = dict(batch_size=1024, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-# there is no classifier to evaluate
-val_dataloader = None
-val_evaluator = None
+# SupCon, stage one on CIFAR-10-LT, imbalance ratio 10.
+_base_ = './supcon-pretrain_resnet50_1xb1024-coslr-1000e_cifar10-lt-ir100.py'
+imbalance_factor = 0.1
+train_dataloader = dict(dataset=dict(imbalance_factor=imbalance_factor))
+test_evaluator = dict(train_counts=[int(5000 * imbalance_factor ** (c / 9)) for c in range(10)])

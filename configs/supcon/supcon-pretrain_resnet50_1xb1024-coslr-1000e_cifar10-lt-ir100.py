@@ -14,7 +14,10 @@ train_pipeline = [
     dict(type='MultiView', num_views=[2], transforms=[_base_.views.c_sim[:-1]]),
     _base_.views.pack,
 ]
-train_dataloader = dict(batch_size=1024, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+# the release keeps the last batch
+train_dataloader = dict(
+    batch_size=1024, drop_last=False, dataset=dict(dataset=dict(pipeline=train_pipeline))
+)
 # there is no classifier to evaluate
 val_dataloader = None
 val_evaluator = None

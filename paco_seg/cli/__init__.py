@@ -37,7 +37,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         argv: words after the name of the program.
 
     Returns:
-        The arguments; ``args.run`` is the function of the command.
+        The arguments; ``args.run`` is the function of the command, ``args.traceback`` is not for
+        it.
 
     Raises:
         SystemExit: help was asked for, or the command line is wrong (status 2).
@@ -60,6 +61,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         )
         if module:
             module.add_arguments(command)
+            command.add_argument(
+                '--traceback', action='store_true', help='show where an error comes from'
+            )
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)
 
@@ -74,13 +78,33 @@ def _import_command(name: str):
 def run(argv: Sequence[str]) -> None:
     """Run a command; what goes wrong is raised."""
     args = parse(argv)
+    del args.traceback
     args.run(args)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command as a program.
+    """Run a command as a program: what goes wrong ends it with one or two lines.
 
     Args:
         argv: words after the name of the program, from ``sys.argv`` by default.
+
+    Raises:
+        SystemExit: with status 2 for a failure that its lines explain, 1 for one that needs the
+            traceback, 130 after Ctrl-C.
     """
-    run(sys.argv[1:] if argv is None else argv)
+    try:
+        args = parse(sys.argv[1:] if argv is None else argv)
+    except ImportError as error:
+        print(f'paco-seg: {error}', file=sys.stderr)
+        sys.exit(2)
+    program = f'paco-seg {args.command}'
+    show_traceback = vars(args).pop('traceback')
+    try:
+        args.run(args)
+    except KeyboardInterrupt as interrupt:
+        print(f'{program}: {interrupt or "interrupted"}', file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        from paco_seg.engine.stages import report
+
+        sys.exit(report(error, program=program, show_traceback=show_traceback))

@@ -20,9 +20,11 @@ from mmengine.utils import import_modules_from_strings
 from torch import Tensor
 
 from paco_seg.engine.checkpoint import load_from_local, set_safe_loading
-from paco_seg.engine.cli import PLUGINS
+from paco_seg.engine.cli import PLUGINS, scope_of, weights_of
 from paco_seg.engine.hooks.checkpoint_match_hook import TRAINING_ONLY
 from paco_seg.engine.model_changes import build_without_memory, read_config
+from paco_seg.engine.stages import failing_part, stage
+from paco_seg.files import check_output, written_aside
 
 # Encoders are torchvision's ResNets, whose classifier `fc` (`linear` in the CIFAR network) was
 # replaced by the projection MLP; the classifier proper is `linear` beside the encoder. The first
@@ -195,16 +197,22 @@ def report(conversion: Conversion) -> None:
 def run(args: argparse.Namespace) -> None:
     """Converts, reports, and writes if the result can predict."""
     set_safe_loading(args.allow_pickle)
+    inputs = [path for path in (args.config, args.source) if '::' not in path]
+    check_output(args.target, inputs=inputs, suffixes=('.pth', '.pt'), key='target')
     cfg = read_config(args.config)
-    import_modules_from_strings([PLUGINS[cfg.default_scope]])
-    checkpoint = load_from_local(args.source, map_location='cpu')
-    source = checkpoint.get('state_dict') or checkpoint.get('model') or checkpoint
-    expected = {
-        name: tuple(value.shape) for name, value in build_without_memory(cfg).state_dict().items()
-    }
-    conversion = convert(
-        {name: value for name, value in source.items() if isinstance(value, Tensor)}, expected
-    )
+    import_modules_from_strings([PLUGINS[scope_of(cfg, args.config)]])
+    with stage(f'while reading {args.source}'):
+        checkpoint = load_from_local(args.source, map_location='cpu')
+        source = weights_of(checkpoint, args.source, keys=('state_dict', 'model'), bare=True)
+    with stage(
+        lambda error: f'{args.config}: while building {failing_part(error, cfg.model, "model")}'
+    ):
+        model = build_without_memory(cfg)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    with stage(f'while converting {args.source}'):
+        conversion = convert(
+            {name: value for name, value in source.items() if isinstance(value, Tensor)}, expected
+        )
     report(conversion)
     if conversion.missing_for_prediction:
         sys.exit(
@@ -212,4 +220,5 @@ def run(args: argparse.Namespace) -> None:
             f'{len(conversion.missing_for_prediction)} entries too few. Nothing was written; take '
             'the config of this checkpoint'
         )
-    save_checkpoint(dict(state_dict=conversion.state, meta={}), args.target)
+    with written_aside(args.target) as unfinished:
+        save_checkpoint(dict(state_dict=conversion.state, meta={}), str(unfinished))

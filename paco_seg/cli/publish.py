@@ -8,6 +8,7 @@ written only if it predicts bit for bit what the original predicts.
 """
 
 import argparse
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,20 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.engine.checkpoint import load_from_local, set_safe_loading
+from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
+from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
+from paco_seg.engine.cli import weights_of
 from paco_seg.engine.model_changes import build_without_memory, read_config
-from paco_seg.seg.stock_config import config_from_text, stock_config
+from paco_seg.engine.stages import stage
+from paco_seg.files import check_output, write_text, written_aside
+from paco_seg.seg.stock_config import input_shape, stock_config
 
 # What is kept of a checkpoint's meta: what inference reads, and how long the model was trained.
 META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
+
+
+# Settings of the run that made the checkpoint, which mean nothing to who uses it.
+RUN = ('resume', 'load_from', 'work_dir', 'launcher')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +58,18 @@ def checkpoint_config(checkpoint: dict[str, Any], source: str) -> Config:
             f'{source}: meta.cfg: expected the config of the training, got {type(text).__name__}. '
             'Pass the config file with --config.'
         )
-    return config_from_text(text, source)
+    cfg = config_from_text(text, source)
+    if not allows_pickle():
+        check_config_of_stranger(cfg, source)
+    return cfg
+
+
+def without_run(cfg: Config) -> Config:
+    """Return a config without what belongs to one run on one machine."""
+    kept = copy.deepcopy(cfg)
+    for key in RUN:
+        kept.pop(key, None)
+    return kept
 
 
 def strip_branches(
@@ -95,9 +115,7 @@ def build_for_inference(cfg: Config, weights: dict[str, Tensor]) -> nn.Module:
 def logits_of(cfg: Config, weights: dict[str, Tensor]) -> Tensor:
     """Logits of one image of noise, the same in every call."""
     model = build_for_inference(cfg, weights)
-    preprocessor = cfg.model.data_preprocessor
-    shape = (1, len(preprocessor.mean), *(preprocessor.get('size') or (128, 128)))
-    image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, *input_shape(cfg), generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)  # for heads that start from random bases at inference
         return model(image, mode='tensor')
@@ -106,10 +124,13 @@ def logits_of(cfg: Config, weights: dict[str, Tensor]) -> Tensor:
 def run(args: argparse.Namespace) -> None:
     """Strips, compares, writes."""
     set_safe_loading(args.allow_pickle)
-    checkpoint = load_from_local(args.checkpoint, map_location='cpu')
-    weights = checkpoint.get('state_dict')
-    if weights is None:
-        raise ValueError(f'{args.checkpoint}: state_dict: expected weights, got none.')
+    out = Path(args.out or Path(args.checkpoint).with_suffix('').as_posix() + '_published.pth')
+    inputs = [path for path in (args.checkpoint, args.config) if path and '::' not in path]
+    check_output(out, inputs=inputs, suffixes=('.pth',))
+    check_output(out.with_suffix('.py'), inputs=inputs)
+    with stage(f'while reading {args.checkpoint}'):
+        checkpoint = load_from_local(args.checkpoint, map_location='cpu')
+        weights = weights_of(checkpoint, args.checkpoint)
     if args.config:
         cfg = read_config(args.config)
     else:
@@ -126,15 +147,13 @@ def run(args: argparse.Namespace) -> None:
                 'Publish it without --stock.'
             )
         weights = kept
-    out = Path(args.out or Path(args.checkpoint).with_suffix('').as_posix() + '_published.pth')
-    out.parent.mkdir(parents=True, exist_ok=True)
+    published = without_run(published)
     meta = {key: value for key, value in checkpoint.get('meta', {}).items() if key in META}
     text = published.pretty_text
     content = dict(state_dict=weights, meta=dict(meta, cfg=text))
-    unfinished = out.with_name(f'{out.name}.part')
-    torch.save(content, unfinished)
-    unfinished.replace(out)
-    out.with_suffix('.py').write_text(text, encoding='utf-8')
+    with written_aside(out) as unfinished:
+        torch.save(content, unfinished)
+    write_text(out.with_suffix('.py'), text)
     print(f'{out}: {len(weights)} tensors, {out.stat().st_size / 2**20:.1f} MiB')
     print(f'{out.with_suffix(".py")}: flattened config')
     if dropped:

@@ -9,6 +9,7 @@ model of the new config is built (without memory, weights or downloads) before i
 """
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -21,12 +22,14 @@ from typing import Any, NamedTuple
 import mmengine
 from mmengine.config import Config, DictAction
 
-from paco_seg.engine.cli import PLUGINS
+from paco_seg.engine.cli import PLUGINS, scope_of
 from paco_seg.engine.model_changes import (
     build_without_memory,
     read_config,
     render_config,
 )
+from paco_seg.engine.stages import failing_part, stage
+from paco_seg.files import check_output, write_text
 
 
 class Outcome(NamedTuple):
@@ -66,21 +69,26 @@ def swap_options(args: argparse.Namespace) -> dict[str, Any]:
     """Keyword arguments of ``loss_changes`` from the command line."""
     options = dict(args.loss_options, method=args.method, heads=args.heads)
     if args.alpha is not None:
-        options['alpha'] = args.alpha if args.alpha == 'auto' else float(args.alpha)
+        options['alpha'] = args.alpha if args.alpha == 'auto' else finite('--alpha', args.alpha)
     if args.temperature is not None:
-        options['temperature'] = args.temperature
+        options['temperature'] = finite('--temperature', args.temperature)
     return options
+
+
+def finite(key: str, text: str | float) -> float:
+    """Return a number of the command line; a written config cannot name inf or nan."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f'{key}: expected a finite number, got {text!r}. Give another value')
+    return value
 
 
 def scope_module(cfg: Config, source: str) -> Any:
     """The module that knows the losses of this config's package."""
-    scope = cfg.get('default_scope')
-    if scope not in PLUGINS:
-        raise ValueError(
-            f"{source}: default_scope: expected 'mmseg' or 'mmpretrain', got {scope!r}. Inherit "
-            'default_runtime.py of one of them, or set it.'
-        )
-    return import_module(f'{PLUGINS[scope]}.swap_loss')
+    return import_module(f'{PLUGINS[scope_of(cfg, source)]}.loss_swap')
 
 
 def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) -> tuple[str, list]:
@@ -103,7 +111,9 @@ def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) ->
         path.write_text(
             render_config(base_there, cfg, changes, scope.IMPORTS, scope.HOOKS), encoding='utf-8'
         )
-        build_without_memory(Config.fromfile(path))
+        built = Config.fromfile(path)
+        with stage(lambda error: f'while building {failing_part(error, built.model, "model")}'):
+            build_without_memory(built)
     return text, changes
 
 
@@ -163,14 +173,18 @@ def run(args: argparse.Namespace) -> None:
     if args.check_all:
         check_all(args.check_all, args.jobs, options)
         return
+    if args.out:
+        inputs = [] if '::' in args.config else [args.config]
+        check_output(args.out, inputs=inputs, suffixes=('.py',))
     folder = Path(args.out).resolve().parent if args.out else Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
     base = args.config
     if '::' not in base:
         base = Path(os.path.relpath(base, folder)).as_posix()
-    text, changes = swap(args.config, base, folder, options)
+    with stage(f'while swapping the loss of {args.config}'):
+        text, changes = swap(args.config, base, folder, options)
     if args.out:
-        Path(args.out).write_text(text, encoding='utf-8')
+        write_text(args.out, text)
         print(f'{args.out}: inherits {base}; the model builds. Changed:')
     else:
         print(text)

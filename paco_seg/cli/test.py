@@ -16,25 +16,40 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
 
 from paco_seg.engine.cli import (
     add_common_arguments,
-    add_hook,
     build_runner,
     load_config,
     require_keys,
     use_test_time_augmentation,
 )
-from paco_seg.engine.preflight import check_data_folders
-from paco_seg.engine.results import PerClassRecorder, describe_metrics, write_metrics
+from paco_seg.engine.pictures import select_pictures
+from paco_seg.engine.preflight import (
+    check_data_folders,
+    check_downloads,
+    check_imports,
+    check_loader,
+    check_work_dir,
+)
+from paco_seg.engine.results import (
+    DumpPredictions,
+    PerClassRecorder,
+    describe_metrics,
+    write_metrics,
+)
+from paco_seg.engine.resume import LAST, newest_checkpoint
+from paco_seg.engine.safeguards import guard_test
+from paco_seg.files import check_output
+
+# What --out may end in; any other name is a folder.
+FILES = ('.json', '.pkl', '.pickle')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or package::config')
     parser.add_argument(
         'checkpoint',
         nargs='?',
@@ -54,6 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for painted predictions')
+    parser.add_argument(
+        '--show-interval', type=int, default=1, help='paint one image out of so many, default: all'
+    )
+    parser.add_argument('--show-limit', type=int, help='paint at most so many images')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds per window')
     parser.add_argument(
         '--tta',
@@ -66,18 +85,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def checkpoints_of(work_dir: str) -> dict[str, str]:
     """The last checkpoint of a training, and the best one by each metric of ``save_best``."""
-    last = find_latest_checkpoint(work_dir)
+    last = newest_checkpoint(work_dir) if (Path(work_dir) / LAST).is_file() else None
     if last is None:
         raise FileNotFoundError(
             f'checkpoint: expected a folder with the file last_checkpoint, got {work_dir!r}. Pass '
             'the work directory of a training, or a checkpoint file'
         )
-    # by its name: the folder may have moved since
-    found = {'last': str(Path(work_dir) / Path(last).name)}
+    found = {'last': last}
     for path in sorted(Path(work_dir).glob('best_*.pth')):
         metric = re.sub(r'_(epoch|iter)_\d+$', '', path.stem).removeprefix('best_')
         found[f'best on {metric}'] = str(path)
     return found
+
+
+def check_outputs(args: argparse.Namespace, kind: str, inputs: list[str]) -> None:
+    """Refuse what cannot be written before the evaluation starts."""
+    files = [path for path in inputs if '://' not in path]
+    if args.out and kind in FILES:
+        check_output(args.out, inputs=files)
+    elif args.out:
+        check_output_folder(args.out, files, '--out')
+    if args.show_dir:
+        check_output_folder(args.show_dir, files, '--show-dir')
+    for key, value in (('--show-interval', args.show_interval), ('--show-limit', args.show_limit)):
+        if value is not None and value < 1:
+            raise ValueError(f'{key}: expected at least 1, got {value}. Give another value')
+
+
+def check_output_folder(folder: str, inputs: list[str], key: str) -> None:
+    """Refuse an input file in the place of a folder, with the words for a file."""
+    if Path(folder).is_file():
+        check_output(folder, inputs=inputs, key=key)
+    check_work_dir(folder, key)
 
 
 def use_ensemble(cfg: Config, checkpoints: list[str]) -> None:
@@ -90,21 +129,35 @@ def use_ensemble(cfg: Config, checkpoints: list[str]) -> None:
 
 
 def use_visualization(cfg: Config, args: argparse.Namespace) -> None:
-    """Switches the visualization hook on; its words differ between the two packages."""
-    hook = (cfg.get('default_hooks') or {}).get('visualization')
-    if hook is None:
-        raise ValueError(
-            f'{args.config}: default_hooks.visualization: expected a hook, since --show or '
-            '--show-dir was given, got none. Inherit default_runtime.py'
-        )
+    """Switch the visualization hook on; its words differ between the two packages.
+
+    MMSegmentation has the hook in its schedules, not in its default runtime: a config without
+    gets it here.
+    """
+    segmentation = cfg.default_scope == 'mmseg'
+    hooks = cfg.get('default_hooks') or {}
+    if hooks.get('visualization') is None:
+        kind = 'SegVisualizationHook' if segmentation else 'VisualizationHook'
+        cfg.default_hooks = dict(hooks, visualization=dict(type=kind))
+    hook = cfg.default_hooks.visualization
     hook.show = args.show
     hook.wait_time = args.wait_time
-    if cfg.default_scope == 'mmpretrain':
+    if not segmentation:
         hook.update(enable=True, interval=1, out_dir=args.show_dir)
         return
     hook.draw = True
     if args.show_dir:
-        cfg.visualizer.save_dir = args.show_dir
+        visualizer = dict(
+            cfg.get('visualizer') or dict(type='SegLocalVisualizer', name='visualizer')
+        )
+        backends = visualizer.get('vis_backends') or [dict(type='LocalVisBackend')]
+        visualizer['vis_backends'] = [
+            dict(backend, type='CheckedLocalVisBackend')
+            if backend['type'] == 'LocalVisBackend'
+            else backend
+            for backend in backends
+        ]
+        cfg.visualizer = dict(visualizer, save_dir=args.show_dir)
 
 
 def use_out_folder(cfg: Config, out: str) -> None:
@@ -133,10 +186,16 @@ def run(args: argparse.Namespace) -> None:
             f'{args.checkpoint!r}. Pass one of its checkpoints'
         )
     results = checkpoints_of(args.checkpoint) if several else {'': args.checkpoint}
-    for path in args.ensemble or results.values():
+    tested = args.ensemble or list(results.values())
+    check_outputs(args, kind, [args.config, *tested])
+    for path in tested:
         if '://' not in path and not Path(path).expanduser().is_file():
             raise FileNotFoundError(f'checkpoint: expected an existing file, got {path!r}')
+    check_loader('test_dataloader', cfg.test_dataloader)
+    check_imports(cfg)
+    check_work_dir(cfg.work_dir)
     check_data_folders(cfg, ('test_dataloader',))
+    check_downloads(cfg)
     cfg.load_from = results.get('last', args.checkpoint)
     cfg.resume = False
     if args.ensemble:
@@ -145,16 +204,18 @@ def run(args: argparse.Namespace) -> None:
         use_visualization(cfg, args)
     if args.tta:
         use_test_time_augmentation(cfg, args.config)
-    if args.out and kind not in ('.json', '.pkl', '.pickle'):
+    if args.out and kind not in FILES:
         use_out_folder(cfg, args.out)
-    add_hook(cfg, type='CheckpointMatchHook', require='inference')
+    guard_test(cfg)
 
     runner = build_runner(cfg)
+    if args.show or args.show_dir:
+        select_pictures(runner.hooks, args.show_interval, args.show_limit)
     # Building the loop now gives access to its metrics; Runner.test() takes it as it is.
     runner._test_loop = runner.build_test_loop(runner._test_loop)
     evaluator = runner.test_evaluator
     if kind in ('.pkl', '.pickle'):
-        evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        evaluator.metrics.append(DumpPredictions(out_file_path=args.out))
     recorder = PerClassRecorder(evaluator.metrics)
     contents = {}
     for name, checkpoint in results.items():

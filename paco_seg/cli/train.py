@@ -9,25 +9,23 @@ import argparse
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
-from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.cli import (
     add_common_arguments,
-    add_hook,
     build_runner,
     load_config,
     require_keys,
 )
-from paco_seg.engine.preflight import check_data_folders
-
-# Classifiers whose class counts, queue, views and alpha are checked ahead of the first step.
-CLASSIFIERS = ('GPaCoClassifier', 'PaCoClassifier', 'HybridClassifier')
+from paco_seg.engine.preflight import check_data_folders, check_downloads, check_settings
+from paco_seg.engine.required_hooks import register_required_hooks
+from paco_seg.engine.resume import use_resume
+from paco_seg.engine.safeguards import guard_training
+from paco_seg.engine.stages import Interrupted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or package::config')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -71,37 +69,38 @@ def use_auto_scale_lr(cfg: Config, source: str) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def use_resume(cfg: Config, resume: str) -> None:
-    """Points the Runner to the checkpoint and takes over its seed.
+def check_data(cfg: Config) -> None:
+    """Look at a sample of the data; ``data_check=False`` in the config leaves it out."""
+    if cfg.default_scope == 'mmseg':
+        from paco_seg.seg.datasets.check import check_label_maps
 
-    The loader shuffles by the seed and is built before the Runner reads the checkpoint: a seed
-    that the first run drew itself has to be known now.
-    """
-    checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == 'auto' else resume
-    cfg.resume = checkpoint is not None
-    if checkpoint is None:
-        return
-    cfg.load_from = checkpoint
-    randomness = cfg.setdefault('randomness', {})
-    if randomness.get('seed') is None:
-        seed = load_from_local(checkpoint, map_location='cpu').get('meta', {}).get('seed')
-        cfg.randomness = dict(randomness, seed=seed)
+        check_label_maps(cfg)
+    else:
+        from paco_seg.cls.datasets.check import check_images
+
+        check_images(cfg)
 
 
 def run(args: argparse.Namespace) -> None:
     """Checks what can be checked, then trains."""
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
+    check_settings(cfg)
     check_data_folders(cfg, ('train_dataloader', 'val_dataloader'))
+    check_downloads(cfg)
+    check_data(cfg)
     if args.amp:
         use_amp(cfg)
     if args.auto_scale_lr:
         use_auto_scale_lr(cfg, args.config)
-    if args.resume:
-        use_resume(cfg, args.resume)
-    add_hook(cfg, type='RNGStateHook')
-    add_hook(cfg, type='NumClassCheckHook')
-    add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
-    if cfg.default_scope == 'mmpretrain' and cfg.model.type in CLASSIFIERS:
-        add_hook(cfg, type='ClassCountHook')
-    build_runner(cfg).train()
+    if args.resume or cfg.get('resume'):
+        use_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
+    guard_training(cfg)
+    runner = build_runner(cfg)
+    register_required_hooks(runner)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f'interrupted at iteration {runner.iter}: continue with --resume'
+        ) from None

@@ -53,7 +53,7 @@ class GroupProduct(NamedTuple):
 
 
 def expected_positives(shares: Tensor, num_rows: float, *, certain: float = 0.0) -> Tensor:
-    """Positives that an anchor of each class meets on average, |P|.
+    """Return the positives that an anchor of each class meets on average, |P|.
 
     Classification: ``shares`` are the class frequencies of the training set, ``num_rows`` the
     queue and the rows of the other images of the batch, ``certain`` the other views of the image
@@ -83,7 +83,7 @@ def expected_positives(shares: Tensor, num_rows: float, *, certain: float = 0.0)
 
 
 def auto_alpha(positives: Tensor, target: float = CLASSIFICATION.target) -> float:
-    """The alpha whose product with the positives of the most frequent class is ``target``.
+    """Return the alpha whose product with the positives of the most frequent class is ``target``.
 
     Args:
         positives: (C,) from :func:`expected_positives`.
@@ -109,7 +109,7 @@ def auto_alpha(positives: Tensor, target: float = CLASSIFICATION.target) -> floa
 def alpha_products(
     alpha: float, positives: Tensor, groups: Mapping[str, Sequence[int]]
 ) -> dict[str, GroupProduct]:
-    """Product alpha |P| by class group; groups without a class are left out.
+    """Return the product alpha |P| by class group; groups without a class are left out.
 
     Args:
         alpha: weight of one positive.
@@ -130,7 +130,7 @@ def alpha_products(
 
 
 def alpha_report(alpha: float, products: Mapping[str, GroupProduct]) -> str:
-    """The products as one line of a log."""
+    """Return the products as one line of a log."""
     parts = [
         f'{name} ({group.num_classes} classes) {group.mean:.3g}'
         + (f' [{group.smallest:.3g}, {group.largest:.3g}]' if group.num_classes > 1 else '')
@@ -145,7 +145,7 @@ def alpha_warning(
     scale: AlphaScale = CLASSIFICATION,
     key: str = 'alpha',
 ) -> str | None:
-    """What to tell a user whose alpha is outside the published range, or None.
+    """Say what to tell a user whose alpha is outside the published range, or None.
 
     Args:
         alpha: weight of one positive.

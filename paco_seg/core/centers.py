@@ -12,7 +12,7 @@ PRIOR_EPS = 1e-9
 def adjust_center_logits(
     center_logits: Tensor, class_prior: Tensor | None, center_temperature: float
 ) -> Tensor:
-    """Center logits as they enter the softmax (PaCo, arXiv 2107.12028, eq. 5 and section 3.4).
+    """Return the center logits as they enter the softmax (PaCo, arXiv 2107.12028, eq. 5, 3.4).
 
     Args:
         center_logits: (..., C), output of the classifier whose rows are the centers.

@@ -11,12 +11,12 @@ from torch.autograd.function import once_differentiable
 
 
 def world_size() -> int:
-    """Number of processes; 1 without a process group."""
+    """Return the number of processes; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Rank of this process; 0 without a process group."""
+    """Return the rank of this process; 0 without a process group."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
@@ -30,7 +30,7 @@ def all_reduce_sum(value: Tensor) -> Tensor:
 
 
 def row_counts(rows: Tensor) -> list[int]:
-    """Numbers of rows on every rank, in rank order; the host waits for them, once.
+    """Exchange the numbers of rows of all ranks, in rank order; the host waits for them, once.
 
     Several tensors with the same numbers of rows need one exchange: see :func:`gather_rows`.
     """
@@ -43,7 +43,7 @@ def row_counts(rows: Tensor) -> list[int]:
 
 
 def gather_rows(rows: Tensor, counts: list[int] | None = None) -> list[Tensor]:
-    """Rows of every rank, in rank order, with gradient; ranks may hold different counts.
+    """Gather the rows of every rank, in rank order, with gradient; ranks may hold different counts.
 
     Every rank must call it, in forward and in backward: a rank without rows passes an empty
     tensor. The gradient of a row is the sum of what all ranks send to it.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_integer, check_range, check_shape
+from paco_seg.core.checks import check_count, check_integer, check_shape
 from paco_seg.core.contrast import EMPTY
-from paco_seg.core.distributed import gather_rows
+from paco_seg.core.distributed import gather_rows, row_counts
 
 
 class KeyQueue(nn.Module):
@@ -15,6 +15,9 @@ class KeyQueue(nn.Module):
 
     Slots that have not been written hold zeros and the label -1, which the loss never
     contrasts. Every rank enqueues the keys of all ranks in rank order, so the queues stay equal.
+
+    A key that is not finite takes its slot as an empty one: the loss scaler skips a step that
+    overflows in half precision, but its keys would spoil every loss until the ring has turned.
 
     Args:
         size: K, slots.
@@ -24,25 +27,37 @@ class KeyQueue(nn.Module):
         keys: (K, D) float32 buffer.
         labels: (K,) int64 buffer; -1 = empty.
         position: scalar int64 buffer, slot that is written next.
+        dropped: scalar int64 buffer, keys of all ranks that were not finite since the start of this
+            process; not in checkpoints.
 
     Raises:
-        ValueError: ``size`` or ``channels`` is below 1.
+        TypeError: ``size`` or ``channels`` is no integer.
+        ValueError: ``size`` or ``channels`` is below 1, or the keys do not fit into the memory.
     """
 
     keys: Tensor
     labels: Tensor
     position: Tensor
+    dropped: Tensor
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
-        check_range('queue_size', size, low=1)
-        check_range('channels', channels, low=1)
-        self.register_buffer('keys', torch.zeros(size, channels))
+        check_count('queue_size', size, low=1)
+        check_count('channels', channels, low=1)
+        try:
+            self.register_buffer('keys', torch.zeros(size, channels))
+        except (RuntimeError, TypeError) as error:  # the allocator names no key
+            raise ValueError(
+                f'queue_size: expected keys that fit into the memory, got {size} of {channels} '
+                f'channels ({4 * size * channels / 2**30:.3g} GiB). Make it smaller'
+            ) from error
         self.register_buffer('labels', torch.full((size,), EMPTY, dtype=torch.long))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
+        # Checkpoints stay what they were without it.
+        self.register_buffer('dropped', torch.zeros((), dtype=torch.long), persistent=False)
 
     def __len__(self) -> int:
-        """K, the number of slots, written or not."""
+        """Return K, the number of slots, written or not."""
         return len(self.labels)
 
     @torch.no_grad()
@@ -53,7 +68,7 @@ class KeyQueue(nn.Module):
         the number of keys of all ranks, as in a ring buffer written one key at a time.
 
         Args:
-            keys: (n, D) of this rank, stored in float32 as they are.
+            keys: (n, D) of this rank, stored in float32 as they are if they are finite.
             labels: (n,) integer.
 
         Raises:
@@ -63,8 +78,13 @@ class KeyQueue(nn.Module):
         check_shape('keys', keys, ('n', self.keys.shape[1]))
         check_shape('labels', labels, (len(keys),))
         check_integer('labels', labels)
-        keys = torch.cat(gather_rows(keys.detach().to(self.keys)))
-        labels = torch.cat(gather_rows(labels.to(self.labels)))
+        counts = row_counts(labels)
+        keys = torch.cat(gather_rows(keys.detach().to(self.keys), counts))
+        labels = torch.cat(gather_rows(labels.to(self.labels), counts))
+        finite = keys.isfinite().all(dim=1)  # rows, not a condition: no synchronisation
+        self.dropped.add_((~finite).sum())
+        keys = keys.masked_fill(~finite.unsqueeze(1), 0.0)
+        labels = labels.masked_fill(~finite, EMPTY)
         size, count = len(self), len(labels)
         skip = max(count - size, 0)  # would be overwritten within this very call
         slots = (torch.arange(skip, count, device=labels.device) + self.position) % size
@@ -73,7 +93,7 @@ class KeyQueue(nn.Module):
         self.position.add_(count).remainder_(size)
 
     def contents(self) -> tuple[Tensor, Tensor]:
-        """Copies of keys (K, D) and labels (K,), for use as ``keys`` and ``key_labels``.
+        """Copy keys (K, D) and labels (K,), for use as ``keys`` and ``key_labels``.
 
         Copies, because the loss keeps them for its backward pass while a later micro-step of
         gradient accumulation may already write new keys.

@@ -14,7 +14,7 @@ def uniform_indices(
     device: torch.device | str | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Indices drawn uniformly without replacement, independently for each set.
+    """Draw indices uniformly without replacement, independently for each set.
 
     GPaCo (arXiv 2209.12400, segmentation) draws 8192 of the pixels of each image this way,
     ignored pixels included.
@@ -37,7 +37,7 @@ def uniform_indices(
 
 
 def take_rows(values: Tensor, indices: Tensor) -> Tensor:
-    """Places of each set at its own indices, as rows: (G, K, N) and (G, S) -> (G, S, K).
+    """Take the places of each set at its own indices, as rows: (G, K, N), (G, S) -> (G, S, K).
 
     Values stay channels first until they are few.
     """
@@ -48,7 +48,7 @@ def take_rows(values: Tensor, indices: Tensor) -> Tensor:
 def weighted_indices(
     weights: Tensor, num_samples: int, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Indices drawn without replacement with probability proportional to weights, per set.
+    """Draw indices without replacement with probability proportional to weights, per set.
 
     The draw at each step is proportional to the weights of what is left (Efraimidis and
     Spirakis, 2006: the smallest of exponential waiting times with these rates). Candidates of
@@ -72,7 +72,7 @@ def weighted_indices(
 
 
 def class_balance_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """Weights that give every class present in a set the same total, ignored pixels included.
+    """Return weights by which every class present in a set, and the ignored pixels, sum up alike.
 
     Args:
         labels: (G, N) integer; everything outside [0, C) counts as one class of its own.
@@ -89,7 +89,7 @@ def class_balance_weights(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def hardness_weights(logits: Tensor, labels: Tensor) -> Tensor:
-    """One minus the predicted probability of the true class; 0 for ignored pixels.
+    """Return one minus the predicted probability of the true class; 0 for ignored pixels.
 
     Args:
         logits: (G, N, C); no gradient flows.
@@ -111,7 +111,7 @@ def per_class_mask(
     *,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Marks at most ``per_class`` random members of each class in each set.
+    """Mark at most ``per_class`` random members of each class in each set.
 
     Classes with fewer members are taken whole: rare classes are never left out.
 

@@ -305,13 +305,13 @@ class _Block(NamedTuple):
 
 
 def _set_blocks(anchors: int, chunk: int) -> list[_Block]:
-    """Square tiles on and above the diagonal."""
+    """Form square tiles on and above the diagonal."""
     ends = [(start, min(start + chunk, anchors)) for start in range(0, anchors, chunk)]
     return [_Block(*rows, *columns) for i, rows in enumerate(ends) for columns in ends[i:]]
 
 
 def _key_blocks(rows: int, keys: int, chunk: int) -> list[_Block]:
-    """Tiles of at most chunk^2 elements; what one side lacks the other may take."""
+    """Form tiles of at most chunk^2 elements; what one side lacks the other may take."""
     if rows == 0 or keys == 0:
         return []
     height = min(rows, max(chunk, chunk * chunk // keys))
@@ -332,11 +332,11 @@ class _Tiles:
         self._temperature = temperature
 
     def empty(self, *shape: int) -> Tensor:
-        """The buffer in this shape."""
+        """Return the buffer in this shape."""
         return self._buffer[: math.prod(shape)].view(shape)
 
     def binary_logits(self, left: Tensor, right: Tensor) -> Tensor:
-        """Products left . right / (T ln 2), so that exp(s) = 2^x: -> (B, R, S).
+        """Return the products left . right / (T ln 2), so that exp(s) = 2^x: -> (B, R, S).
 
         On x86 PyTorch computes exp2 several times as fast as exp, which it hands to a library of
         higher latency. The factor costs nothing inside the product.
@@ -347,7 +347,7 @@ class _Tiles:
         return torch.baddbmm(tile, left, right.transpose(1, 2), beta=0, alpha=alpha, out=tile)
 
     def exponentials(self, left: Tensor, right: Tensor) -> Tensor:
-        """Exponentials exp(left . right / T): (B, R, D) x (B, S, D) -> (B, R, S)."""
+        """Return the exponentials exp(left . right / T): (B, R, D) x (B, S, D) -> (B, R, S)."""
         return self.binary_logits(left, right).exp2_()
 
 
@@ -376,7 +376,7 @@ def _sum_set(
 
 
 def _weighted_row_sums(tile: Tensor, weight: Tensor | None, first: int, last: int) -> Tensor:
-    """Row sums of a tile over the columns first..last, those that are contrasted."""
+    """Sum the rows of a tile over the columns first..last, those that are contrasted."""
     if weight is None:
         return tile.sum(dim=2)
     return torch.bmm(tile, weight[:, first:last].unsqueeze(2)).squeeze(2)
@@ -408,7 +408,7 @@ def _log_sum_shifted(
     temperature: float,
     chunk: int,
 ) -> Tensor:
-    """Binary log-sum-exp, the maximum of each row of a tile subtracted: any norm, any T."""
+    """Return the binary log-sum-exp, less the maximum of each row of a tile: any norm or T."""
     sets, anchors, _ = embeddings.shape
     log_sums = embeddings.new_full((sets, anchors), -torch.inf)
     dropped = None if contrasted is None else ~contrasted

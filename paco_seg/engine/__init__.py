@@ -4,7 +4,12 @@ Launching, reading configs and checkpoints, checks before the first step, and ho
 package registers its hooks and its model wrapper in MMEngine's registries.
 """
 
-from paco_seg.engine.hooks import CheckpointMatchHook, NumClassCheckHook, RNGStateHook
+from paco_seg.engine.hooks import (
+    CheckpointMatchHook,
+    NumClassCheckHook,
+    RNGStateHook,
+    SettingsCheckHook,
+)
 from paco_seg.engine.launch import CPUDistributedDataParallel
 
 __all__ = [
@@ -12,4 +17,5 @@ __all__ = [
     'CheckpointMatchHook',
     'NumClassCheckHook',
     'RNGStateHook',
+    'SettingsCheckHook',
 ]

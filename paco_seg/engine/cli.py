@@ -17,7 +17,9 @@ from mmengine.utils import import_modules_from_strings
 
 from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
-from paco_seg.engine.launch import prepare_launch
+from paco_seg.engine.launch import check_local_rank, prepare_launch
+from paco_seg.engine.staged_runner import StagedRunner
+from paco_seg.engine.stages import stage
 
 # default_scope of a config -> the plugins that serve it.
 PLUGINS = {'mmseg': 'paco_seg.seg', 'mmpretrain': 'paco_seg.cls'}
@@ -58,21 +60,21 @@ def load_config(args: Namespace) -> Config:
         ValueError: its ``default_scope`` is neither segmentation nor classification.
     """
     compat.setup()
+    check_local_rank()
     set_safe_loading(args.allow_pickle)
-    if not Path(args.config).is_file():
+    packaged = '::' in args.config
+    file = Config._get_cfg_path(args.config, '')[0] if packaged else args.config
+    if not Path(file).is_file():
         raise FileNotFoundError(
             f'config: expected an existing file, got {args.config!r}. The path is relative to '
             f'{os.getcwd()}'
         )
-    cfg = Config.fromfile(args.config)
+    with stage(f'while reading {args.config}'):
+        cfg = Config.fromfile(file)
     if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    scope = cfg.get('default_scope')
-    if scope not in PLUGINS:
-        raise ValueError(
-            f"{args.config}: default_scope: expected 'mmseg' or 'mmpretrain', got {scope!r}. "
-            'Inherit default_runtime.py of one of them, or set it'
-        )
+        with stage('while applying --cfg-options'):
+            cfg.merge_from_dict(args.cfg_options)
+    scope = scope_of(cfg, args.config)
     compat.require('mmengine', 'mmcv', scope)
     import_modules_from_strings([PLUGINS[scope]])
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -83,6 +85,47 @@ def load_config(args: Namespace) -> Config:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     _complete_loaders(cfg)
     return cfg
+
+
+def scope_of(cfg: Config, source: str) -> str:
+    """Return the package that a config is for.
+
+    Raises:
+        ValueError: its ``default_scope`` is neither segmentation nor classification.
+    """
+    scope = cfg.get('default_scope')
+    if scope not in PLUGINS:
+        raise ValueError(
+            f"{source}: default_scope: expected 'mmseg' or 'mmpretrain', got {scope!r}. Inherit "
+            'default_runtime.py of one of them, or set it'
+        )
+    return scope
+
+
+def weights_of(
+    checkpoint: Any, source: str, *, keys: Sequence[str] = ('state_dict',), bare: bool = False
+) -> dict:
+    """Return the named tensors of a checkpoint.
+
+    Args:
+        checkpoint: content of the file.
+        source: the file, for errors.
+        keys: entries that may hold the tensors, in order.
+        bare: whether the checkpoint itself may be the tensors by name.
+
+    Raises:
+        ValueError: there are none.
+    """
+    weights = checkpoint
+    if isinstance(checkpoint, dict):
+        weights = next((checkpoint[key] for key in keys if checkpoint.get(key) is not None), None)
+        weights = checkpoint if weights is None and bare else weights
+    if not isinstance(weights, dict):
+        found = 'none' if weights is None else f'a value of type {type(weights).__name__}'
+        raise ValueError(
+            f'{source}: {keys[0]}: expected weights, got {found}. Take a checkpoint of a training'
+        )
+    return weights
 
 
 def _complete_loaders(cfg: Config) -> None:
@@ -124,7 +167,7 @@ def add_hook(cfg: Config, **hook: Any) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Builds the Runner that the config asks for, launched for this machine."""
     prepare_launch(cfg)
-    return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    return StagedRunner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
 
 
 def use_test_time_augmentation(cfg: Config, source: str) -> None:

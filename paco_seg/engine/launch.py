@@ -12,6 +12,7 @@ import atexit
 import datetime
 import logging
 import os
+import re
 import subprocess
 
 import torch
@@ -76,13 +77,18 @@ def prepare_launch(cfg: Config) -> None:
         cfg: the complete config, with ``launcher``.
 
     Raises:
-        ValueError: a launcher was named, but its environment variables are absent; or there are
-            more processes than GPUs on this machine.
+        ValueError: a launcher was named, but its environment variables are absent or contradict
+            each other; or there are more processes than GPUs on this machine.
     """
     _train_in_float32_without_amp(cfg)
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none':
         return
+    if launcher not in RANK_VARIABLES:
+        raise ValueError(
+            f"launcher: expected 'none' or one of {sorted(RANK_VARIABLES)}, got {launcher!r}. Set "
+            'it with --launcher'
+        )
     names = RANK_VARIABLES[launcher]
     absent = [name for name in names.values() if name not in os.environ]
     if absent:
@@ -91,7 +97,10 @@ def prepare_launch(cfg: Config) -> None:
             f'--launcher {launcher}: expected the variable {absent[0]} of its launcher, got none. '
             f'Start through {script if launcher != "mpi" else "mpirun"}, or leave --launcher out'
         )
-    local_rank = int(os.environ[names['LOCAL_RANK']])
+    # A rank outside the world, and all others, would wait for half an hour.
+    world_size = _check_whole_variable(names['WORLD_SIZE'], least=1)
+    _check_whole_variable(names['RANK'], below=(names['WORLD_SIZE'], world_size))
+    local_rank = _check_whole_variable(names['LOCAL_RANK'])
     if get_device() == 'cuda' and local_rank >= torch.cuda.device_count():
         raise ValueError(
             f'--launcher {launcher}: expected at most {torch.cuda.device_count()} processes on '
@@ -125,6 +134,30 @@ def prepare_launch(cfg: Config) -> None:
     if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
         cfg.model_wrapper_cfg = {**wrapper, 'type': 'CPUDistributedDataParallel'}
     print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')
+
+
+def check_local_rank() -> None:
+    """Refuse a ``LOCAL_RANK`` that is no number: MMEngine's first log message reads it."""
+    _check_whole_variable('LOCAL_RANK')
+
+
+def _check_whole_variable(
+    name: str, *, least: int = 0, below: tuple[str, int] | None = None
+) -> int:
+    """Return an environment variable as a number.
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
+    text = os.environ.get(name, str(least))
+    number = int(text) if re.fullmatch(r'-?[0-9]+', text) else None
+    if number is None or number < least or (below and number >= below[1]):
+        limit = f' below {below[0]}={below[1]}' if below else ''
+        raise ValueError(
+            f'{name}: expected a whole number of at least {least}{limit}, got {text!r}. The '
+            'launcher sets this variable: unset it, or start through tools/dist_*.sh'
+        )
+    return number
 
 
 def _close_process_group() -> None:

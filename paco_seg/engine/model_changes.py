@@ -20,6 +20,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from paco_seg.engine.stages import stage
+
 Key = str | int
 
 
@@ -55,13 +57,16 @@ def read_config(source: str | os.PathLike) -> Config:
     path = Path(Config._get_cfg_path(name, '')[0]) if '::' in name else Path(name)
     if not path.is_file():
         raise FileNotFoundError(f'CONFIG: expected an existing config file, got {name!r}.')
-    if path.suffix == '.py' and Config._is_lazy_import(str(path)):
+    with stage(f'while reading {name}'):
+        is_lazy = path.suffix == '.py' and Config._is_lazy_import(str(path))
+    if is_lazy:
         raise ValueError(
             f'{name}: expected a config with `_base_` strings, got one with `read_base()` or '
             'imports, which no such config can inherit. Change its head as README.md shows, '
             'or dump it with Config.dump and use that file.'
         )
-    return Config.fromfile(path)
+    with stage(f'while reading {name}'):
+        return Config.fromfile(path)
 
 
 def apply_changes(

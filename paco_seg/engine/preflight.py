@@ -1,14 +1,27 @@
-"""Checks of a config against the disk, before a model is built."""
+"""Checks of a config, and of what it names, before a model is built."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
+import socket
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import getproxies, proxy_bypass
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, OPTIMIZERS
+from mmengine.runner.checkpoint import (
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
+from torch.hub import get_dir
+
+from paco_seg.files import check_output
 
 
 def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
@@ -45,7 +58,7 @@ def iter_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
 
 
 def _check_dataset(key: str, config: dict, scope: str | None) -> None:
-    if config.get('backend_args') or config.get('file_client_args') or _downloads(config, scope):
+    if config.get('backend_args') or config.get('file_client_args') or downloads(config, scope):
         return
     root = config.get('data_root') or ''
     prefix = config.get('data_prefix') or {}
@@ -62,7 +75,8 @@ def _check_dataset(key: str, config: dict, scope: str | None) -> None:
         _check_path(f'{key}.ann_file', root, config['ann_file'], is_folder=False)
 
 
-def _downloads(config: dict, scope: str | None) -> bool:
+def downloads(config: dict, scope: str | None) -> bool:
+    """Whether a dataset fetches its files itself."""
     cls = config['type']
     if isinstance(cls, str):
         with DATASETS.switch_scope_and_registry(scope) as registry:
@@ -83,3 +97,207 @@ def _check_path(key: str, root: str, value: str, *, is_folder: bool) -> None:
         f'{key}: expected an existing {wanted}, got {str(path)!r}{hint}. Prepare the data set '
         'there, or set the key (--cfg-options works too)'
     )
+
+
+def check_settings(cfg: Config) -> None:
+    """Refuse values of a training that end late in a foreign message, or spoil it silently.
+
+    Args:
+        cfg: the complete config; ``load_config`` has set ``work_dir``.
+
+    Raises:
+        ValueError: names the config key, the value, what is expected and what to change.
+    """
+    loop = cfg.get('train_cfg') or {}
+    for name in ('max_iters', 'max_epochs', 'val_interval'):
+        if loop.get(name) is not None:
+            _check_whole(f'train_cfg.{name}', loop[name], 1)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        check_loader(name, cfg.get(name))
+    _check_optimizer(cfg)
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if checkpoint.get('interval', -1) != -1:
+        _check_whole('default_hooks.checkpoint.interval', checkpoint['interval'], 1)
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None:
+        _check_whole('randomness.seed', seed, 0, 2**32 - 1)
+    _check_num_classes(cfg)
+    _check_size(cfg)
+    check_imports(cfg)
+    check_work_dir(cfg.get('work_dir'))
+
+
+def check_loader(name: str, loader: dict | None) -> None:
+    """Check the numbers of a dataloader."""
+    if not loader:
+        return
+    if loader.get('batch_size') is not None:
+        _check_whole(f'{name}.batch_size', loader['batch_size'], 1)
+    if loader.get('num_workers') is not None:
+        _check_whole(f'{name}.num_workers', loader['num_workers'], 0)
+
+
+def check_imports(cfg: Config) -> None:
+    """Import what ``custom_imports`` names; ``--cfg-options`` may have set it after the reading."""
+    settings = cfg.get('custom_imports') or {}
+    names = settings.get('imports') or []
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            if not settings.get('allow_failed_imports', False):
+                raise ValueError(
+                    f'custom_imports.imports: expected modules that can be imported, got {name!r} '
+                    f'({error}). Install it, or set PYTHONPATH to its folder'
+                ) from error
+
+
+def check_work_dir(work_dir: str | None, key: str = 'work_dir') -> None:
+    """Refuse a folder that cannot be written to."""
+    if not work_dir:
+        return
+    path = Path(work_dir).expanduser()
+    existing = next(part for part in (path, *path.absolute().parents) if part.exists())
+    if not existing.is_dir():
+        raise ValueError(
+            f'{key}: expected a folder, got {work_dir!r}, where {str(existing)!r} is a file. '
+            'Choose another one'
+        )
+    check_output(path.absolute() / 'log', key=key)
+
+
+def _check_whole(key: str, value: Any, least: int, most: int | None = None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and least <= value and (most is None or value <= most):
+        return
+    wanted = f'of at least {least}' if most is None else f'from {least} to {most}'
+    raise ValueError(f'{key}: expected a whole number {wanted}, got {value!r}. Set the key')
+
+
+def _check_optimizer(cfg: Config) -> None:
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer')
+    if not isinstance(optimizer, dict):
+        return
+    key = 'optim_wrapper.optimizer'
+    lr = optimizer.get('lr')
+    # Beyond any learning rate that somebody trains with; typos are in the exponent.
+    if lr is not None and not (
+        isinstance(lr, (int, float)) and not isinstance(lr, bool) and 0 <= lr <= 1000
+    ):
+        raise ValueError(f'{key}.lr: expected a number from 0 to 1000, got {lr!r}. Set the key')
+    kind = optimizer.get('type')
+    if not isinstance(kind, str):
+        return
+    with OPTIMIZERS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
+        if registry.get(kind) is not None:
+            return
+        close = difflib.get_close_matches(kind, OPTIMIZERS.module_dict, n=3, cutoff=0.3)
+    advice = f'Did you mean {" or ".join(close)}?' if close else 'Import it with custom_imports'
+    raise ValueError(f'{key}.type: expected a registered optimizer, got {kind!r}. {advice}')
+
+
+def _check_num_classes(cfg: Config) -> None:
+    model = cfg.get('model')
+    for name in ('decode_head', 'auxiliary_head', 'head'):
+        heads = model.get(name) if isinstance(model, dict) else None
+        places = {name: heads}
+        if isinstance(heads, (list, tuple)):
+            places = {f'{name}[{number}]': head for number, head in enumerate(heads)}
+        for place, head in places.items():
+            if isinstance(head, dict) and head.get('num_classes') is not None:
+                _check_whole(f'model.{place}.num_classes', head['num_classes'], 1)
+
+
+def _check_size(cfg: Config) -> None:
+    model = cfg.get('model')
+    preprocessor = (model or {}).get('data_preprocessor') if isinstance(model, dict) else None
+    size = preprocessor.get('size') if isinstance(preprocessor, dict) else None
+    if size is None:
+        return
+    if not isinstance(size, (list, tuple)) or len(size) != 2:
+        raise ValueError(
+            f'model.data_preprocessor.size: expected (height, width), got {size!r}. Set it to the '
+            'crop size'
+        )
+    for side in size:
+        _check_whole('model.data_preprocessor.size', side, 1)
+
+
+# Seconds to wait for a host: longer than any that will deliver a checkpoint needs to answer.
+PATIENCE = 5
+
+
+def check_downloads(cfg: Config) -> None:
+    """Refuse weights that would have to be downloaded where there is no network.
+
+    MMEngine would first build the model and log it for hundreds of lines.
+
+    Raises:
+        ValueError: names the key, the address and the remedy.
+    """
+    addresses = dict(_addresses(cfg.get('model'), 'model'))
+    if isinstance(cfg.get('load_from'), str):
+        addresses['load_from'] = cfg.load_from
+    hosts: dict[str, str] = {}
+    for key, address in addresses.items():
+        url = _download_url(address)
+        if (
+            url is None
+            or (Path(get_dir()) / 'checkpoints' / Path(urlparse(url).path).name).exists()
+        ):
+            continue
+        host = urlparse(url).netloc
+        if host not in hosts:
+            hosts[host] = _unreachable(url)
+        if hosts[host]:
+            remedy = '=None' if key != 'load_from' else ' aside'
+            raise ValueError(
+                f'{key}: expected a file or an address within reach, got {address!r} '
+                f'({hosts[host]}).\nSet {key}{remedy}, or to the path of a file'
+            )
+
+
+def _addresses(part: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Keys and values of ``pretrained`` and of ``init_cfg`` of the type ``Pretrained``."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            pretrained = name == 'pretrained' or (
+                name == 'checkpoint' and part.get('type') == 'Pretrained'
+            )
+            if pretrained and isinstance(value, str):
+                yield (key if name == 'checkpoint' else f'{key}.{name}'), value
+            else:
+                yield from _addresses(value, f'{key}.{name}')
+    elif isinstance(part, (list, tuple)):
+        for number, value in enumerate(part):
+            yield from _addresses(value, f'{key}[{number}]')
+
+
+def _download_url(address: str) -> str | None:
+    """URL of an address with a scheme of MMEngine's; None for files and other schemes."""
+    scheme, _, name = address.partition('://')
+    if scheme in ('http', 'https'):
+        return address
+    tables = {
+        'torchvision': get_torchvision_models,
+        'modelzoo': get_torchvision_models,
+        'open-mmlab': get_external_models,
+        'openmmlab': get_external_models,
+        'mmcls': get_mmcls_models,
+    }
+    url = tables[scheme]().get(name) if scheme in tables else None
+    return url if isinstance(url, str) and url.startswith('http') else None
+
+
+def _unreachable(url: str) -> str:
+    """Why the host of a URL, or the proxy before it, does not answer; empty if it does."""
+    parts = urlparse(url)
+    proxy = getproxies().get(parts.scheme)
+    if proxy and not proxy_bypass(parts.hostname or ''):
+        parts = urlparse(proxy if '://' in proxy else f'http://{proxy}')
+    port = parts.port or (443 if parts.scheme == 'https' else 80)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=PATIENCE).close()
+    except OSError as error:
+        return f'{parts.hostname}: {error.strerror or error}'
+    return ''

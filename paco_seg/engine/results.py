@@ -10,7 +10,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, DumpResults
+from mmengine.fileio import dump
+from mmengine.logging import print_log
+
+from paco_seg.files import written_aside
+
+
+class DumpPredictions(DumpResults):
+    """MMEngine's file of all predictions, complete or absent.
+
+    Args:
+        *args: of :class:`mmengine.evaluator.DumpResults`.
+        **kwargs: the same.
+    """
+
+    def compute_metrics(self, results: list) -> dict:
+        """Write the predictions; there are no metrics."""
+        with written_aside(self.out_file_path) as unfinished:
+            dump(results, str(unfinished))
+        print_log(f'{self.out_file_path}: {len(results)} predictions', 'current')
+        return {}
 
 
 class PerClassRecorder:

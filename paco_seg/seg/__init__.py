@@ -6,7 +6,8 @@ from paco_seg import compat
 compat.require('mmengine', 'mmcv', 'mmseg')
 compat.setup()
 
-from paco_seg.seg import compared, datasets, evaluation, heads, losses
-from paco_seg.seg.swap_loss import swap_loss
+with compat.without_onedl_notice():
+    from paco_seg.seg import compared, datasets, evaluation, heads, losses
+    from paco_seg.seg.loss_swap import swap_loss
 
 __all__ = ['compared', 'datasets', 'evaluation', 'heads', 'losses', 'swap_loss']

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import mmengine.registry
@@ -22,7 +20,8 @@ def stock_config(cfg: Config) -> Config:
 
     A head with training branches becomes its base head, a metric or dataset of this package the
     stock class it extends, a loss of this package cross entropy (a published model is
-    evaluated; its training losses only have to exist), a hook of this package goes.
+    evaluated; its training losses only have to exist), a hook of this package goes unless it
+    extends a stock one.
 
     Args:
         cfg: a complete segmentation config.
@@ -41,51 +40,26 @@ def stock_config(cfg: Config) -> Config:
     return stock
 
 
-def config_from_text(text: str, source: str) -> Config:
-    """The config in a checkpoint's ``meta``, read without running it.
+def input_shape(cfg: Config) -> tuple[int, int, int]:
+    """Return (channels, H, W) of an image that the model of a config takes.
+
+    Channels are those of the preprocessor's ``mean`` if it normalises, else of the backbone;
+    models that take any size get 128 x 128.
 
     Args:
-        text: assignments of plain values and ``dict(...)``, as ``Config.dump`` writes them.
-        source: the file, for errors.
-
-    Raises:
-        ValueError: the text contains anything else.
+        cfg: a complete segmentation config.
     """
-    try:
-        return Config({name: _literal(value) for name, value in _assignments(ast.parse(text))})
-    except (ValueError, SyntaxError) as error:
-        raise ValueError(
-            f'{source}: meta.cfg: expected a dumped config of plain values, got {error}. Pass the '
-            'config file with --config.'
-        ) from error
-
-
-def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    for node in tree.body:
-        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
-            raise ValueError(f'the statement {ast.unparse(node)[:60]!r}')
-        yield node.targets[0].id, node.value
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        if len(node.args) <= 1 and all(item.arg for item in node.keywords):
-            # dict({'not-a-name': 1}, name=2)
-            given = _literal(node.args[0]) if node.args else {}
-            if isinstance(given, dict):
-                return given | {item.arg: _literal(item.value) for item in node.keywords}
-    elif isinstance(node, ast.Dict):
-        return {
-            _literal(key): _literal(value)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if key is not None  # None stands for **, which no dump contains
-        }
-    elif isinstance(node, (ast.List, ast.Tuple)):
-        items = [_literal(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    mean = preprocessor.get('mean')
+    if mean is None:
+        backbone = cfg.model.get('backbone') or {}
+        # ResNet and most say in_channels, timm's wrapper and some transformers in_chans
+        channels = backbone.get('in_channels') or backbone.get('in_chans') or 3
     else:
-        return ast.literal_eval(node)
-    raise ValueError(f'the expression {ast.unparse(node)[:60]!r}')
+        channels = len(mean)
+    size = preprocessor.get('size') or (128, 128)
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(channels), int(height), int(width)
 
 
 def _registered() -> dict[str, type]:
@@ -117,8 +91,6 @@ def _stock(value: Any, key: str, ours: dict[str, type]) -> Any:
 
 def _counterpart(config: dict, cls: type, key: str) -> Any:
     """The stock config that stands for a config of our class ``cls``."""
-    if 'hooks' in key:
-        return _DROPPED
     if '.loss_decode' in key:
         weight = config.get('loss_weight', 1.0)
         return dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=weight)
@@ -130,6 +102,8 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
             for parent in cls.__mro__
             if _module(parent) != PACKAGE and _registered().get(parent.__name__) is parent
         ]
+        if not theirs and 'hooks' in key:
+            return _DROPPED
         if not theirs:
             raise ValueError(
                 f'{key}.type: expected a class that extends a registered stock class, got '

@@ -80,17 +80,60 @@ def test_files_of_a_list_may_be_missing(tmp_path, capsys):
     assert lines[0].startswith(f'{root}/JPEGImages/2008_000002.jpg: missing image of')
 
 
-def test_an_empty_dataset_is_a_problem(tmp_path, capsys):
+def test_an_empty_dataset_is_refused(tmp_path, capsys):
     root = write_benchmark('cityscapes', tmp_path, num=0)
     for folder in ('leftImg8bit', 'gtFine'):
         for split in ('train', 'val'):
             (root / folder / split).mkdir(parents=True)
-    code, lines = run('cityscapes', root, capsys, '--loaders', 'train_dataloader')
-    assert code == 1
-    assert lines[0] == 'train_dataloader.dataset: expected images, found none'
+    with pytest.raises(
+        ValueError, match=r"train_dataloader\.dataset: expected images, got none in '.*train'"
+    ):
+        run('cityscapes', root, capsys, '--loaders', 'train_dataloader')
 
 
 def test_an_unknown_loader_is_refused(tmp_path):
     config = next(recipe['config'] for recipe in RECIPES if recipe['benchmark'] == 'ade20k')
     with pytest.raises(ValueError, match='my_dataloader: expected a dataloader, got none'):
         cli.run(['check-data', str(ROOT / 'configs' / config), '--loaders', 'my_dataloader'])
+
+
+def test_classes_that_never_occur_are_a_note(tmp_path, capsys):
+    root = write_benchmark('ade20k', tmp_path, size=(16, 24))
+    config = next(recipe['config'] for recipe in RECIPES if recipe['benchmark'] == 'ade20k')
+    options = [f'train_dataloader.dataset.data_root={root}']
+    words = ['check-data', str(ROOT / 'configs' / config), '--jobs', '1']
+    with pytest.raises(SystemExit):
+        cli.run([*words, '--loaders', 'train_dataloader', '--cfg-options', *options])
+    assert 'train_dataloader.dataset: 1' in capsys.readouterr().err
+
+
+def test_classification_is_served_too(tiny_cls, tmp_path, capsys):
+    words = ['check-data', str(tiny_cls()), '--jobs', '1']
+    with pytest.raises(SystemExit) as exit_info:
+        cli.run(words)
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out.splitlines() == ['20 images checked, 0 problems']
+    (tmp_path / 'data/train/sky/1.png').write_bytes(b'no image')
+    with pytest.raises(SystemExit) as exit_info:
+        cli.run(words)
+    assert exit_info.value.code == 1
+    assert 'data/train/sky/1.png: unreadable image' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('jobs', [0, -1])
+def test_fewer_than_one_process_is_refused(tiny_cls, jobs):
+    with pytest.raises(ValueError, match=f'^--jobs: expected at least 1 process, got {jobs}'):
+        cli.run(['check-data', str(tiny_cls()), '--jobs', str(jobs)])
+
+
+def test_training_looks_at_the_data_first(tiny_seg, tiny_cls, tmp_path, run_tool):
+    config = tiny_seg()
+    path = tmp_path / 'data/labels/train/3.png'
+    labels = np.asarray(Image.open(path)).copy()
+    labels[0, 0] = 11
+    Image.fromarray(labels).save(path)
+    with pytest.raises(
+        ValueError, match=r'3\.png: .*got \[11\]\. 11 is no class: a void label\? S'
+    ):
+        cli.run(['train', str(config)])
+    assert not (tmp_path / 'work').exists()

@@ -13,7 +13,7 @@ from mmseg.apis import MMSegInferencer, inference_model, init_model
 from paco_seg import cli
 from paco_seg.cli import publish
 from paco_seg.engine.model_changes import apply_changes, read_config
-from paco_seg.seg.swap_loss import IMPORTS, loss_changes
+from paco_seg.seg.loss_swap import IMPORTS, loss_changes
 
 # Evaluates a checkpoint with plain MMSegmentation and exports it.
 PLAIN_PROGRAM = """
@@ -135,3 +135,14 @@ def test_a_checkpoint_without_config_needs_one(tmp_path):
     torch.save(dict(weights={}), path)
     with pytest.raises(ValueError, match=r'weights\.pth: state_dict: expected weights'):
         cli.run(['publish', str(path)])
+
+
+@pytest.mark.parametrize('arguments', [[], ['--stock']])
+def test_a_config_that_would_run_something_is_refused(tmp_path, arguments):
+    path, trace = tmp_path / 'weights.pth', tmp_path / 'trace'
+    config = f"model = dict(type='os.system', command='touch {trace}')\n"
+    torch.save(dict(state_dict={}, meta=dict(cfg=config)), path)
+    with pytest.raises(ValueError, match=r"model\.type: expected a class .*, got 'os\.system'"):
+        cli.run(['publish', str(path), *arguments])
+    assert not trace.exists()
+    assert not path.with_name('weights_published.py').exists()

@@ -7,8 +7,8 @@ from helpers.segmentation_recipes import CONFIGS
 from PIL import Image
 
 from paco_seg import cli
-from paco_seg.cli import statistics
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.frequency import load_class_frequency
+from paco_seg.seg.datasets import label_counts
 
 CONFIG = str(CONFIGS / 'gpaco/gpaco-deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py')
 
@@ -51,7 +51,7 @@ def test_counts_pixels_and_images(data, tmp_path, capsys):
 
 
 def test_goes_on_where_it_stopped(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(statistics, 'CHUNK', 1)
+    monkeypatch.setattr(label_counts, 'CHUNK', 1)
     out = tmp_path / 'frequency.json'
     broken = sorted((data / 'gtFine/train').rglob('*_labelTrainIds.png'))[-1]
     content = broken.read_bytes()
@@ -80,3 +80,59 @@ def test_a_label_that_is_no_class_is_named(data, tmp_path):
     Image.fromarray(np.full((16, 24), 33, np.uint8)).save(path)
     with pytest.raises(ValueError, match=rf'{path.name}: expected labels in \[0, 19\) or 255'):
         run(data, tmp_path / 'frequency.json')
+
+
+@pytest.mark.parametrize('jobs', [0, -1])
+def test_fewer_than_one_process_is_refused(data, tmp_path, jobs):
+    with pytest.raises(ValueError, match=f'^--jobs: expected at least 1 process, got {jobs}'):
+        cli.run(['statistics', CONFIG, '-o', str(tmp_path / 'a.json'), '--jobs', str(jobs)])
+
+
+def test_a_folder_as_output_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'^--out: expected a file, got the folder'):
+        cli.run(['statistics', CONFIG, '-o', str(tmp_path)])
+    with pytest.raises(ValueError, match=r'^--plot: expected a file, got the folder'):
+        cli.run(['statistics', CONFIG, '-o', str(tmp_path / 'a.json'), '--plot', str(tmp_path)])
+
+
+@pytest.mark.parametrize('content', ['{"files": "a', '[]', '{"files": 3}'])
+def test_a_damaged_state_is_named(data, tmp_path, content):
+    state = tmp_path / 'frequency.json.part'
+    state.write_text(content)
+    if content == '{"files": 3}':  # of other files: not used
+        run(data, tmp_path / 'frequency.json')
+        return
+    with pytest.raises(ValueError, match=r'frequency\.json\.part: expected the state of an inter'):
+        run(data, tmp_path / 'frequency.json')
+    assert state.read_text() == content
+
+
+def test_wrong_counts_are_not_written(data, tmp_path):
+    paths = sorted((data / 'gtFine/train').rglob('*_labelTrainIds.png'))
+    out = tmp_path / 'frequency.json'
+    Image.fromarray(np.full((16, 24), 256, np.uint16)).save(paths[0])
+    with pytest.raises(
+        ValueError, match=rf'{paths[0].name}: .*got 256 which loads as 0.*LoadLabel'
+    ):
+        run(data, out)
+    Image.fromarray(np.ones((16, 24, 3), np.uint8)).save(paths[0])
+    with pytest.raises(ValueError, match=r'one channel of labels, got \(16, 24, 3\)'):
+        run(data, out)
+    for path in paths:
+        Image.fromarray(np.full((16, 24), 255, np.uint8)).save(path)
+    with pytest.raises(
+        ValueError, match=r'train_dataloader\.dataset: expected at least two of the'
+    ):
+        run(data, out)
+    assert not list(tmp_path.glob('frequency*'))
+
+
+def test_images_of_a_classification_set_are_counted(tiny_cls, tmp_path, capsys):
+    out, picture = tmp_path / 'frequency.json', tmp_path / 'frequency.png'
+    config = str(tiny_cls())
+    cli.run(['statistics', config, '-o', str(out), '--plot', str(picture), '--jobs', '1'])
+    frequency = load_class_frequency(out)
+    assert frequency.classes == ('car', 'road', 'sky', 'tree')
+    assert (frequency.images, frequency.pixels, frequency.num_images) == ((3,) * 4, None, 12)
+    assert Image.open(picture).size == (600, 400)
+    assert 'by pixels' not in capsys.readouterr().out

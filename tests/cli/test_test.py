@@ -123,6 +123,47 @@ def test_painted_predictions(tiny_seg, run_tool, save_checkpoint, tmp_path):
     assert len(list((tmp_path / 'show').rglob('*.png'))) == 2
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [([], 2), (['--show-interval', '2'], 1), (['--show-limit', '1'], 1)],
+)
+def test_painted_predictions_without_a_hook_in_the_config(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, arguments, expected
+):
+    config = tiny_seg('default_hooks["visualization"] = None\nvisualizer = None\n')
+    run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'show', *arguments)
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == expected
+
+
+def test_a_picture_that_is_not_written_ends_the_test(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
+):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    monkeypatch.setattr(cv2, 'imwrite', lambda *_: False)  # what OpenCV does on a full disk
+    with pytest.raises(OSError, match=r'--show-dir: expected to write .* Check the free space'):
+        run_tool('test', config, checkpoint, '--show-dir', tmp_path / 'show')
+
+
+def test_earlier_predictions_stay_if_new_ones_cannot_be_written(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
+):
+    def full(results, path):
+        from pathlib import Path
+
+        Path(path).write_bytes(b'half')
+        raise OSError(28, 'No space left on device')
+
+    config = tiny_seg()
+    monkeypatch.setattr('paco_seg.engine.results.dump', full)
+    out = tmp_path / 'out.pkl'
+    out.write_text('earlier')
+    with pytest.raises(OSError, match='No space left'):
+        run_tool('test', config, save_checkpoint(config), '--out', out)
+    assert out.read_text() == 'earlier'
+    assert not list(tmp_path.glob('.out*'))
+
+
 def test_painted_predictions_of_a_classifier(tiny_cls, run_tool, save_checkpoint, tmp_path):
     config = tiny_cls()
     run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'show')
@@ -145,6 +186,3 @@ def test_bad_input_is_refused(tiny_seg, run_tool, save_checkpoint, tmp_path):
         )
     with pytest.raises(ValueError, match=r'config\.py: test_dataloader: expected a setting'):
         run_tool('test', tiny_seg('test_dataloader = None\n'), checkpoint)
-    config = tiny_seg('default_hooks["visualization"] = None\n')
-    with pytest.raises(ValueError, match=r'default_hooks\.visualization: expected a hook'):
-        run_tool('test', config, checkpoint, '--show-dir', tmp_path / 'show')

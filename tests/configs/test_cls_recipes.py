@@ -2,20 +2,22 @@
 
 import functools
 import math
+import re
 from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from mmengine.config import Config, ConfigDict
+from helpers.resolved_configs import CONFIGS
+from helpers.resolved_configs import load_config as load
+from mmengine.config import ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope, init_default_scope
 from mmpretrain.registry import MODELS, TRANSFORMS
 
 import paco_seg.cls  # noqa: F401
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 TABLE = yaml.safe_load(Path(__file__).with_name('recipes_cls.yaml').read_text(encoding='utf-8'))
 OTHER_SETS = ('-c', '-r', '-sketch')
 
@@ -67,11 +69,6 @@ every_recipe = pytest.mark.parametrize('recipe', ROWS, ids=lambda r: r['id'])
 contrastive = pytest.mark.parametrize(
     'recipe', [r for r in ROWS if 'projector' in r], ids=lambda r: r['id']
 )
-
-
-@functools.cache
-def load(name):
-    return Config.fromfile(CONFIGS / name)
 
 
 def plain(value):
@@ -132,14 +129,31 @@ def test_all_rows_of_the_papers_are_there():
     assert sorted(beside) == sorted(long_tailed)
 
 
+TITLES = {
+    'cifar10': 'CIFAR-10-LT',
+    'cifar100': 'CIFAR-100',
+    'imagenet': 'ImageNet-LT',
+    'inat18': 'iNaturalist 2018',
+    'in1k': 'ImageNet|MAE fine-tuning',
+    'places': 'Places-LT',
+}
+
+
+@pytest.mark.parametrize('recipe', ROWS, ids=lambda r: r['id'])
+def test_comment_names_the_data(recipe):
+    text = (CONFIGS / file_name(recipe)).read_text()
+    assert text.startswith('# ')
+    if recipe['algorithm'] != 'balanced-softmax':
+        title = TITLES[recipe['dataset'].split('-')[0]]
+        assert re.search(title, text.replace('\n# ', ' ').split('\n')[0])
+
+
 @pytest.mark.parametrize('row', [*ROWS, *TABLE['ensembles']], ids=lambda r: r['id'])
 def test_rows_without_script_say_so(row):
     text = (CONFIGS / row.get('config', file_name(row) if 'network' in row else '')).read_text()
     if not row['script'] and row.get('algorithm') not in ('ce', 'balanced-softmax'):
         assert 'authors' in ' '.join(text.split())
         assert 'no script' in ' '.join(text.replace('# ', '').split())
-    elif row['id'][0] in 'PGME' and '-' not in row['id']:
-        assert text.startswith(f'# {row["id"]}. ')
 
 
 @every_recipe
@@ -552,8 +566,16 @@ def test_initialisation_of_the_classifiers():
     # PyTorch's default is uniform with standard deviation 1 / sqrt(3 D)
     for identifier in ('P4', 'G3', 'CE-imagenet-lt-r50'):
         assert fc(identifier).fc.weight.std().item() == pytest.approx((3 * 2048) ** -0.5, rel=0.02)
-    for identifier in ('P1', 'G-cifar100-ir10', 'CE-cifar100-ir10'):
-        assert fc(identifier).fc.weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.02)
+    head = fc('CE-cifar100-ir10')
+    assert head.fc.weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.02)
+    # PaCo and GPaCo on CIFAR: Kaiming on the last layer of the projector alone
+    for identifier in ('P1', 'G-cifar100-ir10'):
+        head = fc(identifier)
+        assert head.fc.weight.std().item() == pytest.approx((3 * 64) ** -0.5, rel=0.02)
+        first, *_, last = (m for m in head.projector.modules() if isinstance(m, torch.nn.Linear))
+        assert last.weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.05)
+        assert first.weight.std().item() == pytest.approx((3 * 64) ** -0.5, rel=0.05)
+        assert last.bias.any()
     for identifier in ('M1', 'M4'):
         head = fc(identifier)
         assert head.fc.weight.std().item() == pytest.approx(2e-5, rel=0.05)

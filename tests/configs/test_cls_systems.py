@@ -1,19 +1,21 @@
 """Configs of ResLT, Hybrid, SupCon, LDAM-DRW, cRT and the like: numbers and short trainings."""
 
 import copy
-import functools
 import json
+import math
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import PARAM_SCHEDULERS
+from helpers.resolved_configs import CONFIGS
+from helpers.resolved_configs import load_config as load
+from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
 
 import paco_seg.cls  # noqa: F401
-from tests.configs.test_cls_training import CONFIGS, data, project, smaller  # noqa: F401
+from tests.configs.test_cls_training import data, project, smaller  # noqa: F401
 from tests.conftest import forget_runs
 
 FOLDERS = ('decoupled', 'hybrid', 'ldam', 'reslt', 'supcon')
@@ -44,6 +46,10 @@ RESLT_ALPHA = {
 RESLT_GAMMA = {'resnet32': None, 'resnet10': 0.3, 'resnet50': 0.3}
 CIFAR, IMAGENET, INAT, PLACES = ('cifar10', 'cifar100'), ('imagenet',), ('inat18',), ('places',)
 DECOUPLED = ('ce', 'tau-norm', 'crt', 'lws')
+# The release steps the cosine before an epoch: half the rate one epoch early, 0 in the last.
+FIVE = {0: 0.904508, 1: 0.654508, 4: 0}
+TEN = {0: 0.975528, 4: 0.5, 9: 0}
+NINETY = {0: 0.999695, 44: 0.5, 89: 0}
 # (algorithms, data): learning rate, weight decay, {epoch: factor on the rate}
 RECIPES = [
     (('reslt',), CIFAR, 0.1, 5e-4, {0: 7 / 15, 4: 1, 159: 1, 160: 0.1, 180: 0.01}),
@@ -51,16 +57,19 @@ RECIPES = [
     (('reslt',), INAT, 0.1, 1e-4, {0: 1, 100: 0.5, 199: 6.2e-5}),
     (('hybrid-sc', 'hybrid-psc'), CIFAR, 0.5, 1e-4, {0: 1, 119: 1, 120: 0.1, 160: 0.01}),
     (('hybrid-sc', 'hybrid-psc'), INAT, 0.05, 1e-4, {0: 1, 59: 1, 60: 0.1, 80: 0.01}),
-    (('supcon-pretrain',), CIFAR, 0.5, 1e-4, {0: 0.1, 9: 1, 504: 0.502, 999: 1e-3}),
+    (('supcon-pretrain',), CIFAR, 0.5, 1e-4, None),  # see the test of its schedule
     (('supcon-linear',), CIFAR, 5.0, 0.0, {0: 1, 60: 0.2, 75: 0.04, 90: 0.008}),
     (('supcon-joint',), CIFAR, 0.05, 5e-4, {0: 0.1, 10: 1, 321: 0.1, 361: 0.01}),
     (('ldam-drw', 'ce', 'tau-norm'), CIFAR, 0.1, 2e-4, {0: 0.2, 4: 1, 160: 0.01, 180: 1e-4}),
-    (('crt', 'lws'), CIFAR, 0.1, 2e-4, {0: 1, 5: 0.5}),
-    (('ce', 'tau-norm'), IMAGENET, 0.2, 5e-4, {0: 1, 45: 0.5, 89: 3.046e-4}),
-    (('ce', 'tau-norm'), INAT, 0.2, 1e-4, {0: 1, 45: 0.5, 89: 3.046e-4}),
-    (('crt', 'lws'), IMAGENET, 0.2, 5e-4, {0: 1, 5: 0.5}),
-    (('crt', 'lws'), INAT, 0.2, 1e-4, {0: 1, 5: 0.5}),
-    (('crt',), PLACES, 0.1, 5e-4, {0: 1, 5: 0.5}),
+    (('crt',), CIFAR, 0.1, 2e-4, TEN),
+    (('lws',), CIFAR, 0.1, 2e-4, FIVE),
+    (('ce', 'tau-norm'), IMAGENET, 0.2, 5e-4, NINETY),
+    (('ce', 'tau-norm'), INAT, 0.2, 1e-4, NINETY),
+    (('crt',), IMAGENET, 0.2, 5e-4, TEN),
+    (('crt',), INAT, 0.2, 1e-4, {0: 0.99726, 14: 0.5, 29: 0}),
+    (('lws',), IMAGENET, 0.2, 5e-4, FIVE),
+    (('lws',), INAT, 0.2, 1e-4, FIVE),
+    (('crt',), PLACES, 0.1, 5e-4, TEN),
 ]
 
 
@@ -71,11 +80,6 @@ def fresh_runs(monkeypatch):
     forget_runs()
     yield
     forget_runs()
-
-
-@functools.cache
-def load(name):
-    return Config.fromfile(CONFIGS / name)
 
 
 def parts(name):
@@ -134,9 +138,14 @@ def test_numbers(name):
     assert optimizer.weight_decay == decay
     nesterov = algorithm == 'reslt' and family in CIFAR
     assert optimizer.get('nesterov', False) == nesterov
-    rates = rates_of(config)
-    for epoch, factor in factors.items():
-        assert rates[epoch] == pytest.approx(rate * factor, rel=0.01), epoch
+    if factors is not None:
+        rates = rates_of(config)
+        for epoch, factor in factors.items():
+            assert rates[epoch] == pytest.approx(rate * factor, rel=0.01, abs=1e-9), epoch
+    keeps_the_rest = algorithm in ('ldam-drw', 'supcon-pretrain')
+    assert loader.drop_last != keeps_the_rest
+    if class_aware:
+        assert 'samples_per_epoch' not in loader.sampler
 
     if algorithm == 'reslt':
         assert tuple(head.loss.groups) == RESLT_GROUPS[family]
@@ -157,8 +166,20 @@ def test_numbers(name):
         numbers = (loss.max_margin, loss.scale, loss.drw_start_epoch, loss.drw_beta)
         assert numbers == (0.5, 30.0, 160, 0.9999)
     elif algorithm == 'supcon-pretrain':
-        assert head.loss.temperature == 0.1
+        assert (head.loss.temperature, head.loss.base_temperature) == (0.1, 0.07)
         assert (head.projector.num_layers, head.projector.out_channels) == (2, 128)
+    if algorithm in ('supcon-pretrain', 'supcon-linear') and family == 'cifar100':
+        mean, std = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)  # of the released code
+    elif family in CIFAR:
+        mean, std = (0.4914, 0.4822, 0.446502), (0.2023, 0.199400, 0.201)
+    else:
+        mean = std = None
+    if mean is not None:
+        for found, expected in (
+            (config.data_preprocessor.mean, mean),
+            (config.data_preprocessor.std, std),
+        ):
+            assert [value / 255 for value in found] == pytest.approx(expected, rel=1e-4)
     assert head.type == HEADS.get(algorithm, 'LinearClsHead')
 
 
@@ -172,6 +193,39 @@ HEADS = {
     'tau-norm': 'TauNormClsHead',
     'lws': 'LWSClsHead',
 }
+
+
+def released_supcon_rate(epoch, step, steps):
+    """The rate of the released code; epochs count from 1, steps of an epoch from 0."""
+    low = 0.5 * 0.1**3
+
+    def cosine(at):
+        return low + (0.5 - low) * (1 + math.cos(math.pi * at / 1000)) / 2
+
+    if epoch > 10:
+        return cosine(epoch)
+    share = (step + (epoch - 1) * steps) / (10 * steps)
+    return 0.01 + share * (cosine(10) - 0.01)
+
+
+def test_supcon_schedule_rises_by_iteration_and_follows_the_release():
+    config = load('supcon/supcon-pretrain_resnet50_1xb1024-coslr-1000e_cifar100.py')
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=config.optim_wrapper.optimizer.lr)
+    steps = 49  # of 50 000 images, the last batch included
+    warmup, cosine = (copy.deepcopy(dict(part)) for part in config.param_scheduler)
+    assert warmup.pop('convert_to_iter_based')
+    kind = PARAM_SCHEDULERS.get(warmup.pop('type'))
+    warmup = kind.build_iter_from_epoch(optimizer, epoch_length=steps, **warmup)
+    cosine = PARAM_SCHEDULERS.build(cosine, default_args=dict(optimizer=optimizer))
+    for epoch in range(1, 1001):
+        for step in range(steps if epoch < 12 else 1):  # after that it changes by epoch
+            rate = optimizer.param_groups[0]['lr']
+            # MMEngine's warm-up is one of 490 iterations ahead at its end
+            assert rate == pytest.approx(released_supcon_rate(epoch, step, steps), rel=0.0021)
+            optimizer.step()
+            warmup.step()
+        cosine.step()
+    assert rate == pytest.approx(0.5e-3, rel=1e-9)
 
 
 def shrink(name):
@@ -266,7 +320,7 @@ def test_crt_and_supcon_stage_two_names_the_last_checkpoint_of_stage_one(name):
     'name',
     [
         'decoupled/crt_resnet32_1xb128-coslr-10e_cifar10-lt-ir10.py',
-        'decoupled/lws_resnet32_1xb128-coslr-10e_cifar10-lt-ir10.py',
+        'decoupled/lws_resnet32_1xb128-coslr-5e_cifar10-lt-ir10.py',
         'supcon/supcon-linear_resnet50_1xb512-step-100e_cifar10-lt-ir10.py',
     ],
 )
@@ -285,6 +339,37 @@ def test_crt_and_supcon_stage_two_continues_from_stage_one(name, project):  # no
     assert all(torch.equal(new[key], old[key]) for key in backbone)  # BatchNorm's too
     if 'lws' in name:
         assert torch.equal(new['head.fc.weight'], old['head.fc.weight'])
-        assert new['head.log_scales'].any()
+        assert not torch.equal(new['head.scales'], torch.ones(10))
     elif 'crt' in name:
         assert not torch.equal(new['head.fc.weight'], old['head.fc.weight'])
+
+
+def initial_head(name):
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        head = MODELS.build(copy.deepcopy(load(name).model.head))
+        head.init_weights()
+    return head
+
+
+def test_initialisation_of_reslt():
+    head = initial_head('reslt/reslt_resnet32_1xb128-step-200e_cifar100-lt-ir100.py')
+    assert head.fc.weight.std().item() == pytest.approx((3 * 64) ** -0.5, rel=0.03)  # PyTorch's
+    head = initial_head('reslt/reslt_resnet10_4xb64-coslr-180e_imagenet-lt.py')
+    assert head.conv.weight.std().item() == pytest.approx((2 / (3 * 512)) ** 0.5, rel=0.01)
+    assert head.fc.weight.std().item() == pytest.approx((3 * 512) ** -0.5, rel=0.03)
+
+
+def test_class_vectors_of_ldam_start_with_length_one():
+    head = initial_head('ldam/ldam-drw_resnet32_1xb128-step-200e_cifar100-lt-ir100.py')
+    torch.testing.assert_close(head.fc.weight.norm(dim=1), torch.ones(100))
+    assert head.fc.weight.mean().abs() < 0.01
+
+
+def test_texts_do_not_claim_what_the_release_has():
+    """ResLT's warm-up, and crop and flip of SupCon's second stage, are the authors'."""
+    for name in ('reslt/README.md', 'supcon/README.md', '_base_/schedules/reslt_coslr-180e.py'):
+        text = ' '.join((CONFIGS / name).read_text(encoding='utf-8').replace('#', ' ').split())
+        assert 'warm-up is ours' not in text
+        assert 'stage two (crop' not in text
+        assert 'length only' not in text

@@ -4,6 +4,7 @@ The files lie where the configs expect them, with the real names, lists, folders
 images, batches, networks and the length of the training are small.
 """
 
+import copy
 import functools
 import json
 import os
@@ -14,12 +15,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.resolved_configs import load_config
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
 from tests.configs.test_cls_recipes import OTHER_SETS, ROWS, TABLE, file_name
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 PER_CLASS = 100  # the smallest class of an imbalance ratio of 100 still has an image
 LISTS = {
     # root: (lists, paths as in the published ones, classes)
@@ -130,7 +131,7 @@ def shrink_network(model):
 
 
 def shrink(name):
-    config = Config.fromfile(CONFIGS / name)
+    config = copy.deepcopy(load_config(name))
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = config[loader].dataset
         dataset = dataset if 'pipeline' in dataset else dataset.dataset

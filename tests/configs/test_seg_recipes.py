@@ -12,7 +12,7 @@ from helpers.segmentation_recipes import CONFIGS, RECIPES, load_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
-from paco_seg.seg.losses import PixelGPaCoLoss
+from paco_seg.seg.heads import GPaCoBranch
 
 SEG_FOLDERS = ('gpaco', 'baselines')
 SEG_DATASETS = ('ade20k', 'coco-stuff', 'pascal-context', 'cityscapes')
@@ -99,14 +99,15 @@ def test_model(recipe):
         options = dict(loss_type='multi_class', classes='present', per_image=False)
         assert has(losses[1], options)[0] == options
     if gpaco:
-        loss = PixelGPaCoLoss(**{k: v for k, v in head.loss_contrast.items() if k != 'type'})
+        branch = GPaCoBranch(in_channels=4, num_classes=3, loss_contrast=head.loss_contrast)
+        loss = branch.loss_contrast
         assert head.loss_contrast.type == 'PixelGPaCoLoss'
         found = (
             head.loss_contrast.alpha,
-            loss.temperature,
-            loss.num_pixels,
+            loss.settings.temperature,
+            branch.sampler.num_pixels,
             loss.scope,
-            loss.contrast_ignored,
+            loss.settings.contrast_ignored,
         )
         wanted = (recipe['alpha'], recipe['temperature'], recipe['num_pixels'], 'image', True)
         assert found == wanted

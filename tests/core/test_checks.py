@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,10 +58,54 @@ class TestCheckRange:
         with pytest.raises(ValueError, match=r'x: expected >= 1, got 0\. Make it larger$'):
             checks.check_range('x', 0, low=1, remedy='Make it larger')
 
+    @pytest.mark.parametrize(
+        ('value', 'limits', 'wanted'),
+        [
+            (math.inf, {'low': 0.0}, '>= 0 and finite'),
+            (math.inf, {'low': 0.0, 'low_open': True}, '> 0 and finite'),
+            (math.inf, {}, 'a number and finite'),
+            (-math.inf, {'high': 1.0}, r'a value in \[-inf, 1\]'),
+        ],
+    )
+    def test_infinity_is_never_in_range(self, value, limits, wanted):
+        with pytest.raises(ValueError, match=f'x: expected {wanted}, got {value}'):
+            checks.check_range('x', value, **limits)
+
+    def test_integers_of_any_size_are_numbers(self):
+        checks.check_range('x', 10**400, low=0.0)
+
     @pytest.mark.parametrize('value', ['1', None, True, [1.0]])
     def test_refuses_what_is_no_number(self, value):
         with pytest.raises(TypeError, match='x: expected a number, got'):
             checks.check_range('x', value, low=0.0)
+
+
+class TestCheckCount:
+    @pytest.mark.parametrize('value', [1, 7, np.int64(3)])
+    def test_accepts(self, value):
+        checks.check_count('x', value, low=1, high=7)
+
+    @pytest.mark.parametrize('value', [True, 1.0, '1', None, math.inf, math.nan])
+    def test_refuses_what_is_no_integer(self, value):
+        with pytest.raises(TypeError, match=f'x: expected an integer, got {value!r}. Count$'):
+            checks.check_count('x', value, remedy='Count')
+
+    def test_refuses_what_is_out_of_range(self):
+        with pytest.raises(ValueError, match=r'x: expected >= 1, got 0\. Count$'):
+            checks.check_count('x', 0, low=1, remedy='Count')
+        with pytest.raises(ValueError, match=r'x: expected a value in \[0, 3\], got 4'):
+            checks.check_count('x', 4, high=3)
+
+
+class TestCheckBool:
+    @pytest.mark.parametrize('value', ['no', 'False', 0, 1, None, 1.0])
+    def test_refuses_what_python_would_convert(self, value):
+        with pytest.raises(TypeError, match=f'x: expected True or False, got {value!r}'):
+            checks.check_bool('x', value)
+
+    @pytest.mark.parametrize('value', [True, False])
+    def test_accepts(self, value):
+        checks.check_bool('x', value)
 
 
 class TestCheckChoice:

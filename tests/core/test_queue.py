@@ -67,6 +67,20 @@ class TestKeyQueue:
         assert queue.labels.dtype == torch.int64
         assert not queue.keys.requires_grad
 
+    @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+    def test_keys_that_are_not_finite_leave_an_empty_slot_and_are_counted(self, value):
+        queue = KeyQueue(4, 2)
+        keys, labels = numbered(0, 3)
+        keys[1, 1] = value
+        queue.enqueue(keys, labels)
+        assert queue.labels.tolist() == [0, -1, 2, -1]
+        assert queue.keys.tolist() == [[0, 0], [0, 0], [2, 2], [0, 0]]
+        assert (int(queue.position), int(queue.dropped)) == (3, 1)
+        queue.enqueue(torch.full((5, 2), value), torch.zeros(5, dtype=torch.long))
+        assert queue.labels.tolist() == [-1] * 4
+        assert int(queue.dropped) == 6
+        assert set(queue.state_dict()) == {'keys', 'labels', 'position'}
+
     def test_empty_slots_do_not_enter_the_loss(self):
         rows = torch.nn.functional.normalize(torch.arange(1.0, 9).view(4, 2), dim=1)
         arguments = dict(
@@ -87,6 +101,18 @@ class TestKeyQueue:
     def test_refuses_sizes(self, size, channels, message):
         with pytest.raises(ValueError, match=message):
             KeyQueue(size, channels)
+
+    @pytest.mark.parametrize('size', [True, 2.0, '2', None])
+    def test_refuses_what_is_no_integer(self, size):
+        with pytest.raises(TypeError, match='queue_size: expected an integer, got'):
+            KeyQueue(size, 2)
+        with pytest.raises(TypeError, match='channels: expected an integer, got'):
+            KeyQueue(2, size)
+
+    @pytest.mark.parametrize('size', [10**15, 10**30])
+    def test_refuses_what_no_memory_holds(self, size):
+        with pytest.raises(ValueError, match=rf'queue_size: .* memory, got {size} of 128 channels'):
+            KeyQueue(size, 128)
 
     def test_refuses_other_shapes_and_types(self):
         queue = KeyQueue(4, 2)

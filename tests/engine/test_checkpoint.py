@@ -102,3 +102,108 @@ def test_a_damaged_file_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'checkpoint: expected an existing file, .*b\.pth'):
         load_from_local(str(tmp_path / 'b.pth'))
+
+
+JUNK = {
+    'text': b'not a checkpoint\n' * 20,
+    'picture': b'\x89PNG\r\n\x1a\n' + bytes(range(256)),
+    'open_pickle': b'\x80\x02}q\x00(',
+    'json': b'{"state_dict": {}}',
+    'empty_zip': b'PK\x05\x06' + bytes(18),
+    'letters': b'episode\n',
+    'tar': b'a' * 257 + b'ustar\x0000' + bytes(1000),
+    'zeros': bytes(1000),
+}
+
+
+@pytest.mark.parametrize('content', JUNK.values(), ids=JUNK.keys())
+def test_a_file_of_another_kind_is_named(tmp_path, content):
+    (tmp_path / 'a.pth').write_bytes(content)
+    with pytest.raises(ValueError, match=r'a\.pth: expected'):
+        load_from_local(str(tmp_path / 'a.pth'))
+
+
+def test_every_first_byte_ends_in_the_same_error(tmp_path):
+    """PyTorch's readers escape with KeyError, OSError, struct.error and others."""
+    for first in range(256):
+        (tmp_path / 'a.pth').write_bytes(bytes([first]) + b'e(a.b\x8a\xff\n0' * 30)
+        with pytest.raises(ValueError, match=r'a\.pth: expected'):
+            load_from_local(str(tmp_path / 'a.pth'))
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ([torch.ones(1)], 'expected a checkpoint, a dict with state_dict, got list'),
+        (torch.ones(1), 'expected a checkpoint, a dict with state_dict, got Tensor'),
+        ({'state_dict': 3}, 'state_dict: expected a dict, got int'),
+        ({'state_dict': {'a': 3}}, "state_dict: expected tensors by name, got int at 'a'"),
+        ({'state_dict': {}, 'meta': [1]}, 'meta: expected a dict, got list'),
+        ({'state_dict': {}, 'message_hub': 1}, 'message_hub: expected a dict, got int'),
+    ],
+)
+def test_content_of_another_form_is_named(tmp_path, content, message):
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=rf'a\.pth: {message}'):
+        load_from_local(str(tmp_path / 'a.pth'))
+
+
+def test_a_flipped_byte_is_found_or_changes_nothing(tmp_path):
+    weight = torch.arange(300.0)
+    torch.save({'state_dict': {'weight': weight}, 'meta': {'epoch': 3}}, tmp_path / 'a.pth')
+    whole = (tmp_path / 'a.pth').read_bytes()
+    refused = 0
+    for position in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        (tmp_path / 'a.pth').write_bytes(damaged)
+        try:
+            content = load_from_local(str(tmp_path / 'a.pth'))
+        except ValueError:
+            refused += 1
+        else:  # padding, a time stamp
+            assert torch.equal(content['state_dict']['weight'], weight)
+            assert content['meta'] == {'epoch': 3}
+    assert refused >= len(weight) * 4 // 7
+
+
+def test_a_checkpoint_without_checksums_is_read(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({'state_dict': {'weight': torch.ones(2)}}, tmp_path / 'a.pth')
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_from_local(str(tmp_path / 'a.pth'))['state_dict']['weight'].sum() == 2
+
+
+@pytest.mark.parametrize(
+    ('config', 'kept'),
+    [
+        ('gpu_ids = range(0, 8)\nmodel = dict(type="A")\n', 'gpu_ids = [0, 1, 2, 3, 4, 5, 6, 7]'),
+        ('gpu_ids = [2, 5]\n', 'gpu_ids = [0, 1]'),
+        ('import os\nos.system("touch TRACE")\n', None),
+        ('gpu_ids = __import__("os").system("touch TRACE")\n', None),
+        ('gpu_ids = range(10**18)\n', None),
+        ('gpu_ids = range(1000000000000)\n', None),
+        ('(', None),
+        (3, None),
+    ],
+)
+def test_a_config_that_mmengine_would_run_becomes_one_list(tmp_path, monkeypatch, config, kept):
+    from mmengine.config import Config
+
+    monkeypatch.chdir(tmp_path)
+    torch.save({'state_dict': {}, 'meta': {'config': config, 'epoch': 1}}, tmp_path / 'a.pth')
+    meta = CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'))['meta']
+    assert meta == {'epoch': 1} | ({} if kept is None else {'config': kept})
+    if kept is not None:
+        assert Config.fromstring(meta['config'], file_format='.py').gpu_ids
+    assert not (tmp_path / 'TRACE').exists()
+
+
+def test_every_scheme_is_as_harmless_as_a_file(monkeypatch):
+    content = {'state_dict': {}, 'meta': {'config': 'import os'}}
+    monkeypatch.setattr(
+        CheckpointLoader, '_get_checkpoint_loader', lambda path: lambda path, location: content
+    )
+    assert CheckpointLoader.load_checkpoint('https://nowhere/a.pth')['meta'] == {}

@@ -135,3 +135,21 @@ def test_more_processes_than_gpus_are_refused(one_process):
         one_process.setenv(name, value)
     with pytest.raises(ValueError, match=r'expected at most 2 processes .* got local rank 2'):
         prepare_launch(Config({'launcher': 'pytorch'}))
+
+
+@pytest.mark.parametrize(
+    ('rank', 'world_size', 'message'),
+    [
+        ('3', '2', r'--launcher pytorch: expected RANK below WORLD_SIZE, got 3 of 2 processes'),
+        ('2', '2', r'expected RANK below WORLD_SIZE, got 2 of 2 processes'),
+        ('-1', '2', r"expected an integer >= 0 in the variable RANK, got '-1'"),
+        ('a', '2', r"expected an integer >= 0 in the variable RANK, got 'a'"),
+        ('0', '0', r"expected an integer >= 1 in the variable WORLD_SIZE, got '0'"),
+    ],
+)
+def test_a_rank_that_the_others_would_wait_for_is_refused(one_process, rank, world_size, message):
+    for name, value in (('RANK', rank), ('WORLD_SIZE', world_size), ('LOCAL_RANK', '0')):
+        one_process.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        prepare_launch(Config({'launcher': 'pytorch'}))
+    assert not distributed.is_initialized()

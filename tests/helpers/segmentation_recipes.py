@@ -1,15 +1,8 @@
 """The table of segmentation recipes, expanded, and the configs it speaks of."""
 
-import functools
-from pathlib import Path
-
 import yaml
-from mmengine.config import Config
+from helpers.resolved_configs import CONFIGS, ROOT, load_config  # noqa: F401
 
-import paco_seg.seg  # noqa: F401  (makes `mmseg::` inheritance work)
-
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs'
 TABLE = yaml.safe_load((ROOT / 'tests/configs/recipes_seg.yaml').read_text(encoding='utf-8'))
 
 
@@ -35,9 +28,3 @@ def expand(recipe):
 
 
 RECIPES = [expand(recipe) for recipe in TABLE['recipes']]
-
-
-@functools.cache
-def load_config(config):
-    """The parsed config of a recipe; copy it before you change it."""
-    return Config.fromfile(CONFIGS / config)

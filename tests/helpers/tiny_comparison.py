@@ -1,14 +1,16 @@
-"""A comparison of the tools with a budget of two iterations."""
+"""A suite with a budget of two iterations, one seed and one candidate per system."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
-from paco_seg.engine.experiment import Method
+from paco_seg.cli.compare import choose
+from paco_seg.comparison.study import System
+from paco_seg.comparison.suite import Suite
+from paco_seg.comparison.suites import SUITES
 
-ROOT = Path(__file__).parents[2]
 TINY = {
     'train_cfg.max_iters': 2,
     'train_cfg.val_interval': 2,
@@ -21,13 +23,25 @@ TINY = {
 }
 
 
-def first_candidates(methods: Iterable[Method]) -> list[Method]:
-    """The methods with their configs by absolute path and the first value of each search."""
+def first_candidates(systems: Iterable[System]) -> list[System]:
+    """The systems with the first value of each search."""
     return [
-        replace(
-            method,
-            config=str(ROOT / method.config),
-            search={key: values[:1] for key, values in method.search.items()},
-        )
-        for method in methods
+        replace(system, search={key: values[:1] for key, values in system.search.items()})
+        for system in systems
     ]
+
+
+def tiny_suite(name: str, systems: Sequence[str] | None = None, **options: Any) -> Suite:
+    """A suite, or some of its systems, with two iterations and searches of one."""
+    suite = choose(SUITES[name], systems, seeds=1)
+    shortened = [
+        replace(system, search_options={}) if system.trains else system
+        for system in first_candidates(suite.study.systems)
+    ]
+    study = replace(
+        suite.study,
+        systems=shortened,
+        options={**TINY, **options},
+        search_options={'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1},
+    )
+    return replace(suite, study=study)

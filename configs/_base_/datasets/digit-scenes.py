@@ -27,14 +27,14 @@ tta_pipeline = [
         ],
     ),
 ]
+scenes = dict(type=dataset_type, data_root=data_root)
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,  # loading is a hundredth of a CPU training step
     persistent_workers=False,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        scenes,
         data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
         pipeline=train_pipeline,
     ),
@@ -45,24 +45,20 @@ val_dataloader = dict(
     persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        scenes,
         data_prefix=dict(img_path='images/search', seg_map_path='annotations/search'),
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = dict(
-    batch_size=10,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    val_dataloader,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        scenes,
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
         pipeline=test_pipeline,
     ),
 )
+del scenes
 frequency_file = 'data/digit_scenes/class_frequency.json'
 # Share of the training scenes with the class: head (background, zero to three) from 40 %,
 # tail (seven, eight, nine) below 10 %.
@@ -72,10 +68,4 @@ test_evaluator = dict(
     frequency_file=frequency_file,
     group_thresholds=(0.4, 0.1),
 )
-val_evaluator = dict(
-    type='LongTailIoUMetric',
-    iou_metrics=['mIoU'],
-    frequency_file=frequency_file,
-    group_thresholds=(0.4, 0.1),
-    per_class=False,
-)
+val_evaluator = dict(test_evaluator, per_class=False)

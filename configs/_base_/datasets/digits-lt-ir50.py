@@ -32,18 +32,7 @@ digits = dict(
     data_root=data_root,
     num_classes=10,
     metainfo=dict(
-        classes=[
-            'zero',
-            'one',
-            'two',
-            'three',
-            'four',
-            'five',
-            'six',
-            'seven',
-            'eight',
-            'nine',
-        ]
+        classes=['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
     ),
 )
 train_dataloader = dict(
@@ -61,11 +50,7 @@ val_dataloader = dict(
     dataset=dict(digits, ann_file='search.txt', pipeline=test_pipeline),
 )
 test_dataloader = dict(
-    batch_size=100,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(digits, ann_file='validation.txt', pipeline=test_pipeline),
+    val_dataloader, dataset=dict(digits, ann_file='validation.txt', pipeline=test_pipeline)
 )
 # Such small classes need other groups than 100 and 20: many (zero to two) has 42 to 100 images,
 # medium (three to five) 11 to 27, few (six to nine) 2 to 7.

@@ -13,41 +13,24 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
+images = dict(type='ImageListDataset', data_root='data/inaturalist2018', num_classes=8142)
 train_dataloader = dict(
     batch_size=32,
     num_workers=8,
     drop_last=True,
-    dataset=dict(
-        type='ImageListDataset',
-        data_root='data/inaturalist2018',
-        ann_file='meta/iNaturalist18_train.txt',
-        num_classes=8142,
-        every_class=True,
-        pipeline=[],
-    ),
+    dataset=dict(images, ann_file='meta/iNaturalist18_train.txt', every_class=True, pipeline=[]),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
-    dataset=dict(
-        type='ImageListDataset',
-        data_root='data/inaturalist2018',
-        ann_file='meta/iNaturalist18_val.txt',
-        num_classes=8142,
-        pipeline=test_pipeline,
-    ),
+    dataset=dict(images, ann_file='meta/iNaturalist18_val.txt', pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 val_evaluator = dict(
     type='LongTailAccuracy',
-    train_counts=dict(
-        type='ImageListDataset',
-        data_root='data/inaturalist2018',
-        ann_file='meta/iNaturalist18_train.txt',
-        num_classes=8142,
-        check_files=False,
-    ),
+    train_counts=dict(images, ann_file='meta/iNaturalist18_train.txt', check_files=False),
 )
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+del images

@@ -7,12 +7,9 @@ model = dict(
         type='GPaCoClsHead',
         num_classes=100,
         in_channels=64,
-        projector=dict(num_layers=3, out_channels=32, norm=None, act='ReLU'),
+        # as released: Kaiming on the last layer, PyTorch's initialisation on the others and on fc
+        projector=dict(num_layers=3, out_channels=32, norm=None, act='ReLU', kaiming_last=True),
         queue_size=1024,
         loss=dict(type='GPaCoLoss', alpha=0.01, temperature=0.05, class_prior='auto'),
-        # The recipe initialises the convolutions and "the last fc" by Kaiming, which does not
-        # settle whether the classifier is meant or the last layer of the projector: here it is the
-        # classifier, and the projector keeps PyTorch's default.
-        init_cfg=dict(type='Kaiming', mode='fan_in', nonlinearity='relu', override=dict(name='fc')),
     ),
 )

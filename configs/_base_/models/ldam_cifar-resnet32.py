@@ -3,6 +3,7 @@ _base_ = './ce_cifar-resnet32.py'
 model = dict(
     head=dict(
         type='LDAMClsHead',
+        init_cfg=None,  # class vectors of length 1
         loss=dict(
             _delete_=True,
             type='LDAMLoss',
@@ -12,5 +13,5 @@ model = dict(
             drw_start_epoch=160,
             drw_beta=0.9999,
         ),
-    ),
+    )
 )

@@ -9,6 +9,6 @@ model = dict(
         in_channels=64,
         branch='norm',
         loss=dict(type='ResLTLoss', groups=(65, 30), alpha=0.995, class_counts='auto'),
-        init_cfg=dict(type='Kaiming', mode='fan_in', nonlinearity='relu', override=dict(name='fc')),
+        init_cfg=None,  # PyTorch's, as released
     ),
 )

@@ -10,6 +10,7 @@ model = dict(
         branch='conv',
         test_gamma=0.7,
         loss=dict(type='ResLTLoss', groups=(825, 220), alpha=0.99, class_counts='auto'),
-        init_cfg=None,
+        # of the 1x1 convolution; the classifier has PyTorch's
+        init_cfg=dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu'),
     ),
 )

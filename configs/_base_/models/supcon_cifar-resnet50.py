@@ -9,6 +9,6 @@ model = dict(
         type='SupConPretrainHead',
         in_channels=2048,
         projector=dict(num_layers=2, out_channels=128, norm=None, act='ReLU'),
-        loss=dict(type='SupConLoss', temperature=0.1),
+        loss=dict(type='SupConLoss', temperature=0.1, base_temperature=0.07),
     ),
 )

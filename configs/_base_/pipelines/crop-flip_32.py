@@ -8,9 +8,6 @@ views = dict(
         dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     ],
     gray=dict(
-        type='RandomGrayscale',
-        prob=0.2,
-        keep_channels=True,
-        channel_weights=(0.114, 0.587, 0.2989),
+        type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)
     ),
 )

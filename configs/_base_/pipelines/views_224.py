@@ -1,39 +1,20 @@
 # Augmentation blocks of the 224x224 recipes. A config composes its views from them, for example
 # [*_base_.views.rc, dict(_base_.views.rand_augment, num_policies=3)]. Images are BGR here.
+crop = dict(type='RandomResizedCrop', scale=224, backend='pillow')
+flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+jitter = dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4)
+gray = dict(
+    type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)
+)
+blur = dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5)
 views = dict(
     load=dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     pack=dict(type='PackInputs'),
-    rc=[
-        dict(type='RandomResizedCrop', scale=224, backend='pillow'),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-    ],
+    rc=[crop, flip, jitter],
     # RC with gray and blur ("stack")
-    rcs=[
-        dict(type='RandomResizedCrop', scale=224, backend='pillow'),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-        dict(
-            type='RandomGrayscale',
-            prob=0.2,
-            keep_channels=True,
-            channel_weights=(0.114, 0.587, 0.2989),
-        ),
-        dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
-    ],
+    rcs=[crop, flip, jitter, gray, blur],
     # the view of SimCLR, without hue and without RandAugment
-    sim=[
-        dict(type='RandomResizedCrop', scale=224, backend='pillow'),
-        dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-        dict(
-            type='RandomGrayscale',
-            prob=0.2,
-            keep_channels=True,
-            channel_weights=(0.114, 0.587, 0.2989),
-        ),
-        dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    ],
+    sim=[crop, jitter, gray, blur, flip],
     # rand-n{n}-m{m}-mstd0.5 with the op set whose strength does not increase with the level (the
     # default set of timm; the preset timm_increasing of MMPretrain is the other one). Each of the
     # 15 ops is listed twice: the five geometric ones once with each interpolation, which is a
@@ -56,29 +37,15 @@ views = dict(
                 dict(type='Contrast', magnitude_range=(-0.9, 0.9), random_negative_prob=0),
                 dict(type='Brightness', magnitude_range=(-0.9, 0.9), random_negative_prob=0),
                 dict(type='Sharpness', magnitude_range=(-0.9, 0.9), random_negative_prob=0),
-                dict(
-                    type='Shear',
-                    magnitude_range=(0, 0.3),
-                    direction='horizontal',
-                    interpolation=interpolation,
-                ),
-                dict(
-                    type='Shear',
-                    magnitude_range=(0, 0.3),
-                    direction='vertical',
-                    interpolation=interpolation,
-                ),
-                dict(
-                    type='Translate',
-                    magnitude_range=(0, 0.45),
-                    direction='horizontal',
-                    interpolation=interpolation,
-                ),
-                dict(
-                    type='Translate',
-                    magnitude_range=(0, 0.45),
-                    direction='vertical',
-                    interpolation=interpolation,
+                *(
+                    dict(
+                        type=shift,
+                        magnitude_range=(0, largest),
+                        direction=direction,
+                        interpolation=interpolation,
+                    )
+                    for shift, largest in (('Shear', 0.3), ('Translate', 0.45))
+                    for direction in ('horizontal', 'vertical')
                 ),
             )
         ],
@@ -89,3 +56,4 @@ views = dict(
         hparams=dict(pad_val=[104, 116, 124]),
     ),
 )
+del crop, flip, jitter, gray, blur

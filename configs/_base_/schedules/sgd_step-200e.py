@@ -1,8 +1,7 @@
 # CIFAR-LT recipe of the LDAM project: five warm-up epochs, a hundredth of the rate from epoch 160
 # (counted from 0), a ten-thousandth from epoch 180.
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=2e-4),
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=2e-4)
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.2, by_epoch=True, begin=0, end=5),

@@ -2,8 +2,7 @@
 # 0), a hundredth from epoch 361. The released script compares with <= where < is meant, so that
 # its epoch 10 has 1.1 times the base rate; here it has the base rate.
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4),
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=10),

@@ -79,7 +79,7 @@ class EnsembleClassifier(BaseClassifier):
         return self._members()[0].head
 
     def extract_feat(self, inputs: Tensor) -> list:
-        """Features of every member, as its head takes them."""
+        """Extract the features of every member, as its head takes them."""
         return [member.extract_feat(inputs) for member in self._members()]
 
     def forward(

@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from paco_seg.cls.classifiers.multi_view_classifier import MultiViewClassifier
-from paco_seg.cls.heads import GPaCoClsHead, PaCoClsHead
+from paco_seg.cls.heads.batches import takes_keys, takes_views
 from paco_seg.cls.heads.features import check_tensor
 
 
@@ -30,7 +30,7 @@ class GPaCoClassifier(MultiViewClassifier):
         **kwargs: ``neck``, ``head``, ``train_cfg``, ``data_preprocessor`` and so on.
 
     Raises:
-        TypeError: the head is a :class:`PaCoClsHead`.
+        TypeError: the head takes keys of a momentum encoder, as :class:`PaCoClsHead`.
         ValueError: batch augmentation with a contrastive head or with several views.
 
     Example:
@@ -40,15 +40,16 @@ class GPaCoClassifier(MultiViewClassifier):
 
     def __init__(self, backbone: dict, *, joint_pass: bool = False, **kwargs: Any) -> None:
         super().__init__(backbone, **kwargs)
-        if isinstance(self.head, PaCoClsHead):
+        if takes_keys(self.head):
             raise TypeError(
-                'model.type: expected PaCoClassifier for PaCoClsHead, whose keys come from a '
-                'momentum encoder, got GPaCoClassifier. Set model.type, or take GPaCoClsHead'
+                f'model.type: expected PaCoClassifier for {type(self.head).__name__}, whose keys '
+                'come from a momentum encoder, got GPaCoClassifier. Set model.type, or take '
+                'GPaCoClsHead'
             )
         self.joint_pass = joint_pass
 
     def loss(self, inputs: Tensor | list[Tensor], data_samples: list[DataSample]) -> dict:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
             inputs: (B, C, H, W), or a list of V such views.
@@ -68,6 +69,6 @@ class GPaCoClassifier(MultiViewClassifier):
             for stage in passes[0]:
                 check_tensor(stage)
             feats = tuple(torch.cat(stage) for stage in zip(*passes, strict=True))
-        if isinstance(self.head, GPaCoClsHead):
+        if takes_views(self.head):
             return self.head.loss(feats, data_samples, num_views=len(views))
         return self.head.loss(feats, list(data_samples) * len(views))

@@ -7,7 +7,7 @@ from typing import Any
 from mmpretrain.models import ImageClassifier
 from torch import nn
 
-from paco_seg.cls.heads import ContrastiveClsHead
+from paco_seg.cls.heads.batches import accepts_mixed_images
 
 
 class MultiViewClassifier(ImageClassifier):
@@ -42,7 +42,7 @@ class MultiViewClassifier(ImageClassifier):
         if augments is None:
             return
         names = [type(augment).__name__ for augment in augments.augments if augment]
-        if isinstance(self.head, ContrastiveClsHead):
+        if self.with_head and not accepts_mixed_images(self.head):
             raise ValueError(
                 f'model.train_cfg.augments: expected none with {type(self.head).__name__}, got '
                 f'{names}. A mixed image has no positives: set model.train_cfg=None'

@@ -36,6 +36,9 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         >>> data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=2)
     """
 
+    # It compares the views of the data set with num_views ahead of the first step.
+    required_hooks = ('ClassCountHook',)
+
     def __init__(self, *, num_views: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_range('data_preprocessor.num_views', num_views, low=1)
@@ -93,7 +96,7 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
 
 
 def _views(inputs: Tensor | Sequence) -> Sequence | None:
-    """The views of collated inputs, or None for the inputs of an ordinary pipeline."""
+    """Return the views of collated inputs, or None for inputs of an ordinary pipeline."""
     if isinstance(inputs, Tensor) or (isinstance(inputs[0], Tensor) and inputs[0].dim() == 3):
         return None
     return inputs

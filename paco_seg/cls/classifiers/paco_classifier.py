@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from paco_seg.cls.classifiers.momentum_encoder import MomentumEncoder
 from paco_seg.cls.classifiers.multi_view_classifier import MultiViewClassifier
-from paco_seg.cls.heads import PaCoClsHead
+from paco_seg.cls.heads.batches import takes_keys
 from paco_seg.core.distributed import gather_rows, rank, world_size
 
 
@@ -36,7 +36,7 @@ class PaCoClassifier(MultiViewClassifier):
         **kwargs: of ``ImageClassifier``.
 
     Raises:
-        TypeError: the head is not a :class:`PaCoClsHead`.
+        TypeError: the head does not take keys, as :class:`PaCoClsHead` does.
         ValueError: batch augmentation or another number of views is configured, or ``momentum`` is
             out of range.
     """
@@ -45,7 +45,7 @@ class PaCoClassifier(MultiViewClassifier):
         self, backbone: dict, *, head: dict, momentum: float = 0.999, **kwargs: Any
     ) -> None:
         super().__init__(backbone, head=head, **kwargs)
-        if not isinstance(self.head, PaCoClsHead):
+        if not takes_keys(self.head):
             raise TypeError(
                 f"model.head.type: expected 'PaCoClsHead', got {type(self.head).__name__!r}. "
                 'PaCoClassifier passes keys to its head; GPaCoClassifier takes other heads'
@@ -57,7 +57,7 @@ class PaCoClassifier(MultiViewClassifier):
         )
 
     def loss(self, inputs: list[Tensor], data_samples: list[DataSample]) -> dict:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
             inputs: two views (B, C, H, W): queries and keys.
@@ -84,7 +84,7 @@ class PaCoClassifier(MultiViewClassifier):
         return modules
 
     def _keys(self, images: Tensor) -> Tensor:
-        """Embeddings of view 2, (B, d), in the order of the images."""
+        """Compute the embeddings of view 2, (B, d), in the order of the images."""
         if world_size() == 1 or not self._has_batch_norm:
             return self._encode_keys(images)
         parts = gather_rows(images)

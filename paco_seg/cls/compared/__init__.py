@@ -12,6 +12,7 @@ from paco_seg.cls.compared.logit_adjusted_cls_head import LogitAdjustedClsHead
 from paco_seg.cls.compared.lws_cls_head import LWSClsHead
 from paco_seg.cls.compared.multi_task_supcon_cls_head import MultiTaskSupConClsHead
 from paco_seg.cls.compared.multi_task_supcon_loss import MultiTaskSupConLoss
+from paco_seg.cls.compared.one_based_cosine_lr import OneBasedCosineLR
 from paco_seg.cls.compared.prototype_contrast_loss import PrototypeContrastLoss
 from paco_seg.cls.compared.reslt_cls_head import ResLTClsHead
 from paco_seg.cls.compared.reslt_loss import ResLTLoss
@@ -33,6 +34,7 @@ __all__ = [
     'LogitAdjustedClsHead',
     'MultiTaskSupConClsHead',
     'MultiTaskSupConLoss',
+    'OneBasedCosineLR',
     'PrototypeContrastLoss',
     'ResLTClsHead',
     'ResLTLoss',

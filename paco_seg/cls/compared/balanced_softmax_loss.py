@@ -61,7 +61,7 @@ class BalancedSoftmaxLoss(nn.Module):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Loss of raw logits.
+        """Return the loss of raw logits.
 
         Args:
             cls_score: (N, C).

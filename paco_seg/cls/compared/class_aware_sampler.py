@@ -10,7 +10,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
-from paco_seg.cls.datasets.class_counts import class_labels
+from paco_seg.cls.datasets.class_labels import class_labels
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.tau_norm import class_aware_indices
 
@@ -26,8 +26,9 @@ class ClassAwareSampler(Sampler):
     Args:
         dataset: a dataset with labels.
         samples_per_visit: samples drawn at each visit of a class.
-        samples_per_epoch: of all processes together; None = largest class count times the number
-            of classes, as published: about eleven passes over ImageNet-LT.
+        samples_per_epoch: of all processes together; None = as many as the dataset has. The
+            released sampler is longer (largest class count times the number of classes), but the
+            released training ends an epoch after that many samples.
         seed: identical in all processes; None = agreed on between them.
 
     Raises:
@@ -47,8 +48,7 @@ class ClassAwareSampler(Sampler):
             check_range(f'{KEY}.samples_per_epoch', samples_per_epoch, low=1)
         self.labels = torch.from_numpy(class_labels(dataset))
         if samples_per_epoch is None:
-            counts = torch.unique(self.labels, return_counts=True)[1]
-            samples_per_epoch = int(counts.max()) * len(counts)
+            samples_per_epoch = len(self.labels)
         self.rank, self.world_size = get_dist_info()
         # rounded up, so that every process draws the same number
         self.num_samples = -(-samples_per_epoch // self.world_size)
@@ -57,7 +57,7 @@ class ClassAwareSampler(Sampler):
         self.epoch = 0
 
     def __iter__(self) -> Iterator[int]:
-        """Indices of this process in the current epoch."""
+        """Yield the indices of this process in the current epoch."""
         indices = class_aware_indices(
             self.labels,
             generator=torch.Generator().manual_seed(self.seed + self.epoch),
@@ -67,7 +67,7 @@ class ClassAwareSampler(Sampler):
         return iter(indices[self.rank :: self.world_size].tolist())
 
     def __len__(self) -> int:
-        """Samples of this process in an epoch."""
+        """Count the samples of this process in an epoch."""
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import Compose
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from paco_seg.cls.datasets.class_counts import class_labels
+from paco_seg.cls.datasets.class_labels import class_labels
 
 
 @DATASETS.register_module()
@@ -61,22 +61,22 @@ class DualSamplingDataset:
         self._fully_initialized = True
 
     def get_gt_labels(self) -> np.ndarray:
-        """Labels of the instance-balanced images, (N,) int64."""
+        """Return the labels of the instance-balanced images, (N,) int64."""
         return class_labels(self.dataset)
 
     def get_data_info(self, idx: int) -> dict:
-        """Annotation of the instance-balanced image idx."""
+        """Return the annotation of the instance-balanced image idx."""
         return self.dataset.get_data_info(idx)
 
     def draw(self) -> int:
-        """Index of a random image of a random class."""
+        """Draw the index of a random image of a random class."""
         self.full_init()
         # The generator that loader workers seed, and that a resumed run restores.
         members = self._members[np.random.randint(len(self._members))]  # noqa: NPY002
         return int(members[np.random.randint(len(members))])  # noqa: NPY002
 
     def __getitem__(self, idx: int) -> dict:
-        """Views of image idx and the class-balanced image.
+        """Return the views of image idx and the class-balanced image.
 
         Raises:
             RuntimeError: the pipeline cannot deliver the class-balanced image.
@@ -97,7 +97,7 @@ class DualSamplingDataset:
         return dict(inputs=[*views, balanced['inputs']], data_samples=sample)
 
     def __len__(self) -> int:
-        """Number of instance-balanced images."""
+        """Count the instance-balanced images."""
         return len(self.dataset)
 
     def __repr__(self) -> str:

@@ -34,14 +34,14 @@ class FrozenFeatureClassifier(ImageClassifier):
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> FrozenFeatureClassifier:
-        """Training mode of the head alone."""
+        """Set the training mode of the head alone."""
         super().train(mode)
         for part in self._frozen():
             part.eval()
         return self
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict:
-        """Loss of the head on features without gradient; arguments as in ``ImageClassifier``."""
+        """Compute the loss on features without gradient; arguments as in ``ImageClassifier``."""
         with torch.no_grad():
             feats = self.extract_feat(inputs)
         return self.head.loss(feats, data_samples)

@@ -30,7 +30,7 @@ class HybridClassifier(MultiViewClassifier):
     """
 
     def loss(self, inputs: list[Tensor], data_samples: list[DataSample]) -> dict:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
             inputs: V views (B, C, H, W), then the class-balanced images, all of one size.

@@ -44,6 +44,8 @@ class HybridClsHead(LinearClsHead):
         >>> custom_hooks = [dict(type='TrainingProgressHook')]
     """
 
+    required_hooks = ('TrainingProgressHook',)
+
     def __init__(
         self,
         num_classes: int,
@@ -78,13 +80,13 @@ class HybridClsHead(LinearClsHead):
         self.contrast_weight = curriculum_weight(epoch, max_epochs, self.curriculum)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The pooled feature of the last stage, (N, D)."""
+        """Return the pooled feature of the last stage, (N, D)."""
         return pooled_features(feats, self.in_channels)
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
-        """Weighted losses of both branches.
+        """Compute the weighted losses of both branches.
 
         Args:
             feats: stages; the last one is ((V + 1) B, D): V views of the instance-balanced images,
@@ -109,7 +111,7 @@ class HybridClsHead(LinearClsHead):
                 "the dataset: dict(type='DualSamplingDataset', dataset=..., "
                 'balanced_pipeline=...)'
             )
-        labels = hard_labels(data_samples)
+        labels = hard_labels(data_samples, self)
         balanced = torch.cat([sample.balanced_label for sample in data_samples])
         features = self.pre_logits(feats)
         views, others = features[: -len(labels)], features[-len(labels) :]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -17,7 +19,8 @@ from paco_seg.core.compared.ldam import cosine_logits
 class LDAMClsHead(LinearClsHead):
     """Cosine classifier trained with margins by class frequency (arXiv 1906.07413).
 
-    ``fc`` has no bias. Logits are the cosines times the scale of the loss; margins and class
+    ``fc`` has no bias; its rows start with length 1, as released.
+    Logits are the cosines times the scale of the loss; margins and class
     weights exist in training only.
 
     Args:
@@ -45,20 +48,22 @@ class LDAMClsHead(LinearClsHead):
     ) -> None:
         if not isinstance(loss, nn.Module):
             loss = {'type': 'LDAMLoss', **(loss or {})}
-        super().__init__(num_classes, in_channels, loss=loss, **kwargs)
+        super().__init__(num_classes, in_channels, loss=loss, **{'init_cfg': None, **kwargs})
         self.loss_module.class_counts.check_length(num_classes)
         self.fc = nn.Linear(in_channels, num_classes, bias=False)
+        with torch.no_grad():
+            self.fc.weight.copy_(F.normalize(self.fc.weight.uniform_(-1, 1)))
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The pooled feature of the last stage, (N, D)."""
+        """Return the pooled feature of the last stage, (N, D)."""
         return pooled_features(feats, self.in_channels)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Scaled cosines, (N, C)."""
+        """Compute scaled cosines, (N, C)."""
         return self.loss_module.scale * self._cosines(feats)
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
-        """Loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             feats: stages; the last one is (N, D).
@@ -67,7 +72,7 @@ class LDAMClsHead(LinearClsHead):
         Returns:
             ``loss``.
         """
-        labels = hard_labels(data_samples)
+        labels = hard_labels(data_samples, self)
         return dict(loss=self.loss_module(self._cosines(feats), labels))
 
     def _cosines(self, feats: tuple[Tensor, ...]) -> Tensor:

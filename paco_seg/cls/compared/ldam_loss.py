@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.cls.losses.class_counts import ClassCounts
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_count, check_range
 from paco_seg.core.compared.ldam import class_weighted_mean, drw_weights, ldam_loss, ldam_margins
 
 KEY = 'model.head.loss'
@@ -34,6 +34,8 @@ class LDAMLoss(nn.Module):
         ValueError: a setting is out of range; the message starts with ``model.head.loss.<key>``.
     """
 
+    required_hooks = ('TrainingProgressHook',)
+
     def __init__(
         self,
         *,
@@ -50,7 +52,7 @@ class LDAMLoss(nn.Module):
         check_range(f'{KEY}.drw_beta', drw_beta, low=0.0, high=1.0 - 1e-12)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         if drw_start_epoch is not None:
-            check_range(f'{KEY}.drw_start_epoch', drw_start_epoch, low=0)
+            check_count(f'{KEY}.drw_start_epoch', drw_start_epoch)
         self.class_counts = ClassCounts(class_counts, f'{KEY}.class_counts')
         if drw_start_epoch is not None:
             self.class_counts.check_counts('the re-weighting from drw_start_epoch on')
@@ -76,7 +78,7 @@ class LDAMLoss(nn.Module):
         self.epoch = int(epoch)
 
     def forward(self, cosines: Tensor, label: Tensor) -> Tensor:
-        """Weighted mean of a batch.
+        """Return the weighted mean of a batch.
 
         Args:
             cosines: (N, C) in [-1, 1].

@@ -51,12 +51,12 @@ class LogitAdjustedClsHead(LinearClsHead):
         self.tau = tau
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Adjusted logits, (N, C): those of the prediction, and what an ensemble adds up."""
+        """Adjust the logits, (N, C): those of the prediction, and what an ensemble adds up."""
         logits = super().forward(feats)
         return posthoc_adjusted_logits(logits, self.class_prior(), strength=self.tau)
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
-        """Loss of the logits as they are; arguments as in ``ClsHead``."""
+        """Compute the loss of the logits as they are; arguments as in ``ClsHead``."""
         return self._get_loss(super().forward(feats), data_samples, **kwargs)

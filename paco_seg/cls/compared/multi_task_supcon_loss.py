@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from paco_seg.cls.losses.class_counts import ClassCounts
 from paco_seg.core.checks import check_choice, check_range
 from paco_seg.core.compared.supcon import inverse_effective_weights, multi_task_loss
+from paco_seg.core.contrast import IMPLEMENTATIONS
 
 KEY = 'model.head.loss'
 WEIGHTINGS = ('released', 'effective_number')
@@ -55,6 +56,7 @@ class MultiTaskSupConLoss(nn.Module):
         check_range(f'{KEY}.label_smoothing', label_smoothing, low=0.0, high=1.0)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         check_choice(f'{KEY}.weighting', weighting, WEIGHTINGS)
+        check_choice(f'{KEY}.impl', impl, IMPLEMENTATIONS)
         if weighting == 'effective_number' and class_prior is None:
             raise ValueError(
                 f"{KEY}.class_prior: expected class counts for weighting='effective_number', got "
@@ -81,7 +83,7 @@ class MultiTaskSupConLoss(nn.Module):
         keys: Tensor | None = None,
         key_labels: Tensor | None = None,
     ) -> Tensor:
-        """Mean over the anchors; arguments and result as in :meth:`GPaCoLoss.forward`."""
+        """Return the mean over the anchors; arguments as in :meth:`GPaCoLoss.forward`."""
         prior = weights = None
         if self.class_prior is not None:
             prior = self.class_prior.frequencies()

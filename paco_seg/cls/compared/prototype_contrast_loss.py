@@ -6,7 +6,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_count, check_range
 from paco_seg.core.compared.hybrid import prototype_loss
 
 KEY = 'PrototypeContrastLoss'
@@ -39,15 +39,16 @@ class PrototypeContrastLoss(nn.Module):
         prototypes_per_class: int = 1,
     ) -> None:
         super().__init__()
-        check_range(f'{KEY}.num_classes', num_classes, low=2)
+        check_count(f'{KEY}.num_classes', num_classes, low=2)
+        check_count(f'{KEY}.channels', channels, low=1)
         check_range(f'{KEY}.temperature', temperature, low=0.0, low_open=True)
-        check_range(f'{KEY}.prototypes_per_class', prototypes_per_class, low=1)
+        check_count(f'{KEY}.prototypes_per_class', prototypes_per_class, low=1)
         self.temperature = temperature
         # Directions drawn uniformly from the sphere.
         self.prototypes = nn.Parameter(torch.randn(num_classes, prototypes_per_class, channels))
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the batch.
+        """Return the mean over the batch.
 
         Args:
             embeddings: (N, d) unit rows.

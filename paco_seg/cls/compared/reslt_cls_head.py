@@ -108,7 +108,7 @@ class ResLTClsHead(LinearClsHead):
         return branches.mean((2, 3)).unflatten(1, (3, self.in_channels))
 
     def branch_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Logits of each branch, (3, N, C)."""
+        """Compute the logits of each branch, (3, N, C)."""
         features = self.pre_logits(feats)
         if self.training or self.test_gamma is None:
             logits = self.fc(features)
@@ -117,11 +117,11 @@ class ResLTClsHead(LinearClsHead):
         return logits.transpose(0, 1)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Sum of the logits of the branches that are trained, (N, C)."""
+        """Sum the logits of the branches that are trained, (N, C)."""
         return self.branch_logits(feats)[: self.loss_module.num_branches].sum(dim=0)
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
-        """Loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             feats: stages; the last one is (N, D, H, W).
@@ -130,5 +130,5 @@ class ResLTClsHead(LinearClsHead):
         Returns:
             ``loss``.
         """
-        labels = hard_labels(data_samples)
+        labels = hard_labels(data_samples, self)
         return dict(loss=self.loss_module(self.branch_logits(feats), labels))

@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.cls.losses.class_counts import ClassCounts
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_count, check_range
 from paco_seg.core.compared.reslt import nested_class_groups, reslt_loss
 
 KEY = 'model.head.loss'
@@ -47,8 +47,8 @@ class ResLTLoss(nn.Module):
                 f'{KEY}.groups: expected two numbers of classes (medium and tail, tail), got '
                 f'{tuple(groups)}'
             )
-        check_range(f'{KEY}.groups[0]', groups[0], low=0)
-        check_range(f'{KEY}.groups[1]', groups[1], low=0, high=groups[0])
+        check_count(f'{KEY}.groups[0]', groups[0])
+        check_count(f'{KEY}.groups[1]', groups[1], high=groups[0])
         check_range(f'{KEY}.alpha', alpha, low=0.0, high=1.0)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         self.groups = tuple(groups)
@@ -62,12 +62,12 @@ class ResLTLoss(nn.Module):
         return 1 + sum(size > 0 for size in self.groups)
 
     def group_masks(self) -> Tensor:
-        """(3, C) bool: the classes of the head, medium and tail branch."""
+        """Return (3, C) bool, the classes of the head, medium and tail branch."""
         medium_and_tail, tail = self.groups
         return nested_class_groups(self.class_counts(), medium_and_tail=medium_and_tail, tail=tail)
 
     def forward(self, branch_logits: Tensor, label: Tensor) -> Tensor:
-        """Loss of the logits of all branches.
+        """Return the loss of the logits of all branches.
 
         Args:
             branch_logits: (3, N, C).

@@ -6,7 +6,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_choice, check_range
+from paco_seg.core.checks import check_bool, check_choice, check_range
 from paco_seg.core.compared.supcon import supcon_loss
 from paco_seg.core.contrast import IMPLEMENTATIONS
 from paco_seg.core.distributed import gather_rows, rank
@@ -47,6 +47,7 @@ class SupConLoss(nn.Module):
         if base_temperature is not None:
             check_range(f'{KEY}.base_temperature', base_temperature, low=0.0, low_open=True)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
+        check_bool(f'{KEY}.gather', gather)
         check_choice(f'{KEY}.impl', impl, IMPLEMENTATIONS)
         self.temperature = temperature
         self.base_temperature = base_temperature
@@ -55,7 +56,7 @@ class SupConLoss(nn.Module):
         self.impl = impl
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the anchors of this process.
+        """Return the mean over the anchors of this process.
 
         Args:
             embeddings: (N, D) unit rows, all views of all images.
@@ -79,6 +80,6 @@ class SupConLoss(nn.Module):
 
 
 def _of_others(rows: Tensor) -> Tensor:
-    """The rows of all other processes; none in one process."""
+    """Return the rows of all other processes; none in one process."""
     parts = gather_rows(rows)
     return torch.cat([rows[:0], *(part for i, part in enumerate(parts) if i != rank())])

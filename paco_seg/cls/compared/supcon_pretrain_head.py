@@ -52,11 +52,11 @@ class SupConPretrainHead(BaseModule):
             self.loss_module = MODELS.build({'type': 'SupConLoss', **(loss or {})})
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Embeddings of unit length, (N, d)."""
+        """Compute embeddings of unit length, (N, d)."""
         return unit_embeddings(self.projector, pooled_features(feats, self.in_channels))
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
-        """Contrast of all rows.
+        """Compute the contrast of all rows.
 
         Args:
             feats: stages; the last one is (V B, D), view after view.
@@ -65,10 +65,10 @@ class SupConPretrainHead(BaseModule):
         Returns:
             ``loss``.
         """
-        return dict(loss=self.loss_module(self(feats), hard_labels(data_samples)))
+        return dict(loss=self.loss_module(self(feats), hard_labels(data_samples, self)))
 
     def predict(self, *args: Any, **kwargs: Any) -> None:
-        """Refused: there is no classifier yet.
+        """Refuse to predict: there is no classifier yet.
 
         Raises:
             RuntimeError: always.

@@ -39,11 +39,11 @@ class TauNormClsHead(LinearClsHead):
         self.tau = tau
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Normalised logits, (N, C): those of the prediction, and what an ensemble adds up."""
+        """Normalise the logits, (N, C): those of the prediction, and what an ensemble adds up."""
         return tau_normalized_logits(self.pre_logits(feats), self.fc.weight, self.tau)
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
-        """Loss of the trained classifier, with its bias; arguments as in ``ClsHead``."""
+        """Compute the loss of the trained classifier and its bias; arguments as in ``ClsHead``."""
         return self._get_loss(super().forward(feats), data_samples, **kwargs)

@@ -21,13 +21,13 @@ class TrainingProgressHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Settings that do not fit the length of the training are refused before the first step."""
+        """Refuse settings that do not fit the length of the training, before the first step."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._parts = [part for part in model.modules() if hasattr(part, 'set_progress')]
         self._tell(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
-        """Tells the epoch."""
+        """Tell the epoch."""
         self._tell(runner)
 
     def _tell(self, runner: Runner) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from paco_seg.cls.datasets.class_counts import class_counts
+from paco_seg.cls.datasets.class_labels import class_counts
 
 IMBALANCE_TYPES = ('exp', 'step')
 
@@ -33,15 +33,7 @@ def long_tail_counts(
     Raises:
         ValueError: a setting is out of range, or a class would get no image.
     """
-    if imbalance_type not in IMBALANCE_TYPES:
-        raise ValueError(
-            f'imbalance_type: expected one of {IMBALANCE_TYPES}, got {imbalance_type!r}'
-        )
-    if not 0 < imbalance_factor <= 1:
-        raise ValueError(
-            f'imbalance_factor: expected a value in (0, 1], got {imbalance_factor!r}. It is the '
-            'smallest class divided by the largest: an imbalance ratio of 100 is 0.01'
-        )
+    _check_profile(imbalance_factor, imbalance_type)
     if num_classes < 2:
         raise ValueError(f'num_classes: expected >= 2, got {num_classes}')
     # Python floats, not NumPy arrays: the truncation of the published splits depends on the last
@@ -61,6 +53,18 @@ def long_tail_counts(
             f'{max_count:g} images. Use a larger factor'
         )
     return np.array(counts, dtype=np.int64)
+
+
+def _check_profile(imbalance_factor: float, imbalance_type: str) -> None:
+    if imbalance_type not in IMBALANCE_TYPES:
+        raise ValueError(
+            f'imbalance_type: expected one of {IMBALANCE_TYPES}, got {imbalance_type!r}'
+        )
+    if isinstance(imbalance_factor, (str, bool)) or not 0 < imbalance_factor <= 1:
+        raise ValueError(
+            f'imbalance_factor: expected a value in (0, 1], got {imbalance_factor!r}. It is the '
+            'smallest class divided by the largest: an imbalance ratio of 100 is 0.01'
+        )
 
 
 @DATASETS.register_module()
@@ -103,6 +107,18 @@ class LongTailDataset:
         seed: int = 0,
         lazy_init: bool = False,
     ):
+        # Before the dataset is read, which may take long.
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+            raise ValueError(
+                f'seed: expected a whole number in [0, 2**32), got {seed!r}. 0 gives the published '
+                'splits'
+            )
+        _check_profile(imbalance_factor, imbalance_type)
+        if max_count is not None and (isinstance(max_count, (str, bool)) or not max_count >= 1):
+            raise ValueError(
+                f'max_count: expected the images of the largest class, at least 1, got '
+                f'{max_count!r}. Leave it out for the class size of a balanced dataset'
+            )
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.imbalance_factor = imbalance_factor
         self.imbalance_type = imbalance_type

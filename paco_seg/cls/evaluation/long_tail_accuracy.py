@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import load
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS, METRICS
 from rich.console import Console
 from rich.table import Table
 
 from paco_seg.cls.datasets import class_counts
+from paco_seg.core.checks import check_count
+from paco_seg.core.frequency import (
+    SHOT_GROUPS,
+    SHOT_THRESHOLDS,
+    ClassFrequency,
+    check_class_names,
+    class_frequency,
+    group_classes,
+    grouping_warning,
+    load_class_frequency,
+)
 
-SHOT_GROUPS = ('many', 'medium', 'few')
+KEY = 'train_counts'
 
 
-def shot_groups(counts: Sequence[int] | np.ndarray, many: int = 100, few: int = 20) -> np.ndarray:
-    """Group of each class: 0 many (> ``many``), 1 medium (``few``..``many``), 2 few (< ``few``).
+def shot_groups(
+    counts: Sequence[int] | np.ndarray,
+    many: int = SHOT_THRESHOLDS[0],
+    few: int = SHOT_THRESHOLDS[1],
+) -> np.ndarray:
+    """Return the group of each class: 0 many (> ``many``), 1 medium, 2 few (< ``few``).
 
     Args:
         counts: training images per class, (C,).
@@ -29,34 +44,35 @@ def shot_groups(counts: Sequence[int] | np.ndarray, many: int = 100, few: int = 
     Returns:
         (C,) int64, indices into ``('many', 'medium', 'few')``.
     """
-    values = np.asarray(counts)
-    return np.where(values > many, 0, np.where(values < few, 2, 1))
+    positions = np.empty(len(counts), dtype=np.int64)
+    # Counts are integers: more than `many` is at least one more.
+    groups = group_classes(counts, many + 1, few, SHOT_GROUPS)
+    for position, members in enumerate(groups.values()):
+        positions[members] = position
+    return positions
 
 
 def read_train_counts(source: Any) -> np.ndarray:
-    """Training images per class from a list, a JSON file with a list, or a dataset config.
+    """Read training images per class from a list, a JSON file, or a dataset config.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the counts are not a flat list of non-negative integers.
     """
-    name = 'train_counts'
+    return _read_frequency(source).counts('images', KEY)
+
+
+def _read_frequency(source: Any) -> ClassFrequency:
     if isinstance(source, str):
-        name, source = f'train_counts ({source})', load(source)
+        return load_class_frequency(source, KEY)
     if isinstance(source, Mapping) and 'type' in source:
-        config = dict(source)
-        return class_counts(DATASETS.build(config))
+        source = class_counts(DATASETS.build(dict(source)))
     if isinstance(source, Mapping):
         raise ValueError(
-            f'{name}: expected a list of counts or a dataset config with a type, got the keys '
+            f'{KEY}: expected a list of counts or a dataset config with a type, got the keys '
             f'{sorted(source)}. Write one integer per class'
         )
-    counts = np.asarray(source)
-    if counts.ndim != 1 or counts.dtype.kind not in 'iu' or (counts < 0).any():
-        raise ValueError(
-            f'{name}: expected a flat list of non-negative integers, got shape {counts.shape} of '
-            f'{counts.dtype}. Write one integer per class'
-        )
-    return counts
+    return class_frequency(source, KEY)
 
 
 @METRICS.register_module()
@@ -64,13 +80,14 @@ class LongTailAccuracy(BaseMetric):
     """Top-1 accuracy overall and for classes with many, a medium number of, and few images.
 
     A group's value is the unweighted mean of the accuracies of its classes, in percent; classes
-    without test images are left out, and a group without classes reports 0. ``top1`` is the share
-    of correct images; ``class_mean`` the unweighted mean over all classes (equal to ``top1`` on a
-    balanced test set).
+    without test images are left out. A group that is empty then is no part of the result, which a
+    warning says once. ``top1`` is the share of correct images; ``class_mean`` the unweighted mean
+    over all classes (equal to ``top1`` on a balanced test set).
 
     Args:
-        train_counts: images per class in the *training* set: a list, a JSON file that holds one,
-            or a dataset config. Read at construction, on every rank: datasets may synchronise.
+        train_counts: images per class in the *training* set: a list, a JSON file that holds one
+            or is a frequency file (:mod:`paco_seg.core.frequency`), or a dataset config. Read at
+            construction, on every rank: datasets may synchronise.
         many: a class with more images is in the group ``many``.
         few: a class with fewer images is in the group ``few``.
         per_class: log a table of all classes, and return ``accuracy_classwise`` and
@@ -80,8 +97,8 @@ class LongTailAccuracy(BaseMetric):
         prefix: prefix of the names.
 
     Raises:
-        ValueError: the thresholds are out of order, the counts malformed, or their number differs
-            from the number of classes of the evaluated dataset or of the model.
+        ValueError: the thresholds are out of order, the counts malformed, or about other classes
+            than the evaluated dataset or the model has.
 
     Examples:
         >>> val_evaluator = dict(type='LongTailAccuracy', train_counts='data/places_lt/counts.json')
@@ -92,19 +109,43 @@ class LongTailAccuracy(BaseMetric):
     def __init__(
         self,
         train_counts: Any,
-        many: int = 100,
-        few: int = 20,
+        many: int = SHOT_THRESHOLDS[0],
+        few: int = SHOT_THRESHOLDS[1],
         per_class: bool = False,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
+        check_count('many', many)
+        check_count('few', few)
         if few > many:
             raise ValueError(f'few: expected <= many ({many}), got {few}. Swap the thresholds')
         self.many = many
         self.few = few
         self.per_class = per_class
-        self.train_counts = read_train_counts(train_counts)
+        self.frequency = _read_frequency(train_counts)
+        self.train_counts = self.frequency.counts('images', KEY)
+        self.groups = group_classes(self.train_counts, many + 1, few, SHOT_GROUPS)
+        self._warned: set[str] = set()
+        warning = grouping_warning(
+            self.groups,
+            f'{type(self).__name__}.many, few',
+            f'Set them between the smallest ({self.train_counts.min()}) and the largest '
+            f'({self.train_counts.max()}) count',
+        )
+        if warning is not None:
+            print_log(warning, logger='current', level=logging.WARNING)
+
+    def why_absent(self, name: str) -> str | None:
+        """Say why a value can never be part of the result; None if it can.
+
+        Args:
+            name: of the value, such as ``'long-tail/few'``.
+        """
+        group = name.rpartition('/')[2]
+        if self.groups.get(group) == []:
+            return f'no class is in the group {group!r} (many={self.many}, few={self.few})'
+        return None
 
     @property
     def dataset_meta(self) -> dict | None:
@@ -117,6 +158,7 @@ class LongTailAccuracy(BaseMetric):
         classes = dataset_meta.get('classes')
         if classes is not None:
             self._check_length(len(classes), 'evaluated dataset')
+            check_class_names(self.frequency.classes, classes, KEY)
         self._dataset_meta = dataset_meta
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -141,19 +183,28 @@ class LongTailAccuracy(BaseMetric):
         tested = total > 0
         accuracy = np.full(num_classes, np.nan)
         accuracy[tested] = 100 * correct[tested] / total[tested]
-        groups = shot_groups(counts, self.many, self.few)
 
         metrics: dict[str, Any] = dict(
             top1=100 * float(correct.sum() / total.sum()),
             class_mean=float(accuracy[tested].mean()),
         )
-        for index, name in enumerate(SHOT_GROUPS):
-            members = tested & (groups == index)
-            metrics[name] = float(accuracy[members].mean()) if members.any() else 0.0
-        self._report(counts, total, accuracy, groups, metrics)
+        for name, members in self.groups.items():
+            known = [c for c in members if tested[c]]
+            if known:
+                metrics[name] = float(accuracy[known].mean())
+            elif members and name not in self._warned:
+                self._warned.add(name)
+                print_log(
+                    f'{type(self).__name__}: no test image of the group {name!r}, whose value is '
+                    'left out',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+        self._report(counts, total, accuracy, metrics)
         if self.per_class:
             metrics['accuracy_classwise'] = accuracy.tolist()
             metrics['train_images_classwise'] = counts.tolist()
+            metrics['group_classwise'] = self._group_of_classes()
         return metrics
 
     def _check_length(self, num_classes: int, owner: str) -> None:
@@ -163,25 +214,29 @@ class LongTailAccuracy(BaseMetric):
                 f'{len(self.train_counts)}. Check that they belong to this data set'
             )
 
-    def _report(self, counts, total, accuracy, groups, metrics) -> None:
+    def _group_of_classes(self) -> list[str]:
+        group_of = {c: group for group, members in self.groups.items() for c in members}
+        return [group_of[c] for c in range(len(group_of))]
+
+    def _report(self, counts, total, accuracy, metrics) -> None:
         names = (self.dataset_meta or {}).get('classes') or [str(c) for c in range(len(counts))]
         table = Table(title=f'Accuracy by training images (> {self.many}, < {self.few})')
         for column in ('group', 'classes', 'train images', 'test images', 'accuracy'):
             table.add_column(column, justify='left' if column == 'group' else 'right')
-        for index, name in enumerate(SHOT_GROUPS):
-            members = groups == index
+        for name, members in self.groups.items():
             table.add_row(
                 name,
-                str(members.sum()),
+                str(len(members)),
                 str(counts[members].sum()),
                 str(total[members].sum()),
-                f'{metrics[name]:.2f}',
+                f'{metrics[name]:.2f}' if name in metrics else '-',
             )
         if self.per_class:
             table.add_section()
+            group_of = self._group_of_classes()
             for c, name in enumerate(names):
                 table.add_row(
-                    f'{SHOT_GROUPS[groups[c]]}: {name}',
+                    f'{group_of[c]}: {name}',
                     str(c),
                     str(counts[c]),
                     str(total[c]),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from paco_seg.cls.heads.features import hard_labels, pooled_features, unit_embeddings
 from paco_seg.cls.heads.projector import linear_projector
 from paco_seg.core import KeyQueue
-from paco_seg.core.contrast import EMPTY
 from paco_seg.core.distributed import world_size
+from paco_seg.engine.dropped_keys import DroppedKeys
 
 
 class ContrastiveClsHead(LinearClsHead):
@@ -37,6 +37,10 @@ class ContrastiveClsHead(LinearClsHead):
         ValueError: a setting is out of range, or the prior has another length than num_classes.
     """
 
+    # What a classifier has to know of the batch that loss() takes (see heads/batches.py), and the
+    # hook that fills the prior and checks queue and views ahead of the first step.
+    accepts_mixed_images = False
+    required_hooks = ('ClassCountHook',)
     default_loss: dict = dict(type='GPaCoLoss')
     default_projector: dict = dict()
 
@@ -63,12 +67,13 @@ class ContrastiveClsHead(LinearClsHead):
         settings = {'out_channels': 128, **self.default_projector, **(projector or {})}
         self.projector = linear_projector(in_channels, **settings)
         self.queue = KeyQueue(queue_size, settings['out_channels'])
+        self._dropped_keys = DroppedKeys('model.head.queue')
         prior = getattr(self.loss_module, 'class_prior', None)
         if prior is not None:
             prior.check_length(num_classes)
 
     def contrast_rows(self, batch_size: int, num_views: int) -> tuple[int, int]:
-        """Contrast rows of an anchor, once the queue is full.
+        """Count the contrast rows of an anchor, once the queue is full.
 
         Args:
             batch_size: images per process.
@@ -80,7 +85,7 @@ class ContrastiveClsHead(LinearClsHead):
         return len(self.queue) + num_views * (batch_size - 1), num_views - 1
 
     def embed(self, features: Tensor, projector: nn.Module | None = None) -> Tensor:
-        """Embeddings of unit length, (N, D) -> (N, d), at least float32.
+        """Project to embeddings of unit length, (N, D) -> (N, d), at least float32.
 
         Args:
             features: pooled features.
@@ -89,7 +94,7 @@ class ContrastiveClsHead(LinearClsHead):
         return unit_embeddings(projector or self.projector, features)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The pooled feature of the last stage, (N, D).
+        """Return the pooled feature of the last stage, (N, D).
 
         Raises:
             ValueError: it is not pooled, or of another width.
@@ -111,12 +116,8 @@ class ContrastiveClsHead(LinearClsHead):
     def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
         if not self.training:  # a loss on validation data leaves no trace
             return
-        # A step that overflows in half precision is skipped by the loss scaler, but its keys would
-        # spoil every loss until the ring has turned. Rows instead of a condition: no host sync.
-        finite = keys.isfinite().all(dim=1)
-        self.queue.enqueue(
-            keys.masked_fill(~finite[:, None], 0.0), labels.masked_fill(~finite, EMPTY)
-        )
+        self.queue.enqueue(keys, labels)
+        self._dropped_keys.report(self.queue)
 
     def check_batch(self, batch_size: int) -> None:
         """Refuse a step with more images than the queue holds.
@@ -136,7 +137,7 @@ class ContrastiveClsHead(LinearClsHead):
             )
 
     def _labels(self, data_samples: list[DataSample]) -> Tensor:
-        """Class indices (B,), after the checks of a step that cost no synchronisation."""
-        labels = hard_labels(data_samples)
+        """Read class indices (B,), after the checks of a step that cost no synchronisation."""
+        labels = hard_labels(data_samples, self)
         self.check_batch(len(data_samples))
         return labels

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
+
+from paco_seg.core.embeddings import unit_rows
 
 
 def check_tensor(stage: Tensor) -> None:
@@ -23,7 +24,7 @@ def check_tensor(stage: Tensor) -> None:
 
 
 def pooled_features(feats: tuple[Tensor, ...], in_channels: int) -> Tensor:
-    """The pooled feature of the last stage, (N, D).
+    """Return the pooled feature of the last stage, (N, D).
 
     Args:
         feats: stages.
@@ -49,24 +50,37 @@ def pooled_features(feats: tuple[Tensor, ...], in_channels: int) -> Tensor:
 
 
 def unit_embeddings(projector: nn.Module, features: Tensor) -> Tensor:
-    """Projected features of unit length, (N, D) -> (N, d), at least float32.
-
-    Half precision would round the unit length to three digits.
-    """
-    embeddings = projector(features)
-    return F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
+    """Project features to unit length, (N, D) -> (N, d), at least float32."""
+    return unit_rows(projector(features))
 
 
-def hard_labels(data_samples: list[DataSample]) -> Tensor:
-    """Class indices of the samples, (N,).
+def hard_labels(data_samples: list[DataSample], head: nn.Module) -> Tensor:
+    """Read the one class index of each sample, (N,).
+
+    Args:
+        data_samples: N samples of a batch.
+        head: to name in errors.
 
     Raises:
-        ValueError: batch augmentation or one-hot conversion has made them soft.
+        ValueError: batch augmentation or one-hot conversion has made the labels soft, or the data
+            set gives a sample no label or several.
     """
+    name = type(head).__name__
     if 'gt_score' in data_samples[0]:
         raise ValueError(
-            'model.train_cfg.augments: expected hard labels, got samples with gt_score. An image '
-            'of two classes belongs to none of them: remove Mixup and CutMix '
-            '(model.train_cfg=None), and data_preprocessor.to_onehot'
+            f'model.train_cfg.augments: expected hard labels for {name}, got samples with '
+            'gt_score. An image of two classes belongs to none of them: remove Mixup and CutMix '
+            '(model.train_cfg=None), and data_preprocessor.to_onehot; of multi-label data, use a '
+            'data set with one label per image'
         )
-    return torch.cat([sample.gt_label for sample in data_samples])
+    labels = [sample.get('gt_label') for sample in data_samples]
+    for sample, label in zip(data_samples, labels, strict=True):
+        found = 0 if label is None else label.numel()  # of a shape: no synchronisation
+        if found != 1:
+            where = sample.get('img_path') or 'a sample'
+            raise ValueError(
+                f'train_dataloader.dataset: expected one class index per image for {name}, got '
+                f'{found} labels for {where}. It is a head for single-label data: use a data set '
+                "with one label per image, or a multi-label head such as 'MultiLabelLinearClsHead'"
+            )
+    return torch.cat(labels)

@@ -21,10 +21,12 @@ class GPaCoClsHead(ContrastiveClsHead):
         ...     in_channels=2048, loss=dict(type='GPaCoLoss', alpha=0.05, temperature=0.2)))
     """
 
+    takes_views = True
+
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], num_views: int = 1
     ) -> dict[str, Tensor]:
-        """Loss of all views; the embeddings of the last view enter the queue.
+        """Compute the loss of all views; the embeddings of the last view enter the queue.
 
         Args:
             feats: stages; the last one is (V B, D), view after view.

@@ -19,12 +19,13 @@ class PaCoClsHead(ContrastiveClsHead):
     Arguments: :class:`ContrastiveClsHead`; ``loss`` is the config of :class:`GPaCoLoss`.
     """
 
+    takes_keys = True
     default_projector: dict = dict(num_layers=2, norm='BN1d')
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], key_embeddings: Tensor
     ) -> dict[str, Tensor]:
-        """Loss of the queries; the keys enter the queue.
+        """Compute the loss of the queries; the keys enter the queue.
 
         Args:
             feats: stages of view 1; the last one is (B, D).

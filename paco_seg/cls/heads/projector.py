@@ -18,8 +18,9 @@ def linear_projector(
     out_channels: int = 128,
     norm: str | None = None,
     act: str = 'ReLU',
+    kaiming_last: bool = False,
 ) -> nn.Sequential:
-    """Linear layers, all but the last followed by norm and activation; PyTorch's initialisation.
+    """Linear layers, all but the last followed by norm and activation.
 
     GPaCo: 3 layers without norm, GELU on ViT. PaCo: 2 layers with ``norm='BN1d'``. Maps
     (N, in_channels) to (N, out_channels).
@@ -31,6 +32,8 @@ def linear_projector(
         out_channels: width of the embedding.
         norm: type of a registered norm layer, or None.
         act: type of a registered activation.
+        kaiming_last: draw the weight of the last layer by Kaiming (normal, fan-in), as the authors
+            on CIFAR; all else has PyTorch's initialisation.
 
     Raises:
         ValueError: a number of layers or channels is below 1.
@@ -46,5 +49,7 @@ def linear_projector(
             layers.append(build_norm_layer(dict(type=norm), hidden_channels)[1])
         layers.append(build_activation_layer(dict(type=act)))
         in_channels = hidden_channels
-    layers.append(nn.Linear(in_channels, out_channels))
-    return nn.Sequential(*layers)
+    last = nn.Linear(in_channels, out_channels)
+    if kaiming_last:
+        nn.init.kaiming_normal_(last.weight)
+    return nn.Sequential(*layers, last)

@@ -13,14 +13,12 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import DATASETS, HOOKS
 
-from paco_seg.cls.classifiers import MultiViewClsDataPreprocessor
 from paco_seg.cls.compared.class_aware_sampler import ClassAwareSampler
 from paco_seg.cls.datasets import class_counts
-from paco_seg.cls.evaluation import shot_groups
-from paco_seg.cls.evaluation.long_tail_accuracy import SHOT_GROUPS
-from paco_seg.cls.heads import ContrastiveClsHead
+from paco_seg.cls.datasets.class_labels import SeveralLabelsError
 from paco_seg.cls.losses import ClassCounts, GPaCoLoss
 from paco_seg.core.alpha import alpha_products, alpha_report, alpha_warning, expected_positives
+from paco_seg.core.frequency import SHOT_GROUPS, SHOT_THRESHOLDS, group_classes
 
 
 @HOOKS.register_module()
@@ -38,6 +36,9 @@ class ClassCountHook(Hook):
     config nor the checkpoint provides is counted on the dataset of ``train_dataloader``. No other
     test needs the training images.
 
+    ``tools/train.py`` adds it where a part of the model asks for it (``required_hooks``); other
+    training scripts need it in the config.
+
     Example:
         >>> custom_hooks = [dict(type='ClassCountHook')]
     """
@@ -46,43 +47,43 @@ class ClassCountHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
-        """Counts, checks and reports, if the run is a training.
+        """Count, check and report, if the run is a training.
 
         Raises:
-            ValueError: a label is outside the classes of the head, a class without images has to
-                give a prior, a given prior has another length, the queue is shorter than a step,
-                or the samples have another number of views.
+            ValueError: a label is outside the classes of the head, images have several labels, a
+                class without images has to give a prior, a given prior has another length, the
+                queue is shorter than a step, or the samples have another number of views.
         """
         if not isinstance(runner._train_loop, BaseLoop):
             return  # a config dict as long as nobody trains
         model = _unwrap(runner.model)
         loader = runner.train_dataloader
         batch_size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
-        if isinstance(model.head, ContrastiveClsHead):
+        if hasattr(model.head, 'check_batch'):
             model.head.check_batch(batch_size)
-        if isinstance(model.data_preprocessor, MultiViewClsDataPreprocessor):
+        if hasattr(model.data_preprocessor, 'check_views'):
             found = _num_views(loader.dataset)
             if found is not None:
                 model.data_preprocessor.check_views(found)
-        counts = class_counts(loader.dataset, getattr(model.head, 'num_classes', None))
+        counts = _class_counts(loader.dataset, model.head)
         _fill(model, counts)
         if isinstance(loader.sampler, ClassAwareSampler):
             _warn_of_two_corrections(runner, model)
         loss = getattr(model.head, 'loss_module', None)
-        if isinstance(model.head, ContrastiveClsHead) and isinstance(loss, GPaCoLoss):
+        if hasattr(model.head, 'contrast_rows') and isinstance(loss, GPaCoLoss):
             self._report_alpha(runner, model, loss, counts, batch_size)
 
     def before_val(self, runner: Runner) -> None:
-        """Counts on the config's training set what prediction reads and nobody knows."""
+        """Count on the config's training set what prediction reads and nobody knows."""
         self.before_test(runner)
 
     def before_test(self, runner: Runner) -> None:
-        """Counts on the config's training set what prediction reads and nobody knows."""
+        """Count on the config's training set what prediction reads and nobody knows."""
         model = _unwrap(runner.model)
         loader = runner.cfg.get('train_dataloader')
         unknown = any(part.for_prediction and not len(part.counts) for part in _holders(model))
         if unknown and loader is not None:
-            _fill(model, class_counts(DATASETS.build(loader['dataset']), model.head.num_classes))
+            _fill(model, _class_counts(DATASETS.build(loader['dataset']), model.head))
 
     def _report_alpha(
         self, runner: Runner, model: Any, loss: GPaCoLoss, counts: np.ndarray, batch_size: int
@@ -92,11 +93,8 @@ class ClassCountHook(Hook):
         shares = torch.from_numpy(counts / counts.sum())
         positives = expected_positives(shares, rows, certain=certain)
         alpha = loss.set_positives(positives)
-        members = shot_groups(counts.tolist())
-        groups = {
-            name: np.flatnonzero(members == index).tolist()
-            for index, name in enumerate(SHOT_GROUPS)
-        }
+        many, few = SHOT_THRESHOLDS
+        groups = group_classes(counts, many + 1, few, SHOT_GROUPS)
         products = alpha_products(alpha, positives, groups)
         runner.logger.info(alpha_report(alpha, products))
         warning = alpha_warning(alpha, positives, key='model.head.loss.alpha')
@@ -110,6 +108,15 @@ def _unwrap(model: Any) -> Any:
     return model
 
 
+def _class_counts(dataset: Any, head: torch.nn.Module) -> np.ndarray:
+    try:
+        return class_counts(dataset, getattr(head, 'num_classes', None))
+    except SeveralLabelsError as error:
+        raise SeveralLabelsError(
+            f'{error}, or a multi-label head instead of {type(head).__name__}'
+        ) from None
+
+
 def _holders(model: torch.nn.Module) -> list[ClassCounts]:
     return [module for module in model.modules() if isinstance(module, ClassCounts)]
 
@@ -120,7 +127,7 @@ def _fill(model: torch.nn.Module, counts: np.ndarray) -> None:
 
 
 def _num_views(dataset: Any) -> int | None:
-    """Views of the first training sample, or None if it is no packed sample.
+    """Count the views of the first training sample; None if it is no packed sample.
 
     The random numbers of the training stay as they are without this look.
     """

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_prior
+from paco_seg.core.frequency import check_class_names, read_prior
 
 
 class ClassCounts(nn.Module):
@@ -22,7 +21,8 @@ class ClassCounts(nn.Module):
 
     Args:
         source: ``'auto'`` (:class:`ClassCountHook` fills it from the training set), a sequence of
-            counts or frequencies, or a JSON file that holds one.
+            counts or frequencies, or a JSON file that holds one or is a frequency file
+            (:mod:`paco_seg.core.frequency`).
         key: config key to name in errors.
         for_prediction: whether prediction reads them; those of a loss are needed in training only.
 
@@ -35,6 +35,7 @@ class ClassCounts(nn.Module):
     """
 
     counts: Tensor
+    required_hooks = ('ClassCountHook',)
 
     def __init__(
         self,
@@ -48,8 +49,10 @@ class ClassCounts(nn.Module):
         self.for_prediction = for_prediction
         self.is_auto = isinstance(source, str) and source == 'auto'
         self.register_buffer('counts', torch.empty(0))
+        self.names: tuple[str, ...] | None = None
         if not self.is_auto:
-            self._set(_read(source, key))
+            values, self.names = read_prior(source, key)
+            self._set(values)
 
     def fill(self, counts: Sequence[int] | Tensor) -> None:
         """Take the counts of the training set, or compare their number with those given.
@@ -78,6 +81,15 @@ class ClassCounts(nn.Module):
                 "Give one per class, or 'auto'"
             )
 
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse given counts of other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        self.check_length(len(classes), 'classes in the training set')
+        check_class_names(self.names, classes, self.key)
+
     def check_counts(self, reason: str) -> None:
         """Refuse given frequencies where the numbers of images are needed.
 
@@ -95,7 +107,7 @@ class ClassCounts(nn.Module):
             )
 
     def forward(self) -> Tensor:
-        """The counts, (C,).
+        """Return the counts, (C,).
 
         Raises:
             ValueError: 'auto', and nobody has filled it.
@@ -109,17 +121,24 @@ class ClassCounts(nn.Module):
         return self.counts
 
     def frequencies(self) -> Tensor:
-        """The class prior, (C,), sums to 1."""
+        """Return the class prior, (C,), which sums to 1."""
         counts = self()
         return counts / counts.sum()
 
     def extra_repr(self) -> str:
-        """Number of classes, for ``print``."""
+        """Return the number of classes, for ``print``."""
         return f'{len(self.counts) or self.key + "=auto"}'
 
     def _set(self, values: Tensor) -> None:
         check_prior(self.key, values, len(values))
-        self.counts = values.to(self.counts)
+        counts = values.to(self.counts)
+        check_prior(self.key, counts, len(counts))  # 1e-60 is 0 and 1e60 infinite in float32
+        if not counts.sum().isfinite():
+            raise ValueError(
+                f'{self.key}: expected counts whose sum is at most '
+                f'{torch.finfo(counts.dtype).max:.3g}, got a larger one'
+            )
+        self.counts = counts
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
@@ -132,25 +151,3 @@ class ClassCounts(nn.Module):
         else:
             state_dict = {**state_dict, f'{prefix}counts': self.counts}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _read(source: str | Sequence[float], key: str) -> Tensor:
-    if isinstance(source, str):
-        if not Path(source).is_file():
-            raise FileNotFoundError(
-                f"{key}: expected 'auto', a list or an existing JSON file, got {source!r}"
-            )
-        key = f'{key} ({source})'
-        try:
-            source = json.loads(Path(source).read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise ValueError(f'{key}: expected JSON with a list of counts, got {error}') from error
-    try:
-        values = torch.as_tensor(source, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        values = torch.empty(0, 0)
-    if values.dim() != 1 or not len(values):
-        raise ValueError(
-            f'{key}: expected a flat list with one positive number per class, got {source!r:.80}'
-        )
-    return values

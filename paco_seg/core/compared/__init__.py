@@ -6,7 +6,6 @@ from paco_seg.core.compared.balanced_softmax import (
     posthoc_adjusted_logits,
 )
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
-from paco_seg.core.compared.class_counts import effective_numbers, log_class_prior
 from paco_seg.core.compared.hybrid import curriculum_weight, hybrid_loss, prototype_loss
 from paco_seg.core.compared.ldam import (
     class_weighted_mean,
@@ -39,6 +38,8 @@ from paco_seg.core.compared.tau_norm import (
     tau_normalize,
     tau_normalized_logits,
 )
+from paco_seg.core.compared.upsampled_region import upsampled_region_means
+from paco_seg.core.frequency import effective_numbers, log_class_prior
 
 __all__ = [
     'ResLTTerms',
@@ -76,4 +77,5 @@ __all__ = [
     'suppress_absent',
     'tau_normalize',
     'tau_normalized_logits',
+    'upsampled_region_means',
 ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from paco_seg.core.checks import check_integer, check_labels, check_shape, compute_dtype
-from paco_seg.core.compared.class_counts import log_class_prior
+from paco_seg.core.frequency import log_class_prior
 
 
 def cross_entropy_per_sample(
@@ -21,7 +21,7 @@ def cross_entropy_per_sample(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Softmax cross entropy of each sample, in float32 or float64.
+    """Return the softmax cross entropy of each sample, in float32 or float64.
 
     Args:
         logits: (N, C), any floating dtype.
@@ -62,7 +62,7 @@ def balanced_softmax_loss(
     strength: float = 1.0,
     ignore_index: int | None = None,
 ) -> Tensor:
-    """Balanced softmax of each sample: ``CE(logits + strength * log prior, y)``.
+    """Return the balanced softmax of each sample: ``CE(logits + strength * log prior, y)``.
 
     Training only: predict with the raw logits. Cosine logits need a scale (about 30) before,
     otherwise the prior swamps them.
@@ -88,7 +88,7 @@ def balanced_softmax_loss(
 def posthoc_adjusted_logits(
     logits: Tensor, class_counts: Tensor, *, strength: float = 1.0
 ) -> Tensor:
-    """Logits of a model trained with plain cross entropy, less ``strength * log prior``.
+    """Return logits of a model trained with plain cross entropy, less ``strength * log prior``.
 
     Args:
         logits: (N, C), any floating dtype.

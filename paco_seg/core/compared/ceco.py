@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from paco_seg.core.checks import check_range, check_shape, compute_dtype
+from paco_seg.core.checks import check_count, check_range, check_shape, compute_dtype
 from paco_seg.core.compared.region import region_rebalance_loss
 
 
 def simplex_etf(num_classes: int, channels: int, *, seed: int) -> Tensor:
-    """Rows of a simplex equiangular tight frame: unit length, pairwise cosine -1/(C - 1), sum 0.
+    """Return a simplex equiangular tight frame: unit rows, pairwise cosine -1/(C - 1), sum 0.
 
     ``sqrt(C / (C - 1)) (I - 11^T / C) U^T`` with U random with orthonormal columns. It is drawn in
     float64 on the CPU from its own generator, so that every rank and every run with the same seed
@@ -35,7 +35,7 @@ def simplex_etf(num_classes: int, channels: int, *, seed: int) -> Tensor:
     Raises:
         ValueError: there are fewer channels than classes, or a single class.
     """
-    check_range('num_classes', num_classes, low=2)
+    check_count('num_classes', num_classes, low=2)
     check_range(
         'channels', channels, low=num_classes, remedy='A simplex of C classes needs C channels'
     )
@@ -58,7 +58,7 @@ def center_loss(
     label_smoothing: float = 0.0,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Center collapse regularisation: ``mean_k -log softmax(s f_k W^T + log prior)_k``.
+    """Return the center collapse loss: ``mean_k -log softmax(s f_k W^T + log prior)_k``.
 
     f is the center normalised to unit length. A center on its vertex still costs
     ``log(1 + (C - 1) exp(-s C / (C - 1)))`` (0.678 for C = 150, s = 5): the loss has a floor.

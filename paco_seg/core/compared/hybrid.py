@@ -26,7 +26,7 @@ SCHEDULES = ('parabolic', 'linear')
 
 
 def curriculum_weight(epoch: float, max_epochs: float, schedule: str = 'parabolic') -> float:
-    """Weight alpha(T) of the contrastive loss; the classifier gets ``1 - alpha(T)``.
+    """Return the weight alpha(T) of the contrastive loss; the classifier gets ``1 - alpha(T)``.
 
     'parabolic' is ``1 - (T / T_max)^2`` (CIFAR-LT), 'linear' is ``1 - T / T_max``. Runners that
     count iterations pass ``T = iteration / iterations_per_epoch``.
@@ -57,7 +57,7 @@ def prototype_loss(
     temperature: float,
     prototype_weights: Tensor | None = None,
 ) -> Tensor:
-    """Prototypical supervised contrastive loss of each sample.
+    """Return the prototypical supervised contrastive loss of each sample.
 
     With unit prototypes p_jm, M per class, and convex weights w_m::
 
@@ -113,7 +113,7 @@ def prototype_loss(
 
 
 def hybrid_loss(contrastive: Tensor, cross_entropy: Tensor, weight: float) -> Tensor:
-    """``weight * mean(contrastive) + (1 - weight) * mean(cross_entropy)``.
+    """Return ``weight * mean(contrastive) + (1 - weight) * mean(cross_entropy)``.
 
     Args:
         contrastive: (N,) per-anchor values of the instance-balanced batch.

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from paco_seg.core.checks import check_labels, check_prior, check_range, check_shape, compute_dtype
 from paco_seg.core.compared.balanced_softmax import cross_entropy_per_sample
-from paco_seg.core.compared.class_counts import effective_numbers
+from paco_seg.core.frequency import effective_numbers
 
 
 def cosine_logits(features: Tensor, weight: Tensor) -> Tensor:
-    """Cosine of every feature with every class vector, in [-1, 1].
+    """Return the cosine of every feature with every class vector, in [-1, 1].
 
     Args:
         features: (N, D), any floating dtype.
@@ -36,7 +36,7 @@ def cosine_logits(features: Tensor, weight: Tensor) -> Tensor:
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
-    """Margin of each class, ``max_margin * n_j^(-1/4) / max_k n_k^(-1/4)``.
+    """Return the margin of each class, ``max_margin * n_j^(-1/4) / max_k n_k^(-1/4)``.
 
     Args:
         class_counts: (C,) positive training counts.
@@ -59,7 +59,7 @@ def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
 def drw_weights(
     class_counts: Tensor, epoch: int, *, start_epoch: int = 160, beta: float = 0.9999
 ) -> Tensor:
-    """Class weights of deferred re-weighting: 1 before ``start_epoch``, then inverse effective.
+    """Return weights of deferred re-weighting: 1 before ``start_epoch``, then inverse effective.
 
     The second phase lasts until the end of training, however long that is.
 
@@ -84,7 +84,7 @@ def drw_weights(
 
 
 def ldam_loss(cosines: Tensor, labels: Tensor, margins: Tensor, *, scale: float = 30.0) -> Tensor:
-    """LDAM loss of each sample: ``CE(scale * (cos - margin_y on the own class), y)``.
+    """Return the LDAM loss of each sample: ``CE(scale * (cos - margin_y on own class), y)``.
 
     Args:
         cosines: (N, C) in [-1, 1], see :func:`cosine_logits`.
@@ -111,7 +111,7 @@ def ldam_loss(cosines: Tensor, labels: Tensor, margins: Tensor, *, scale: float 
 
 
 def class_weighted_mean(values: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
-    """``sum_i w_{y_i} v_i / sum_i w_{y_i}``: the weighted mean of torch's cross entropy.
+    """Return ``sum_i w_{y_i} v_i / sum_i w_{y_i}``, the weighted mean of torch's cross entropy.
 
     Args:
         values: (N,) losses.

@@ -37,11 +37,11 @@ def region_means(
     ignore_index: int = 255,
     grouping: str = 'batch',
 ) -> tuple[Tensor, Tensor]:
-    """Mean feature of the pixels of each class.
+    """Average the features of each class over the points of the decoder grid.
 
-    One scatter-add on the decoder grid: O(B H W D) work and O(G C D) memory, where the published
-    code multiplies a dense one-hot map at label resolution (600 MiB for 4 images of 512 x 512 and
-    150 classes). Ignored pixels belong to no region.
+    One scatter-add: O(B H W D) work and O(G C D) memory. The published code averages upsampled
+    features over label pixels instead, see :mod:`paco_seg.core.compared.upsampled_region`.
+    Ignored pixels belong to no region.
 
     Args:
         features: (B, D, H, W), any floating dtype.
@@ -90,7 +90,7 @@ def region_loss(
     prior: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Mean cross entropy of region logits with the log prior added, over the weighted regions.
+    """Average the cross entropy of region logits with the log prior added, over weighted regions.
 
     ``sum_r v_r CE(l_r + log prior, t_r) / sum_r v_r``, where the target t is ``1 - eps`` on the
     own class and ``eps / (C - 1)`` on the others. The published option ``smooth`` is the kept mass
@@ -140,7 +140,7 @@ def region_rebalance_loss(
     prior: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Region Rebalance: region k of each group is classified as k; mean over present regions.
+    """Classify region k of each group as k (Region Rebalance); mean over present regions.
 
     Args:
         logits: (G, C, C), row k of a group from the mean feature of class k.
@@ -161,7 +161,7 @@ def region_rebalance_loss(
 
 
 def soft_region_means(features: Tensor, logits: Tensor) -> Tensor:
-    """Predicted regions of each image: means of the features weighted by the class probability.
+    """Average the features of each image weighted by class probability: its predicted regions.
 
     ``r_nc = sum_x a_nc(x) F_n(x) / sum_x a_nc(x)`` with a the softmax over classes (full RR).
 
@@ -188,7 +188,7 @@ def soft_region_means(features: Tensor, logits: Tensor) -> Tensor:
 
 
 def image_bias(region_logits: Tensor) -> Tensor:
-    """Logit bias of an image: mean over its C predicted regions, without the extra class.
+    """Average C predicted regions to the logit bias of an image, without the extra class.
 
     Args:
         region_logits: (B, C, C + 1) logits of the predicted regions; the last class means absent.
@@ -204,7 +204,7 @@ def image_bias(region_logits: Tensor) -> Tensor:
 
 
 def classes_in_image(labels: Tensor, num_classes: int, *, ignore_index: int = 255) -> Tensor:
-    """Which classes have a pixel in each image.
+    """Tell which classes have a pixel in each image.
 
     Args:
         labels: (B, H, W) integer in [0, C) or ``ignore_index``.
@@ -227,7 +227,7 @@ def classes_in_image(labels: Tensor, num_classes: int, *, ignore_index: int = 25
 
 
 def suppress_absent(logits: Tensor, present: Tensor, *, released: bool = True) -> Tensor:
-    """Logits of the classes that the image does not contain are taken out of the comparison.
+    """Take the logits of classes that the image does not contain out of the comparison.
 
     Args:
         logits: (B, C, H, W).
@@ -255,7 +255,7 @@ def predicted_region_loss(
     label_smoothing: float = 0.0,
     absent_weight: float = 1.0,
 ) -> Tensor:
-    """Loss of the predicted regions: class c of an image is c if present, else the extra class.
+    """Compute the loss of predicted regions: class c of an image is c if present, else the extra.
 
     Args:
         region_logits: (B, C, C + 1).

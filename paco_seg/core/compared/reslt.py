@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from paco_seg.core.checks import check_range, check_shape, compute_dtype
+from paco_seg.core.checks import check_count, check_range, check_shape, compute_dtype
 from paco_seg.core.compared.balanced_softmax import cross_entropy_per_sample
 
 
@@ -24,7 +24,7 @@ class ResLTTerms(NamedTuple):
 
 
 def nested_class_groups(class_counts: Tensor, *, medium_and_tail: int, tail: int) -> Tensor:
-    """Which classes each branch is trained on: all, the rarest M + T, the rarest T.
+    """Tell which classes each branch is trained on: all, the rarest M + T, the rarest T.
 
     Classes are ranked by count; among equal counts the class with the higher index is the rarer
     one, on every platform, so that a mask kept as a buffer never depends on a sort.
@@ -46,8 +46,8 @@ def nested_class_groups(class_counts: Tensor, *, medium_and_tail: int, tail: int
     """
     check_shape('class_counts', class_counts, ('C',))
     num_classes = class_counts.shape[0]
-    check_range('medium_and_tail', medium_and_tail, low=0, high=num_classes)
-    check_range('tail', tail, low=0, high=medium_and_tail)
+    check_count('medium_and_tail', medium_and_tail, high=num_classes)
+    check_count('tail', tail, high=medium_and_tail)
     frequent_first = torch.argsort(class_counts, descending=True, stable=True)
     rank = torch.empty_like(frequent_first)
     rank[frequent_first] = torch.arange(num_classes, device=rank.device)
@@ -57,7 +57,7 @@ def nested_class_groups(class_counts: Tensor, *, medium_and_tail: int, tail: int
 
 
 def fused_logits(branch_logits: Tensor, group_masks: Tensor) -> Tensor:
-    """Prediction of ResLT: the sum of the branches that have a class to be trained on.
+    """Return the prediction: the sum of the branches that have a class to be trained on.
 
     Args:
         branch_logits: (3, N, C).
@@ -77,7 +77,7 @@ def fused_logits(branch_logits: Tensor, group_masks: Tensor) -> Tensor:
 def reslt_terms(
     branch_logits: Tensor, labels: Tensor, group_masks: Tensor, *, ignore_index: int | None = None
 ) -> ResLTTerms:
-    """Specialisation and fusion loss of a batch.
+    """Return the specialisation and fusion loss of a batch.
 
     With m_b(y) = 1 if branch b is trained on class y, u_b the logits of branch b::
 
@@ -131,7 +131,7 @@ def reslt_loss(
     alpha: float,
     ignore_index: int | None = None,
 ) -> Tensor:
-    """``alpha * specialisation + (1 - alpha) * fusion``, see :func:`reslt_terms`.
+    """Return ``alpha * specialisation + (1 - alpha) * fusion``, see :func:`reslt_terms`.
 
     Args:
         branch_logits: (3, N, C).

@@ -19,8 +19,8 @@ from paco_seg.core.checks import (
     compute_dtype,
 )
 from paco_seg.core.compared.balanced_softmax import cross_entropy_per_sample
-from paco_seg.core.compared.class_counts import effective_numbers
 from paco_seg.core.contrast import EMPTY, IMPLEMENTATIONS, ContrastRows, contrast_sums
+from paco_seg.core.frequency import effective_numbers
 
 
 def supcon_loss(

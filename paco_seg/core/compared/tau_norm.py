@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from paco_seg.core.checks import check_integer, check_labels, check_range, check_shape
+from paco_seg.core.checks import check_count, check_integer, check_labels, check_range, check_shape
 
 
 def tau_normalize(weight: Tensor, tau: float) -> Tensor:
-    """``w_j / ||w_j||^tau`` (section 4.2). Drop the bias of the classifier with it.
+    """Return ``w_j / ||w_j||^tau`` (section 4.2). Drop the bias of the classifier with it.
 
     tau = 0 returns the weights, tau = 1 unit class vectors. Choose tau on held-out data (the
     published grid is 0, 0.1, ..., 2), never on the test set.
@@ -40,7 +40,7 @@ def tau_normalize(weight: Tensor, tau: float) -> Tensor:
 
 
 def tau_normalized_logits(features: Tensor, weight: Tensor, tau: float) -> Tensor:
-    """Logits of the tau-normalised classifier, without bias.
+    """Return the logits of the tau-normalised classifier, without bias.
 
     Args:
         features: (N, D).
@@ -58,15 +58,15 @@ def tau_normalized_logits(features: Tensor, weight: Tensor, tau: float) -> Tenso
     return F.linear(features, tau_normalize(weight, tau))
 
 
-def scaled_logits(logits: Tensor, log_scales: Tensor) -> Tensor:
-    """Learnable weight scaling (LWS, section 4.3): ``exp(log_scale_j)`` times logit j.
+def scaled_logits(logits: Tensor, scales: Tensor) -> Tensor:
+    """Scale the logits by learnable weights (LWS, section 4.3): ``scale_j`` times logit j.
 
-    The logits come from the frozen classifier. The logarithm keeps every scale positive; zeros
-    start from the stage-one classifier.
+    The logits come from the frozen classifier; ones start from the stage-one classifier. The
+    published code learns the scales themselves, which may become negative.
 
     Args:
         logits: (N, C).
-        log_scales: (C,), the only learnable parameters.
+        scales: (C,), the only learnable parameters.
 
     Returns:
         (N, C).
@@ -75,8 +75,8 @@ def scaled_logits(logits: Tensor, log_scales: Tensor) -> Tensor:
         ShapeError: the numbers of classes differ.
     """
     check_shape('logits', logits, ('N', 'C'))
-    check_shape('log_scales', log_scales, (logits.shape[1],))
-    return logits * log_scales.exp()
+    check_shape('scales', scales, (logits.shape[1],))
+    return logits * scales
 
 
 def class_aware_indices(
@@ -86,7 +86,7 @@ def class_aware_indices(
     samples_per_visit: int = 4,
     length: int | None = None,
 ) -> Tensor:
-    """One epoch of class-aware sampling (cRT, LWS): every class is drawn equally often.
+    """Draw one epoch of class-aware samples (cRT, LWS): every class equally often.
 
     Classes are visited in shuffled cycles; a visit emits ``samples_per_visit`` samples of the
     class, taken from shuffled cycles over its own samples. Classes with fewer samples repeat
@@ -97,7 +97,8 @@ def class_aware_indices(
         generator: CPU generator; its state determines the result.
         samples_per_visit: >= 1.
         length: indices to emit; None = largest class count times the number of classes present,
-            as published: on ImageNet-LT such an epoch is about eleven passes over the data.
+            the published sampler; on ImageNet-LT that is about eleven passes over the data, of
+            which the published training draws one per epoch.
 
     Returns:
         (length,) int64 indices into ``labels``.
@@ -110,12 +111,12 @@ def class_aware_indices(
     check_shape('labels', labels, ('N',))
     check_integer('labels', labels)
     check_range('number of samples', labels.numel(), low=1)
-    check_range('samples_per_visit', samples_per_visit, low=1)
+    check_count('samples_per_visit', samples_per_visit, low=1)
     check_labels('labels', labels, int(labels.max()) + 1)
     present, class_of, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     if length is None:
         length = int(counts.max()) * len(present)
-    check_range('length', length, low=0)
+    check_count('length', length)
 
     visits = -(-length // samples_per_visit)
     order = _shuffled_cycles(torch.arange(len(present)), visits, generator)
@@ -131,7 +132,7 @@ def class_aware_indices(
 
 
 def _shuffled_cycles(items: Tensor, length: int, generator: torch.Generator) -> Tensor:
-    """``length`` items: the whole set in random order, again and again."""
+    """Return ``length`` items: the whole set in random order, again and again."""
     cycles = [
         items[torch.randperm(len(items), generator=generator)]
         for _ in range(-(-length // len(items)))

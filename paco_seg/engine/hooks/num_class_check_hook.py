@@ -1,4 +1,4 @@
-"""Refuses a head that was built for another number of classes than the data set has."""
+"""The classes of the training set against those that the parts of a model were built for."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ HEADS = ('decode_head', 'auxiliary_head', 'head')
 
 @HOOKS.register_module()
 class NumClassCheckHook(Hook):
-    """Compares ``num_classes`` of every head with the classes of the training set.
+    """Comparison of the classes of the training set with what the model was built for.
 
-    Too many classes train silently, too few fail in the loss (on a GPU: in an assertion without a
-    name). Heads without an axis of classes are passed over (STDC's boundary head, regression), and
-    so is a dataset without ``classes`` in its ``metainfo``.
+    ``num_classes`` of every head has to be their number, and every part of the model that knows
+    class names, through ``check_class_names(classes)``, has to agree with them: a prior read from
+    frequencies of permuted classes trains as silently as a head with too many classes.
+    Too few classes fail in the loss (on a GPU: in an assertion without a name). Heads without an
+    axis of classes are passed over (STDC's boundary head, regression), and so is a dataset without
+    ``classes`` in its ``metainfo``.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Checks once, before the first batch is loaded.
+        """Check once, before the first batch is loaded.
 
         Raises:
-            ValueError: names the config key, the expected and the actual number.
+            ValueError: names the config key, and the expected and the actual number or name.
         """
         dataset = runner.train_dataloader.dataset
         classes = getattr(dataset, 'metainfo', {}).get('classes')
@@ -43,6 +46,10 @@ class NumClassCheckHook(Hook):
                 f'{type(dataset).__name__}), got {got}. Set it to {len(classes)}, or correct '
                 'train_dataloader.dataset.metainfo'
             )
+        for module in model.modules():
+            check = getattr(module, 'check_class_names', None)
+            if check is not None:
+                check(classes)
 
 
 def _has_classes(head: nn.Module) -> bool:

@@ -3,7 +3,8 @@
 from paco_seg.seg.compared.ceco_branch import CeCoBranch
 from paco_seg.seg.compared.logit_adjusted_cross_entropy_loss import LogitAdjustedCrossEntropyLoss
 from paco_seg.seg.compared.region_bias_decode_head import RegionBias, RegionBiasDecodeHead
-from paco_seg.seg.compared.region_rebalance_branch import RegionBranch, RegionRebalanceBranch
+from paco_seg.seg.compared.region_branch import RegionBranch
+from paco_seg.seg.compared.region_rebalance_branch import RegionRebalanceBranch
 
 __all__ = [
     'CeCoBranch',

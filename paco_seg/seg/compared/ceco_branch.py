@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
-from paco_seg.seg.compared.region_rebalance_branch import RegionBranch
+from paco_seg.seg.compared.region_branch import RegionBranch
 
 
 @MODELS.register_module()
@@ -38,7 +40,12 @@ class CeCoBranch(RegionBranch):
     """
 
     def __init__(
-        self, *, scale: float = 5.0, etf_seed: int = 0, loss_name: str = 'loss_ceco', **kwargs
+        self,
+        *,
+        scale: float = 5.0,
+        etf_seed: int = 0,
+        loss_name: str = 'loss_ceco',
+        **kwargs: Any,
     ) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
         check_range('CeCoBranch.scale', scale, low=0.0, low_open=True)
@@ -51,10 +58,9 @@ class CeCoBranch(RegionBranch):
         self.scale = scale
         frame = simplex_etf(self.num_classes, self.hidden_channels, seed=etf_seed).float()
         self.register_buffer('simplex', frame)
-        self._freeze_unless_learnable()
 
     def region_loss(self, regions: Tensor, present: Tensor) -> Tensor:
-        """Scalar loss of the projected means (G, C, hidden), of which (G, C) are present."""
+        """Compute the loss of projected means (G, C, hidden), of which (G, C) are present."""
         return center_loss(
             regions,
             present,

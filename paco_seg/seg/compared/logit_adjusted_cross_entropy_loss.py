@@ -1,12 +1,18 @@
 """Cross entropy with the log pixel prior added to the logits, in training only."""
 
-import numpy as np
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from paco_seg.seg.class_frequency import load_class_frequency
+from paco_seg.core.checks import check_range
+from paco_seg.core.frequency import REMEDY, check_classes, load_class_frequency, log_class_prior
+
+KEY = 'LogitAdjustedCrossEntropyLoss'
 
 
 @MODELS.register_module()
@@ -34,32 +40,35 @@ class LogitAdjustedCrossEntropyLoss(CrossEntropyLoss):
         super().__init__(**kwargs)
         if self.use_sigmoid or self.use_mask:
             raise ValueError(
-                'LogitAdjustedCrossEntropyLoss.use_sigmoid: expected a softmax loss '
+                f'{KEY}.use_sigmoid: expected a softmax loss '
                 '(use_sigmoid=False, use_mask=False), got a sigmoid or mask loss. A class prior '
-                'shifts the logits of classes that exclude each other.'
+                'shifts the logits of classes that exclude each other'
             )
-        if not tau >= 0:
-            raise ValueError(
-                f'LogitAdjustedCrossEntropyLoss.tau: expected a number >= 0, got {tau!r}. '
-                'Use 1.0 for balanced accuracy.'
-            )
+        check_range(f'{KEY}.tau', tau, low=0.0, remedy='Use 1.0 for balanced accuracy')
         self.tau = tau
-        key = 'LogitAdjustedCrossEntropyLoss.frequency_file'
-        prior = load_class_frequency(frequency_file, key).prior(key)
+        self.frequency = load_class_frequency(frequency_file, f'{KEY}.frequency_file')
+        prior = torch.from_numpy(self.frequency.prior(f'{KEY}.frequency_file'))
         # not in checkpoints: they stay interchangeable with those of the stock loss
-        self.register_buffer('log_prior', torch.from_numpy(np.log(prior)).float(), persistent=False)
+        self.register_buffer('log_prior', log_class_prior(prior).float(), persistent=False)
+
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        check_classes(self.frequency, classes, f'{KEY}.frequency_file')
 
     def forward(self, cls_score: Tensor, label: Tensor, *args, **kwargs) -> Tensor:
-        """Loss of raw logits (N, C, ...) and labels (N, ...); the rest as ``CrossEntropyLoss``."""
+        """Return the loss of raw logits (N, C, ...) and labels (N, ...)."""
         if cls_score.shape[1] != len(self.log_prior):
             raise ValueError(
-                f'LogitAdjustedCrossEntropyLoss.frequency_file: expected {cls_score.shape[1]} '
-                f'classes as num_classes of the head, got {len(self.log_prior)}. Write the file '
-                'with `python tools/class_statistics.py CONFIG`.'
+                f'{KEY}.frequency_file: expected {cls_score.shape[1]} classes as num_classes of '
+                f'the head, got {len(self.log_prior)}. {REMEDY}'
             )
         shift = self.tau * self.log_prior.view(1, -1, *[1] * (cls_score.dim() - 2))
         return super().forward(cls_score + shift.to(cls_score), label, *args, **kwargs)
 
     def extra_repr(self) -> str:
-        """Settings shown by ``print``."""
+        """Return the settings, for ``print``."""
         return f'tau={self.tau}, {super().extra_repr()}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ from paco_seg.core.compared.region import (
     soft_region_means,
     suppress_absent,
 )
-from paco_seg.seg.compared.region_rebalance_branch import image_prior
+from paco_seg.core.frequency import load_class_frequency
+from paco_seg.seg.compared.region_branch import image_prior
 from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead, own_random_numbers
 from paco_seg.seg.heads.feature_taps import ClsSegTap, tap_for
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
@@ -66,11 +68,11 @@ class RegionBiasDecodeHead(BranchDecodeHead):
             )
 
     def branches(self) -> list[nn.Module]:
-        """The branches that add losses."""
+        """List the branches that add losses."""
         return [*super().branches(), self.region_bias]
 
     def cls_seg(self, feat: Tensor) -> Tensor:
-        """Logits of the base head, outside of ``loss()`` with the bias of the image."""
+        """Classify as the base head, outside of ``loss()`` with the bias of the image."""
         logits = super().cls_seg(feat)
         if self._taps is not None:  # the losses need both, without and with bias
             return logits
@@ -92,7 +94,8 @@ class RegionBias(TrainingBranch):
             gives the unbiased one, the stock loss, the same weight).
         region_weight: weight of the two region losses.
         absent_weight: weight of predicted regions of classes that the image does not contain;
-            the released option is a switch between 0 and 1.
+            the released option is a switch between 0 and 1. With 0 the true region of the ignored
+            pixels is dropped as well, as in the released code: it bears the label of absence.
         label_smoothing: mass taken from the true class, 1 minus ``smooth`` of the released code.
         suppress_released: in the second cross entropy, absent classes get logit 0 as released
             (True) or probability 0 (False).
@@ -137,16 +140,26 @@ class RegionBias(TrainingBranch):
             nn.Dropout(dropout_ratio),
             nn.Linear(in_channels, num_classes + 1),
         )
+        self.frequency_file = frequency_file
         prior = image_prior(frequency_file, num_classes, 'region_bias.frequency_file')
         extended = None if prior is None else torch.cat([prior, torch.ones(1)])
         self.register_buffer('region_prior', extended, persistent=False)
 
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        if self.frequency_file is not None:
+            load_class_frequency(self.frequency_file, 'region_bias.frequency_file', classes)
+
     def bias(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Bias (B, C) of the images from features (B, D, h, w) and pixel logits (B, C, h, w)."""
+        """Return biases (B, C) of images from features (B, D, h, w) and logits (B, C, h, w)."""
         return image_bias(self._predicted(features, logits))
 
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
-        """Cross entropies of the biased logits, and losses of predicted and of true regions."""
+        """Compute cross entropies of the biased logits, losses of predicted and of true regions."""
         labels, ignore = inputs.labels, inputs.ignore_index
         assert labels is not None  # heads of sampled points are refused when the head is built
         present = classes_in_image(labels, self.num_classes, ignore_index=ignore)
@@ -172,20 +185,25 @@ class RegionBias(TrainingBranch):
         }
 
     def _predicted(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Logits (B, C, C + 1) of the regions that the pixel classifier predicts."""
+        """Return logits (B, C, C + 1) of the regions that the pixel classifier predicts."""
         return self.classifier(soft_region_means(features, logits))
 
     def _true_region_loss(self, inputs: BranchInputs, **settings: Any) -> Tensor:
-        """Loss of the mean features of the batch; ignored pixels are the extra class."""
+        """Compute the loss of the mean features of the batch; ignored pixels are the extra class.
+
+        On the grid of the features with nearest labels, as the released code has it here.
+        """
         labels = inputs.feature_labels
         labels = labels.masked_fill(labels == inputs.ignore_index, self.num_classes)
         slots = self.num_classes + 1
         means, found = region_means(inputs.features, labels, slots, ignore_index=-1)
+        if self.absent_weight == 0:
+            found = found & (torch.arange(slots, device=labels.device) < self.num_classes)
         targets = torch.arange(slots, device=labels.device).unsqueeze(0)
         return region_loss(self.classifier(means), targets, found, **settings)
 
 
 def _pixel_mean(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
-    """Cross entropy averaged over the pixels that are not ignored; 0 without any."""
+    """Average the cross entropy over the pixels that are not ignored; 0 without any."""
     total = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction='sum')
     return total / torch.ne(labels, ignore_index).sum().clamp(min=1)

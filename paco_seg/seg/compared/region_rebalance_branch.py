@@ -2,129 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from typing import Any
 
-import torch
-from mmcv.cnn import ConvModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_choice, check_range
-from paco_seg.core.compared.region import GROUPINGS, region_means, region_rebalance_loss
-from paco_seg.seg.class_frequency import load_class_frequency
-from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
-
-
-class RegionBranch(TrainingBranch):
-    """What Region Rebalance and CeCo share: region means and their projection.
-
-    1x1 convolution and norm on the feature map, mean over the pixels of each class, linear layer
-    and ReLU on the means. Regions are those of the local rank. The means are taken on the grid of
-    the feature map with nearest labels; the released code upsamples the reduced map to the label
-    size first, at 16 times the pixels.
-
-    Args:
-        in_channels: D of the tapped feature; the head fills it in.
-        num_classes: C; the head fills it in.
-        norm_cfg: norm after the convolution; default that of the head, else SyncBN. The released
-            code uses BN.
-        frequency_file: JSON file of ``tools/class_statistics.py``; its image counts are the prior.
-            None = no prior.
-        reduced_channels: channels of the region means.
-        hidden_channels: channels after the linear layer.
-        grouping: 'batch' = one region per class and rank (released), 'image' = per image.
-        learnable: whether the layers of this branch are trained. The released code freezes all
-            of them at their random initialisation, so that only the decoder learns.
-        label_smoothing: mass taken from the true class, 1 minus ``smooth`` of the released code.
-        dropout_ratio: dropout before the region classifier.
-        loss_weight: factor of the loss, >= 0. With 0 the branch does not run at all, so that
-            training is bit for bit that of the base head.
-        loss_name: key of the loss in the log.
-
-    Raises:
-        FileNotFoundError: ``frequency_file`` does not exist.
-        ValueError: a setting is out of range, or the file is of another dataset.
-    """
-
-    def __init__(
-        self,
-        *,
-        in_channels: int,
-        num_classes: int,
-        norm_cfg: dict | None = None,
-        frequency_file: str | None = None,
-        reduced_channels: int = 128,
-        hidden_channels: int = 512,
-        grouping: str = 'batch',
-        learnable: bool = False,
-        label_smoothing: float = 0.0,
-        dropout_ratio: float = 0.1,
-        loss_weight: float = 1.0,
-        loss_name: str = 'loss_region',
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(init_cfg)
-        where = type(self).__name__
-        check_range(f'{where}.reduced_channels', reduced_channels, low=1)
-        check_range(f'{where}.hidden_channels', hidden_channels, low=1)
-        check_choice(f'{where}.grouping', grouping, GROUPINGS)
-        check_range(f'{where}.label_smoothing', label_smoothing, low=0.0, high=1.0)
-        check_range(f'{where}.dropout_ratio', dropout_ratio, low=0.0, high=1.0)
-        check_range(f'{where}.loss_weight', loss_weight, low=0.0)
-        check_loss_name(f'{where}.loss_name', loss_name)
-        self.num_classes = num_classes
-        self.hidden_channels = hidden_channels
-        self.grouping = grouping
-        self.label_smoothing = label_smoothing
-        self.dropout_ratio = dropout_ratio
-        self.loss_weight = loss_weight
-        self.loss_name = loss_name
-        self.reduce = ConvModule(
-            in_channels,
-            reduced_channels,
-            kernel_size=1,
-            bias=False,
-            norm_cfg=norm_cfg or dict(type='SyncBN', requires_grad=True),
-            act_cfg=None,
-        )
-        self.gain = nn.Sequential(nn.Linear(reduced_channels, hidden_channels), nn.ReLU())
-        # Not in checkpoints: it follows from the config.
-        self.register_buffer(
-            'region_prior',
-            image_prior(frequency_file, num_classes, f'{where}.frequency_file'),
-            persistent=False,
-        )
-        self._learnable = learnable
-
-    def _freeze_unless_learnable(self) -> None:
-        """To be called when all layers are there."""
-        self.requires_grad_(self._learnable)
-
-    def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
-        """One loss under ``loss_name``."""
-        if self.loss_weight == 0:
-            return {self.loss_name: self._zero(inputs.features)}
-        features, labels = inputs.features, inputs.feature_labels
-        if features.dim() == 3:  # sampled points as a map of width 1
-            features, labels = features.unsqueeze(-1), labels.unsqueeze(-1)
-        means, present = region_means(
-            self.reduce(features),
-            labels,
-            self.num_classes,
-            ignore_index=inputs.ignore_index,
-            grouping=self.grouping,
-        )
-        loss = self.region_loss(self.gain(means), present)
-        return {self.loss_name: self.loss_weight * loss}
-
-    @abstractmethod
-    def region_loss(self, regions: Tensor, present: Tensor) -> Tensor:
-        """Scalar loss of the projected means (G, C, hidden), of which (G, C) are present."""
-
-    def _zero(self, features: Tensor) -> Tensor:
-        """A zero in whose graph the trained layers are, as DDP expects of every parameter."""
-        zero = features.new_zeros((), dtype=torch.float32)
-        return sum((0 * p.sum() for p in self.parameters() if p.requires_grad), start=zero)
+from paco_seg.core.checks import check_range
+from paco_seg.core.compared.region import region_rebalance_loss
+from paco_seg.seg.compared.region_branch import RegionBranch
 
 
 @MODELS.register_module()
@@ -146,7 +31,7 @@ class RegionRebalanceBranch(RegionBranch):
         ...             type='RegionRebalanceBranch', frequency_file='data/ade20k_frequency.json')))
     """
 
-    def __init__(self, *, scale: float = 1.0, **kwargs) -> None:
+    def __init__(self, *, scale: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_range('RegionRebalanceBranch.scale', scale, low=0.0, low_open=True)
         self.scale = scale
@@ -154,51 +39,12 @@ class RegionRebalanceBranch(RegionBranch):
             nn.Dropout(self.dropout_ratio),
             nn.Linear(self.hidden_channels, self.num_classes),
         )
-        self._freeze_unless_learnable()
 
     def region_loss(self, regions: Tensor, present: Tensor) -> Tensor:
-        """Scalar loss of the projected means (G, C, hidden), of which (G, C) are present."""
+        """Compute the loss of projected means (G, C, hidden), of which (G, C) are present."""
         return region_rebalance_loss(
             self.scale * self.classifier(regions),
             present,
             prior=self.region_prior,
             label_smoothing=self.label_smoothing,
-        )
-
-
-def image_prior(frequency_file: str | None, num_classes: int, key: str) -> Tensor | None:
-    """(C,) float32 share of each class among all (image, class) pairs; None without a file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file has another number of classes, or a class without an image.
-    """
-    if frequency_file is None:
-        return None
-    frequency = load_class_frequency(frequency_file, key)
-    counts = torch.from_numpy(frequency.counts('images', key)).double()
-    if len(counts) != num_classes:
-        raise ValueError(
-            f'{key}: expected {num_classes} classes as num_classes of the head, got '
-            f'{len(counts)}. Write the file with `python tools/class_statistics.py CONFIG`'
-        )
-    if bool((counts == 0).any()):
-        absent = [frequency.classes[index] for index in (counts == 0).nonzero().flatten()]
-        raise ValueError(
-            f'{key}: expected training images of every class, got none of {absent}. Drop these '
-            'classes from the dataset or set frequency_file=None'
-        )
-    return (counts / counts.sum()).float()
-
-
-def check_loss_name(key: str, name: str) -> None:
-    """Refuse a log key that MMEngine would not add to the total loss.
-
-    Raises:
-        ValueError: ``name`` does not start with 'loss'.
-    """
-    if not name.startswith('loss'):
-        raise ValueError(
-            f"{key}: expected a name that starts with 'loss' (MMEngine sums only such keys), "
-            f'got {name!r}'
         )

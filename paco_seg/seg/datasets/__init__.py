@@ -1,5 +1,6 @@
-"""Datasets registered in MMSegmentation."""
+"""Datasets and transforms registered in MMSegmentation."""
 
 from paco_seg.seg.datasets.digit_scenes import DigitScenesDataset
+from paco_seg.seg.datasets.load_label_map import LoadLabelMap
 
-__all__ = ['DigitScenesDataset']
+__all__ = ['DigitScenesDataset', 'LoadLabelMap']

@@ -1,4 +1,4 @@
-"""Digit scenes: the demo segmentation set that ``tools/make_demo_data.py`` writes."""
+"""Digit scenes: the demo segmentation set that ``paco-seg demo-data digit-scenes`` writes."""
 
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
@@ -43,6 +43,6 @@ class DigitScenesDataset(BaseSegDataset):
                 raise FileNotFoundError(
                     f'data_prefix.{key}: expected a folder of digit scenes, got {folder!r}, which '
                     'does not exist. Write the data with '
-                    '`python tools/make_demo_data.py --out data/digit_scenes`.'
+                    '`paco-seg demo-data digit-scenes --out data/digit_scenes`.'
                 )
         return super().load_data_list()

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
-from mmengine.utils import ProgressBar
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from paco_seg.engine.image_files import reason
+from paco_seg.engine.loading_steps import LoadingSteps
 from paco_seg.engine.preflight import check_data_folders, iter_datasets
+
+# Images on which a pipeline is tried whose annotation step cannot be told by its class.
+_TRIED = 5
+
+
+class NoLabelMapsError(ValueError):
+    """A dataset has no classes or label maps that could be looked at."""
 
 
 class LabelMaps:
     """Images and label maps of one MMSegmentation dataset, without augmentation.
+
+    The pipeline's own steps load them, whatever they are called: the first step that adds
+    ``img`` for images, the first that adds ``gt_seg_map`` for label maps.
 
     Args:
         config: config of a dataset (no wrapper).
@@ -33,46 +41,122 @@ class LabelMaps:
         infos: one dict per image, as ``load_data_list`` returns it.
 
     Raises:
-        ValueError: the dataset has no classes, or its pipeline loads no label maps.
+        NoLabelMapsError: the dataset is not one of MMEngine's kind, has no classes, or its
+            pipeline loads no label maps.
+        ValueError: it has no images.
     """
 
     def __init__(self, config: dict, key: str = 'dataset') -> None:
         self.key = key
+        self._steps = LoadingSteps(
+            config.get('pipeline') or (), TRANSFORMS, 'mmseg', f'{key}.pipeline'
+        )
         with DefaultScope.overwrite_default_scope('mmseg'):
-            steps = [TRANSFORMS.build(step) for step in config.get('pipeline') or ()]
+            kind = config.get('type')
+            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            if kind is None:
+                raise ValueError(
+                    f'{key}.type: expected a registered segmentation dataset, got '
+                    f'{config.get("type")!r}. Check the name and custom_imports'
+                )
+            if isinstance(kind, type) and not issubclass(kind, BaseDataset):
+                raise NoLabelMapsError(
+                    f'{key}.type: expected a dataset that extends BaseSegDataset, got '
+                    f'{kind.__name__}, whose files are not known'
+                )
             self.dataset: BaseDataset = DATASETS.build(
                 dict(copy.deepcopy(config), pipeline=[], serialize_data=False)
             )
-        self._load_labels = self._step(steps, BaseLoadAnnotations, 'LoadAnnotations')
-        self._load_image = self._step(steps, LoadImageFromFile, 'LoadImageFromFile')
         self.classes = tuple(self.dataset.metainfo.get('classes') or ())
         if not self.classes:
-            raise ValueError(
+            raise NoLabelMapsError(
                 f'{key}.metainfo.classes: expected class names, got none. Set '
                 'metainfo=dict(classes=(...)), or use a dataset class that has them.'
             )
-        self.ignore_index: int = self.dataset.ignore_index
+        self.ignore_index: int = getattr(self.dataset, 'ignore_index', 255)
+        self.reduce_zero_label = bool(getattr(self.dataset, 'reduce_zero_label', False))
+        self.backend_args: dict | None = getattr(self.dataset, 'backend_args', None)
         self.infos = [self.dataset.get_data_info(i) for i in range(len(self.dataset))]
         for info in self.infos:
             info.pop('sample_idx', None)
-
-    def _step(self, steps: list[BaseTransform], kind: type, name: str) -> BaseTransform:
-        for step in steps:
-            if isinstance(step, kind):
-                return step
-        raise ValueError(f'{self.key}.pipeline: expected a {name} step, got none. Add it.')
+        if not self.infos:
+            folder = (getattr(self.dataset, 'data_prefix', None) or {}).get('img_path')
+            raise ValueError(
+                f'{key}: expected images, got none in {folder!r}. Check data_root, '
+                'data_prefix.img_path, img_suffix and ann_file'
+            )
+        self._annotation = self._find_annotation_step()
+        self._annotation_is_alone = True
 
     def labels(self, info: dict) -> np.ndarray:
-        """(H, W) label map after ``reduce_zero_label`` and the map of custom classes."""
-        return self._load_labels(copy.deepcopy(info))['gt_seg_map']
+        """Label map after ``reduce_zero_label`` and the map of custom classes, mostly (H, W)."""
+        if self._annotation_is_alone:
+            try:
+                return self._annotated(copy.deepcopy(info))
+            except KeyError:  # a loader that builds on the image, e.g. on its shape
+                results = self._before_annotation(info)
+                self._annotation_is_alone = False
+                return self._annotated(results)
+        return self._annotated(self._before_annotation(info))
 
-    def image_size(self, info: dict) -> tuple[int, int]:
-        """(H, W) of the image as the pipeline loads it."""
-        return self._load_image(copy.deepcopy(info))['img'].shape[:2]
+    def image(self, info: dict) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Image as the pipeline loads it, ahead of any resizing, and its (H, W)."""
+        results = self._steps.until(info, 'img', 'LoadImageFromFile')
+        shape = results.get('img_shape') or results['img'].shape[:2]
+        return results['img'], tuple(int(side) for side in shape)
+
+    def image_size(self, info: dict) -> tuple[int, ...]:
+        """(H, W) of the image as the pipeline loads it; (Z, Y, X) of a volume."""
+        return self.image(info)[1]
+
+    @property
+    def stock_image_loader(self) -> LoadImageFromFile | None:
+        """The pipeline's first step if it is MMCV's reader of image files."""
+        if len(self._steps) and self._steps.kind(0) is LoadImageFromFile:
+            return self._steps.step(0)
+        return None
+
+    def _find_annotation_step(self) -> int:
+        for index in range(len(self._steps)):
+            if self._is_file_annotation(index):
+                return index
+        error: Exception | None = None
+        for info in self.infos[:_TRIED]:
+            results = copy.deepcopy(info)
+            for index in range(len(self._steps)):
+                try:
+                    results = self._steps.run(index, results)
+                except Exception as caught:  # steps of strangers raise anything
+                    error = caught
+                    break
+                if 'gt_seg_map' in results:
+                    return index
+        raise NoLabelMapsError(
+            f'{self.key}.pipeline: expected a LoadAnnotations step, or another that adds '
+            f'gt_seg_map, got none{f" ({reason(error)})" if error else ""}. Add it.'
+        )
+
+    def _is_file_annotation(self, index: int) -> bool:
+        return issubclass(self._steps.kind(index), BaseLoadAnnotations)
+
+    def _before_annotation(self, info: dict) -> dict:
+        results = copy.deepcopy(info)
+        for index in range(self._annotation):
+            results = self._steps.run(index, results)
+        return results
+
+    def _annotated(self, results: dict) -> np.ndarray:
+        results = self._steps.run(self._annotation, results)
+        if 'gt_seg_map' not in results:
+            raise ValueError(
+                f'{self.key}.pipeline.{self._annotation}: expected a step that adds gt_seg_map, '
+                'got one that does not. Let it load the segmentation'
+            )
+        return np.asarray(results['gt_seg_map'])
 
 
 def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
-    """The datasets of a loader, inside wrappers too.
+    """Yield the datasets of a loader, inside wrappers too.
 
     Args:
         cfg: a complete segmentation config.
@@ -80,8 +164,10 @@ def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
 
     Raises:
         FileNotFoundError: a folder or list of the dataset does not exist.
-        ValueError: the config has no such loader; see also :class:`LabelMaps`.
+        ValueError: the config is not one of segmentation or has no such loader; see also
+            :class:`LabelMaps`.
     """
+    check_scope(cfg)
     if not cfg.get(loader):
         raise ValueError(f'{loader}: expected a dataloader, got none. Inherit a dataset config.')
     check_data_folders(cfg, (loader,))
@@ -89,38 +175,28 @@ def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
         yield LabelMaps(config, key)
 
 
-def map_in_parallel(
-    function: Callable[[Sequence[LabelMaps], Any], Any],
-    datasets: Sequence[LabelMaps],
-    tasks: Sequence[Any],
-    jobs: int,
-    chunksize: int = 1,
-) -> Iterator[Any]:
-    """Yields ``function(datasets, task)`` for each task, in order, with a progress bar.
+def check_scope(cfg: Config) -> None:
+    """Refuse configs of other tasks, whose data sets have no label maps.
 
-    Args:
-        function: a module-level function.
-        datasets: handed to each process once, not with every task.
-        tasks: small descriptions of what to look at.
-        jobs: number of processes.
-        chunksize: tasks per hand-over.
+    Raises:
+        ValueError: ``default_scope`` is set to another package than MMSegmentation.
     """
-    progress = ProgressBar(len(tasks), file=sys.stderr)
-    with multiprocessing.Pool(jobs, _share, (function, datasets)) as pool:
-        for result in pool.imap(_call, tasks, chunksize):
-            yield result
-            progress.update()
-    sys.stderr.write('\n')
+    scope = cfg.get('default_scope', 'mmseg')
+    if scope != 'mmseg':
+        raise ValueError(
+            f"default_scope: expected 'mmseg', whose data sets have label maps, got {scope!r}. "
+            'Pass a segmentation config'
+        )
 
 
-_shared: tuple[Callable, Sequence[LabelMaps]]
-
-
-def _share(function: Callable, datasets: Sequence[LabelMaps]) -> None:
-    global _shared
-    _shared = function, datasets
-
-
-def _call(task: Any) -> Any:
-    function, datasets = _shared
-    return function(datasets, task)
+def heads_of(cfg: Config) -> Sequence[tuple[str, dict]]:
+    """Config key and config of every decode and auxiliary head of a model."""
+    heads = []
+    model = cfg.get('model') or {}
+    for name in ('decode_head', 'auxiliary_head'):
+        head = model.get(name)
+        if isinstance(head, (list, tuple)):
+            heads += [(f'model.{name}.{i}', part) for i, part in enumerate(head)]
+        elif isinstance(head, dict):
+            heads.append((f'model.{name}', head))
+    return heads

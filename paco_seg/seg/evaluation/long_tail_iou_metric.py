@@ -1,6 +1,11 @@
 """IoU of the head, common and tail classes beside everything ``IoUMetric`` reports."""
 
+from __future__ import annotations
+
+import inspect
+import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.logging import MMLogger, print_log
@@ -8,7 +13,15 @@ from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
-from paco_seg.seg.class_frequency import check_classes, check_thresholds, load_class_frequency
+from paco_seg.core.frequency import (
+    GROUP_THRESHOLDS,
+    check_classes,
+    check_thresholds,
+    grouping_warning,
+    load_class_frequency,
+)
+
+KEY = 'LongTailIoUMetric'
 
 
 @METRICS.register_module()
@@ -16,9 +29,9 @@ class LongTailIoUMetric(IoUMetric):
     """``IoUMetric`` plus the means of class groups by training frequency.
 
     Adds ``mIoU_head``, ``mIoU_common``, ``mIoU_tail`` (the same for ``mAcc`` and for whatever else
-    ``iou_metrics`` asks for; a group without classes is left out) and prints the per-class table
-    sorted by frequency. A class that occurs neither in the ground truth nor in the predictions
-    counts in no mean, as in ``IoUMetric``. ::
+    ``iou_metrics`` asks for; a group without classes is left out, which a warning says once) and
+    prints the per-class table sorted by frequency. A class that occurs neither in the ground truth
+    nor in the predictions counts in no mean, as in ``IoUMetric``. ::
 
         val_evaluator = dict(
             type='LongTailIoUMetric', iou_metrics=['mIoU'],
@@ -26,10 +39,13 @@ class LongTailIoUMetric(IoUMetric):
 
     Args:
         frequency_file: JSON file of ``tools/class_statistics.py`` (see
-            :mod:`paco_seg.seg.class_frequency`); its classes have to be those of the dataset.
-        group_by: 'images' (share of the training images that contain the class) or 'pixels'.
-        group_thresholds: (head, tail) shares: at least the first is head, below the second is
-            tail. Default: (0.1, 0.01) of the images, (0.01, 0.001) of the pixels.
+            :mod:`paco_seg.core.frequency`); its classes have to be those of the dataset.
+        group_by: what the groups go by: 'images' (share of the training images that contain the
+            class) or 'pixels' (share of all labelled training pixels). Where most classes are in
+            most images, as in street scenes, only pixels tell them apart.
+        group_thresholds: (head, tail), two descending shares in (0, 1]: a class is head from the
+            first on, tail below the second, common between them. None: (0.1, 0.01) of the images,
+            (0.01, 0.001) of the pixels.
         per_class: also return the per-class values as one entry ``per_class`` (a dict of lists in
             label order: class, group, images, pixels, IoU, Acc, ...; percentages, None where
             undefined). It is no scalar, so loggers and visualizers that follow scalars leave it
@@ -38,36 +54,58 @@ class LongTailIoUMetric(IoUMetric):
 
     Raises:
         FileNotFoundError: ``frequency_file`` does not exist.
+        TypeError: an argument is unknown.
         ValueError: it is unreadable or about other classes, or a group setting is out of range.
     """
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         frequency_file: str,
         group_by: str = 'images',
         group_thresholds: Sequence[float] | None = None,
         per_class: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
+        _check_arguments(kwargs)
         super().__init__(*args, **kwargs)
-        self.frequency = load_class_frequency(
-            frequency_file, key='LongTailIoUMetric.frequency_file'
-        )
+        self.frequency = load_class_frequency(frequency_file, f'{KEY}.frequency_file')
         if group_thresholds is not None:
-            check_thresholds(group_thresholds, 'LongTailIoUMetric.group_thresholds')
-        self.shares = self.frequency.shares(group_by, 'LongTailIoUMetric.group_by')
+            check_thresholds(group_thresholds, f'{KEY}.group_thresholds')
+        self.shares = self.frequency.shares(group_by, f'{KEY}.group_by')
         self.groups = self.frequency.groups(group_by, group_thresholds)
         self.per_class = per_class
+        bounds = GROUP_THRESHOLDS[group_by] if group_thresholds is None else group_thresholds
+        other = next(name for name in GROUP_THRESHOLDS if name != group_by)
+        warning = grouping_warning(
+            self.groups,
+            f'{KEY}.group_by={group_by!r}, group_thresholds={tuple(bounds)}',
+            f'Set group_by={other!r}, or thresholds between the smallest ({self.shares.min():.3g}) '
+            f'and the largest ({self.shares.max():.3g}) share',
+        )
+        if warning is not None:
+            print_log(warning, logger='current', level=logging.WARNING)
+
+    def why_absent(self, name: str) -> str | None:
+        """Say why a value can never be part of the result; None if it can.
+
+        Args:
+            name: of the value, such as ``'mIoU_tail'``.
+        """
+        group = name.rpartition('_')[2]
+        if self.groups.get(group) == []:
+            sizes = ', '.join(f'{name} {len(members)}' for name, members in self.groups.items())
+            return f'no class is in the group {group!r} ({sizes})'
+        return None
 
     @IoUMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         """Meta of the evaluated dataset; set before the first step, so errors come early."""
-        check_classes(self.frequency, dataset_meta['classes'], 'LongTailIoUMetric.frequency_file')
+        check_classes(self.frequency, dataset_meta['classes'], f'{KEY}.frequency_file')
         self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list) -> dict:
-        """Metrics of the whole dataset from (intersect, union, prediction, label) areas."""
+        """Return the metrics of the dataset from (intersect, union, prediction, label) areas."""
         metrics = super().compute_metrics(results)
         if self.format_only:
             return metrics
@@ -87,7 +125,7 @@ class LongTailIoUMetric(IoUMetric):
     def _per_class(self, values: dict[str, np.ndarray]) -> dict[str, list]:
         group_of = {index: group for group, members in self.groups.items() for index in members}
         table: dict[str, list] = {
-            'class': list(self.frequency.classes),
+            'class': self._names(),
             'group': [group_of[index] for index in range(len(group_of))],
             'images': list(self.frequency.images),
         }
@@ -97,16 +135,38 @@ class LongTailIoUMetric(IoUMetric):
             table[name] = [None if np.isnan(v) else _percent(v) for v in value]
         return table
 
+    def _names(self) -> list[str]:
+        return list(self.frequency.classes or self.dataset_meta['classes'])
+
     def _print_table(self, values: dict[str, np.ndarray]) -> None:
+        names = self._names()
         table = PrettyTable(['Group', 'Class', 'Train share', *values])
         for group, members in self.groups.items():
             for index in members:
                 row = [f'{_percent(value[index]):.2f}' for value in values.values()]
                 share = f'{self.shares[index]:.3%}'
-                table.add_row([group, self.frequency.classes[index], share, *row])
+                table.add_row([group, names[index], share, *row])
         logger: MMLogger = MMLogger.get_current_instance()
         print_log('per class results by falling training frequency:', logger)
         print_log('\n' + table.get_string(), logger=logger)
+
+
+def _check_arguments(arguments: dict[str, Any]) -> None:
+    """Refuse what neither this metric nor IoUMetric, which takes anything, knows.
+
+    Raises:
+        TypeError: names the argument and those that exist.
+    """
+    known = [
+        name
+        for cls in (LongTailIoUMetric, IoUMetric)
+        for name, parameter in inspect.signature(vars(cls)['__init__']).parameters.items()
+        if name != 'self'
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    for name in arguments:
+        if name not in known:
+            raise TypeError(f'{KEY}.{name}: expected one of {", ".join(known)}, got {name!r}')
 
 
 def _percent(value: float) -> float:
@@ -115,6 +175,6 @@ def _percent(value: float) -> float:
 
 
 def _nanmean(values: np.ndarray) -> float | None:
-    """Mean in percent over the defined values, None without any."""
+    """Return the mean in percent over the defined values, None without any."""
     values = values[~np.isnan(values)]
     return _percent(values.mean()) if len(values) else None

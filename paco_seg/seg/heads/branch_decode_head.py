@@ -65,12 +65,13 @@ class BranchDecodeHead:
             norm_cfg=getattr(self, 'norm_cfg', None),
         )
         with own_random_numbers():
-            self.training_branches = nn.ModuleDict(
-                {
-                    name: MODELS.build(branch, default_args=defaults)
-                    for name, branch in (training_branches or {}).items()
-                }
-            )
+            built: dict[str, Any] = {
+                name: MODELS.build(branch, default_args=defaults)
+                for name, branch in (training_branches or {}).items()
+            }
+        for branch in built.values():
+            branch.finish()
+        self.training_branches = nn.ModuleDict(built)
 
     def init_weights(self) -> None:
         """Initialise the branches, and the base head as if there were none."""
@@ -91,7 +92,7 @@ class BranchDecodeHead:
                 self._modules.update(hidden)
 
     def loss(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Losses of the base head and of the branches; arguments as the base head's."""
+        """Compute the losses of the base head and of the branches; arguments as the base head's."""
         taps: list[TappedFeatures] = []
         self._taps: list[TappedFeatures] | None = taps
         try:
@@ -105,14 +106,14 @@ class BranchDecodeHead:
                 'cannot tell which feature map is meant'
             )
         samples = _data_samples(args, kwargs)
-        inputs = BranchInputs.from_tap(taps[0], samples, ignore_index=self.ignore_index)
+        inputs = BranchInputs.from_tap(taps[0], samples, self.ignore_index, self.align_corners)
         for branch in self.branches():
             for name, value in branch(inputs).items():
                 losses[name] = losses[name] + value if name in losses else value
         return losses
 
     def branches(self) -> list[nn.Module]:
-        """The branches that add losses."""
+        """List the branches that add losses."""
         return list(self.training_branches.values())
 
     def __reduce__(self) -> tuple:
@@ -123,7 +124,7 @@ class BranchDecodeHead:
 
 @contextmanager
 def own_random_numbers() -> Iterator[None]:
-    """Random numbers that follow from the global generator of the CPU and leave it as it was.
+    """Draw random numbers that follow from the CPU's global generator and leave it as it was.
 
     Whatever is built later, an auxiliary head for one, starts as it would without branches.
     """
@@ -135,7 +136,7 @@ def own_random_numbers() -> Iterator[None]:
 
 
 def branch_head_class(branch_class: type, base_type: str | type | None) -> type[BaseModule]:
-    """The generated subclass of a branch head and a base decode head; made once per pair.
+    """Return the generated subclass of a branch head and a base decode head, made once per pair.
 
     Args:
         branch_class: :class:`BranchDecodeHead` or a subclass of it.
@@ -181,7 +182,7 @@ def _rebuild(branch_class: type, base_class: type) -> nn.Module:
 
 
 def _data_samples(args: tuple, kwargs: dict) -> list:
-    """``batch_data_samples`` of ``loss(inputs, [prev_output,] batch_data_samples, train_cfg)``."""
+    """Find ``batch_data_samples`` in ``loss(inputs, [prev_output,] data_samples, train_cfg)``."""
     if 'batch_data_samples' in kwargs:
         return kwargs['batch_data_samples']
     return args[-1] if 'train_cfg' in kwargs else args[-2]

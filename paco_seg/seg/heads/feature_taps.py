@@ -51,7 +51,7 @@ class ClsSegTap:
         return self.conv_seg.in_channels
 
     def cls_seg(self, feat: Tensor) -> Tensor:
-        """The classifier of the base head, remembering its input and output during loss()."""
+        """Classify as the base head, remembering input and output during loss()."""
         logits = super().cls_seg(feat)
         if self._taps is not None:
             self._taps.append(TappedFeatures(feat, logits))
@@ -67,7 +67,7 @@ class IterativeTap(ClsSegTap):
         return self.kernel_generate_head.conv_seg.in_channels
 
     def forward(self, inputs: list[Tensor]) -> list[Tensor] | Tensor:
-        """The forward of the base head; the classifier of the inner head is tapped by a hook."""
+        """Run the base head; a hook taps the classifier of the inner head."""
         if self._taps is None:
             return super().forward(inputs)
         inner = self.kernel_generate_head
@@ -92,7 +92,7 @@ class SegmenterTap(ClsSegTap):
         return self.patch_proj.out_features
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        """The forward of the base head; the patch projection is tapped by a hook."""
+        """Run the base head; a hook taps the patch projection."""
         if self._taps is None:
             return super().forward(inputs)
         seen: list[Tensor] = []
@@ -118,7 +118,7 @@ class PointTap(ClsSegTap):
     def loss_by_feat(
         self, point_logits: Tensor, points: Tensor, batch_data_samples: list, **kwargs
     ) -> dict:
-        """The loss of the base head; keeps the labels of the points."""
+        """Compute the loss of the base head, keeping the labels of the points."""
         if self._taps:
             # The op that the base head sampled its features with; without it none can be built.
             labels = point_head.point_sample(
@@ -132,7 +132,7 @@ class PointTap(ClsSegTap):
 
 
 def tap_for(base: type[nn.Module]) -> type[ClsSegTap]:
-    """The tap that fits a decode head class.
+    """Return the tap that fits a decode head class.
 
     Raises:
         ValueError: the head cannot work; names the reason.

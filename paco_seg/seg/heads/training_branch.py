@@ -12,10 +12,17 @@ from torch import Tensor
 
 from paco_seg.seg.heads.feature_taps import TappedFeatures
 
+# Label of ignored pixels where that of the head is taken; PyTorch's own ignore_index.
+IGNORED = -100
+
 
 @dataclass
 class BranchInputs:
     """What a branch sees of one training step.
+
+    An ``ignore_index`` that is also a class, or -1, is replaced by -100 together with its labels:
+    what the stock losses leave out is then no class for any branch either, and -1 stays the label
+    of empty queue slots.
 
     Attributes:
         features: (B, D, h, w) feature map before dropout and classifier; (B, D, P) for a head
@@ -25,6 +32,7 @@ class BranchInputs:
         feature_labels: (B, h, w) or (B, P) int64 labels on the grid of the features, nearest.
         labels: (B, H, W) int64 ground truth in full; None for sampled points.
         ignore_index: label that is not a class.
+        align_corners: how the head resizes maps.
     """
 
     features: Tensor
@@ -32,16 +40,32 @@ class BranchInputs:
     feature_labels: Tensor
     labels: Tensor | None
     ignore_index: int
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        """Give ignored pixels a label of their own."""
+        former = self.ignore_index
+        if -1 <= former < self.logits.shape[1]:
+            self.ignore_index = IGNORED
+            self.feature_labels = _relabelled(self.feature_labels, former)
+            if self.labels is not None:
+                self.labels = _relabelled(self.labels, former)
 
     @classmethod
-    def from_tap(cls, tap: TappedFeatures, samples: list, ignore_index: int) -> BranchInputs:
+    def from_tap(
+        cls,
+        tap: TappedFeatures,
+        samples: list,
+        ignore_index: int,
+        align_corners: bool = False,
+    ) -> BranchInputs:
         """Bring features, logits and labels to one grid and one logit per class."""
         logits = tap.logits
         if logits.shape[1] == 1:
             # sigmoid(x) is the softmax of (0, x): background and foreground as two classes.
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         if tap.labels is not None:
-            return cls(tap.features, logits, tap.labels, None, ignore_index)
+            return cls(tap.features, logits, tap.labels, None, ignore_index, align_corners)
         size = tap.features.shape[2:]
         if logits.shape[2:] != size:
             logits = F.interpolate(logits, size=size, mode='bilinear', align_corners=False)
@@ -49,7 +73,13 @@ class BranchInputs:
         # Nearest in float32 is exact for class indices, and picks the pixel that the released
         # code picks.
         on_grid = F.interpolate(labels.unsqueeze(1).float(), size=size, mode='nearest')
-        return cls(tap.features, logits, on_grid.squeeze(1).long(), labels, ignore_index)
+        on_grid = on_grid.squeeze(1).long()
+        return cls(tap.features, logits, on_grid, labels, ignore_index, align_corners)
+
+
+def _relabelled(labels: Tensor, former: int) -> Tensor:
+    labels = labels.long()  # uint8 has no -100
+    return labels.masked_fill(labels == former, IGNORED)
 
 
 class TrainingBranch(BaseModule):
@@ -58,6 +88,9 @@ class TrainingBranch(BaseModule):
     The head passes ``in_channels``, ``num_classes`` and its ``norm_cfg`` as default arguments.
     """
 
+    def finish(self) -> None:
+        """Do what has to wait for all layers; the head calls it on every branch it has built."""
+
     @abstractmethod
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
-        """Losses of this branch, keyed as in the log (keys with ``loss`` are summed)."""
+        """Compute the losses, keyed as in the log (keys with ``loss`` are summed)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -16,10 +17,11 @@ from paco_seg.core.alpha import (
     auto_alpha,
     expected_positives,
 )
+from paco_seg.core.frequency import REMEDY, ClassFrequency, check_classes, load_class_frequency
 from paco_seg.core.paco import check_alpha
-from paco_seg.seg.class_frequency import REMEDY, ClassFrequency, load_class_frequency
 
 KEY = 'loss_contrast.alpha'
+FILE_KEY = 'loss_contrast.frequency_file'
 REMEDY_ALPHA = "The paper uses 0.01 to 0.03; 'auto' derives it from class frequencies"
 
 
@@ -30,7 +32,8 @@ class PixelAlpha:
         alpha: the weight, > 0; or 'auto': the most frequent class then meets alpha |P| = 1.
         frequency_file: class frequencies of the training set, needed by 'auto'. With a number,
             the product alpha |P| of head, common and tail classes is logged at the first step,
-            with a warning outside the range of the published recipes.
+            with a warning outside the range of the published recipes. Without it the log says how
+            to get this report.
         within_image: whether a contrast set is one image (else many images).
 
     Raises:
@@ -42,25 +45,39 @@ class PixelAlpha:
     ) -> None:
         self.frequency: ClassFrequency | None = None
         if frequency_file is not None:
-            key = 'loss_contrast.frequency_file'
-            self.frequency = load_class_frequency(frequency_file, key)
+            self.frequency = load_class_frequency(frequency_file, FILE_KEY)
             self._shares = pixel_shares(self.frequency, within_image=within_image)
         elif alpha == 'auto':
             raise ValueError(
-                "loss_contrast.frequency_file: expected a file because alpha is 'auto', got None. "
-                f'{REMEDY}'
+                f"{FILE_KEY}: expected a file because alpha is 'auto', got None. {REMEDY}"
             )
         check_alpha(KEY, alpha, REMEDY_ALPHA)
         self.alpha = alpha
         self._resolved: dict[int, float] = {}
 
+    def check_class_names(self, classes: Sequence[str]) -> None:
+        """Refuse a frequency file about other classes than the training set has.
+
+        Raises:
+            ValueError: names the key, and the numbers or the first name that differs.
+        """
+        if self.frequency is not None:
+            check_classes(self.frequency, classes, FILE_KEY)
+
     def resolve(self, num_rows: int) -> float:
-        """Alpha for sets of ``num_rows`` pixels; logs the scale of alpha the first time."""
+        """Return alpha for sets of ``num_rows`` pixels; log the scale of alpha the first time."""
         if num_rows not in self._resolved:
+            first = not self._resolved
             if self.frequency is None:
                 self._resolved[num_rows] = float(self.alpha)
+                if first:
+                    print_log(
+                        f'{KEY}: {self.alpha:g}. What acts is alpha |P|, its product with the '
+                        'positives of a pixel: set loss_contrast.frequency_file to have it '
+                        f'reported by class group. {REMEDY}',
+                        logger='current',
+                    )
             else:
-                first = not self._resolved
                 self._resolved[num_rows] = self._from_frequencies(self.frequency, num_rows, first)
         return self._resolved[num_rows]
 
@@ -75,12 +92,12 @@ class PixelAlpha:
             print_log(alpha_report(alpha, products), logger='current')
             message = alpha_warning(alpha, positives, SEGMENTATION, KEY)
             if message:
-                warnings.warn(message, stacklevel=2)
+                print_log(message, logger='current', level=logging.WARNING)
         return alpha
 
 
 def pixel_shares(frequency: ClassFrequency, *, within_image: bool) -> Tensor:
-    """Share of each class among the pixels that one of its pixels meets.
+    """Return the share of each class among the pixels that one of its pixels meets.
 
     Within an image: the mean share of the class in the images that contain it, for a pixel only
     ever meets such images. Across images: its share of all pixels.
@@ -91,7 +108,7 @@ def pixel_shares(frequency: ClassFrequency, *, within_image: bool) -> Tensor:
     Raises:
         ValueError: the file has no pixel counts.
     """
-    pixels = torch.from_numpy(frequency.counts('pixels', 'loss_contrast.frequency_file')).double()
+    pixels = torch.from_numpy(frequency.counts('pixels', FILE_KEY)).double()
     shares = pixels / pixels.sum()
     if within_image:
         images = torch.from_numpy(frequency.counts('images')).double()

@@ -78,3 +78,15 @@ def test_prior_of_wrong_length():
         ValueError, match='class_prior: expected 5 values, as num_classes of the head, got 2'
     ):
         build(class_prior=[3, 1])(g.l1, g.labels)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(tau=float('inf')), 'tau: expected >= 0 and finite, got inf'),
+        (dict(tau=True), 'tau: expected a number, got True'),
+    ],
+)
+def test_settings_of_another_kind(settings, message):
+    with pytest.raises((TypeError, ValueError), match=r'^model\.head\.loss\.' + message):
+        build(**settings)

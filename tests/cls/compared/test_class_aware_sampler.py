@@ -25,13 +25,18 @@ def build(dataset=None, **settings):
 
 
 def test_crt_epoch_draws_every_class_equally_in_visits():
-    sampler = build(samples_per_visit=4)
+    sampler = build(samples_per_visit=4, samples_per_epoch=12 * 4)
     indices = list(sampler)
     assert len(indices) == len(sampler) == 12 * 4
     labels = LABELS[indices].reshape(-1, 4)
     assert (labels == labels[:, :1]).all()  # one class per visit
     assert np.bincount(labels[:, 0]).tolist() == [3, 3, 3, 3]
     assert set(indices) == set(range(len(LABELS)))
+
+
+def test_crt_epoch_has_as_many_samples_as_the_data():
+    """The released training stops there, although the released sampler would go on to 12 * 4."""
+    assert len(list(build())) == len(build()) == len(LABELS) == 21
 
 
 def test_crt_order_depends_on_seed_and_epoch_alone():

@@ -79,3 +79,16 @@ def test_ldam_without_the_epoch_or_with_a_start_after_the_end_is_refused():
 def test_ldam_settings_out_of_range(loss, message):
     with pytest.raises(ValueError, match=r'^model\.head\.loss\.' + message):
         build(**loss)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(max_margin=float('inf')), r'max_margin: expected > 0 and finite, got inf'),
+        (dict(drw_start_epoch=1.5), r'drw_start_epoch: expected an integer, got 1.5'),
+        (dict(drw_start_epoch=True), r'drw_start_epoch: expected an integer, got True'),
+    ],
+)
+def test_ldam_settings_of_another_kind(settings, message):
+    with pytest.raises((TypeError, ValueError), match=r'^model\.head\.loss\.' + message):
+        build(**settings)

@@ -65,3 +65,16 @@ def test_label_smoothing_is_that_of_torch():
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=r'^model\.head\.loss\.' + message):
         build(**settings)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(alpha=float('inf')), r'alpha: expected >= 0 and finite, got inf'),
+        (dict(alpha='auto'), r"alpha: expected a number, got 'auto'"),
+        (dict(impl='fast'), r"impl: expected one of 'auto', 'dense', 'streaming', got 'fast'"),
+    ],
+)
+def test_settings_of_another_kind(settings, message):
+    with pytest.raises((TypeError, ValueError), match=r'^model\.head\.loss\.' + message):
+        build(**settings)

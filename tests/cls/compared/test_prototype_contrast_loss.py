@@ -67,3 +67,16 @@ def test_hybrid_weight_decay_on_the_prototypes_has_no_effect_on_the_loss():
 def test_hybrid_prototype_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=r'^PrototypeContrastLoss\.' + message):
         build(**settings)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(num_classes=2.0), r'num_classes: expected an integer, got 2.0'),
+        (dict(channels=True), r'channels: expected an integer, got True'),
+        (dict(prototypes_per_class=1.5), r'prototypes_per_class: expected an integer, got 1.5'),
+    ],
+)
+def test_hybrid_prototype_settings_of_another_kind(settings, message):
+    with pytest.raises((TypeError, ValueError), match=r'^PrototypeContrastLoss\.' + message):
+        build(**settings)

@@ -72,3 +72,16 @@ def test_supcon_settings():
 def test_supcon_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=r'^SupConLoss\.' + message):
         build(**settings)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(temperature=float('inf')), r'temperature: expected > 0 and finite, got inf'),
+        (dict(loss_weight=float('inf')), r'loss_weight: expected >= 0 and finite, got inf'),
+        (dict(gather='no'), r"gather: expected True or False, got 'no'"),
+    ],
+)
+def test_supcon_settings_of_another_kind(settings, message):
+    with pytest.raises((TypeError, ValueError), match=r'^SupConLoss\.' + message):
+        build(**settings)

@@ -158,3 +158,24 @@ def test_bad_settings(settings, message):
 def test_one_class_is_no_long_tail():
     with pytest.raises(ValueError, match='num_classes: expected >= 2, got 1'):
         long_tail_counts(1, 10, 0.5)
+
+
+@pytest.mark.parametrize('factor', ['0.1', True, 0, 1.5, float('nan')])
+def test_a_factor_is_a_number(factor):
+    message = r'^imbalance_factor: expected a value in \(0, 1\], got '
+    with pytest.raises(ValueError, match=message):
+        LongTailDataset(None, imbalance_factor=factor)
+    with pytest.raises(ValueError, match=message):
+        long_tail_counts(10, 100, factor)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32, 1.5, '0', True])
+def test_a_seed_is_one_that_numpy_takes(seed):
+    with pytest.raises(ValueError, match=r'^seed: expected a whole number in \[0, 2\*\*32\), got'):
+        LongTailDataset(None, imbalance_factor=0.1, seed=seed)
+
+
+@pytest.mark.parametrize('count', [0, -5, '100', float('nan')])
+def test_a_largest_class_has_images(count):
+    with pytest.raises(ValueError, match=r'^max_count: expected the images of the largest class'):
+        LongTailDataset(None, imbalance_factor=0.1, max_count=count)

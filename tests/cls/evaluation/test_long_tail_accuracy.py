@@ -8,6 +8,7 @@ from mmpretrain.registry import METRICS
 from mmpretrain.structures import DataSample
 
 from paco_seg.cls.evaluation import LongTailAccuracy, read_train_counts, shot_groups
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 
 # two classes with many, two with a medium number of, one with few training images
 COUNTS = [500, 101, 100, 20, 19]
@@ -49,8 +50,42 @@ def test_group_means_are_over_classes():
 def test_classes_without_test_images_and_empty_groups():
     result = evaluate(LongTailAccuracy(COUNTS), [(0, 0), (2, 2)])
     assert result['long-tail/many'] == 100
-    assert result['long-tail/few'] == 0
+    assert 'long-tail/few' not in result  # its only class has no test image
     assert result['long-tail/class_mean'] == 100
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'paco_seg.cls.evaluation.long_tail_accuracy.print_log',
+        lambda text, logger, level=None: lines.append(text),
+    )
+    return lines
+
+
+def test_a_group_without_classes_is_left_out_and_named_once(logged):
+    metric = LongTailAccuracy([500, 300])
+    (warning,) = logged
+    assert warning.startswith('LongTailAccuracy.many, few: expected classes in every group, got')
+    assert "many 2, medium 0, few 0: all classes are 'many'" in warning
+    for _ in range(2):
+        result = evaluate(metric, [(0, 0), (1, 1)], num_classes=2)
+    assert result.keys() == {'long-tail/top1', 'long-tail/class_mean', 'long-tail/many'}
+    assert sum('expected' in line for line in logged) == 1
+    assert "no class is in the group 'few'" in metric.why_absent('long-tail/few')
+    assert metric.why_absent('long-tail/many') is None
+    assert metric.why_absent('accuracy/top1') is None
+
+
+def test_a_group_without_test_images_is_named_once(logged):
+    metric = LongTailAccuracy(COUNTS)
+    assert not logged
+    for _ in range(2):
+        evaluate(metric, [(0, 0), (2, 2)])
+    assert [line for line in logged if 'no test image' in line] == [
+        "LongTailAccuracy: no test image of the group 'few', whose value is left out"
+    ]
 
 
 def test_predicted_labels_without_scores():
@@ -67,18 +102,21 @@ def test_other_thresholds_and_classwise_values():
     assert result['long-tail/medium'] == pytest.approx(75)
     assert result['long-tail/accuracy_classwise'] == pytest.approx([75, 50, 100, 0, 200 / 3])
     assert result['long-tail/train_images_classwise'] == COUNTS
+    groups = ['many', 'medium', 'medium', 'few', 'few']
+    assert result['long-tail/group_classwise'] == groups
 
 
 def test_the_table_is_logged(monkeypatch):
     lines = []
     monkeypatch.setattr(
         'paco_seg.cls.evaluation.long_tail_accuracy.print_log',
-        lambda text, logger: lines.append(text),
+        lambda text, logger, level=None: lines.append(text),
     )
     metric = LongTailAccuracy(COUNTS, per_class=True)
     metric.dataset_meta = dict(classes=('ant', 'bee', 'cat', 'dog', 'eel'))
     evaluate(metric, [(0, 0), (4, 0)])
-    (table,) = lines
+    *warnings, table = lines
+    assert len(warnings) == 1  # of the group medium, which has no test image
     many, few = (
         next(row for row in table.split('\n') if f'│ {g} ' in row) for g in ('many', 'few')
     )
@@ -109,7 +147,6 @@ def test_sources_of_the_counts(tmp_path):
         ([[1, 2]], r'flat list .* got shape \(1, 2\)'),
         ([1.5, 2.0], 'got shape .* of float64'),
         ([1, -2], 'non-negative'),
-        (dict(counts=[1]), r"got the keys \['counts'\]"),
     ],
 )
 def test_malformed_counts(counts, message, tmp_path):
@@ -119,6 +156,37 @@ def test_malformed_counts(counts, message, tmp_path):
     file.write_text(json.dumps(counts))
     with pytest.raises(ValueError, match=r'train_counts \(.*counts.json\): '):
         read_train_counts(str(file))
+
+
+def test_neither_counts_nor_a_dataset():
+    with pytest.raises(ValueError, match=r"train_counts: .*got the keys \['counts'\]"):
+        read_train_counts(dict(counts=[1]))
+
+
+@pytest.mark.parametrize(
+    'bad', [[True, 2], [10**30, 1], [2**62, 2**62], ['1', 2], [float('inf'), 1]]
+)
+def test_counts_that_are_none(bad):
+    with pytest.raises(ValueError, match=r'^train_counts: expected'):
+        read_train_counts(bad)
+
+
+def test_counts_of_permuted_classes(tmp_path):
+    path = str(tmp_path / 'frequency.json')
+    save_class_frequency(ClassFrequency(('a', 'b'), (30, 10), None, 40), path)
+    metric = LongTailAccuracy(path)
+    assert metric.train_counts.tolist() == [30, 10]
+    metric.dataset_meta = dict(classes=('a', 'b'))
+    with pytest.raises(
+        ValueError, match=r"^train_counts: expected class 0 to be 'b' as in the data"
+    ):
+        metric.dataset_meta = dict(classes=('b', 'a'))
+
+
+@pytest.mark.parametrize('threshold', [dict(many=100.5), dict(few='20'), dict(many=True)])
+def test_thresholds_are_numbers_of_images(threshold):
+    with pytest.raises(TypeError, match=r'(many|few): expected an integer'):
+        LongTailAccuracy(COUNTS, **threshold)
 
 
 def test_counts_of_another_data_set():

@@ -12,6 +12,7 @@ from helpers.contrastive import (
     samples,
 )
 from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
 
 
 class TestGoldenValues:
@@ -179,6 +180,24 @@ class TestErrors:
             sample.set_gt_score(torch.full((5,), 0.2))
         with pytest.raises(ValueError, match=r'^model\.train_cfg\.augments: expected hard'):
             build_head().loss((torch.randn(2, 11),), mixed)
+
+    @pytest.mark.parametrize(
+        ('head', 'settings'),
+        [
+            ('GPaCoClsHead', {}),
+            ('PaCoClsHead', {}),
+            ('LDAMClsHead', dict(loss=dict(class_counts=[3, 1, 1, 1, 1]))),
+        ],
+    )
+    def test_several_labels(self, head, settings):
+        config = dict(type=head, num_classes=5, in_channels=11, **settings)
+        multiple = [DataSample(metainfo=dict(img_path='a.png')).set_gt_label([0, 2])]
+        arguments = (torch.randn(1, 128),) if head == 'PaCoClsHead' else ()
+        with pytest.raises(
+            ValueError,
+            match=rf'^train_dataloader\.dataset: .*image for {head}, got 2 labels for a\.png',
+        ):
+            MODELS.build(config).loss((torch.randn(1, 11),), multiple, *arguments)
 
     def test_label_that_is_no_class(self):
         with pytest.raises(ValueError, match=r'labels: expected values in \[0, 5\), got \[7\]'):

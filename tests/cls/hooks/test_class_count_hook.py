@@ -14,6 +14,7 @@ from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import HOOKS, MODELS
 
 import paco_seg.cls  # noqa: F401
+from paco_seg.cls.hooks import class_count_hook
 from paco_seg.core.alpha import CLASSIFICATION
 from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.rng import seed_generators
@@ -155,6 +156,39 @@ class TestAlpha:
     def test_is_no_matter_of_the_multi_task_loss(self, prepare):
         _, log = prepare(classifier_config('MultiTaskSupCon', loss=dict(class_prior='auto')))
         assert 'alpha |P|' not in log
+
+
+def test_the_tool_adds_it_for_a_loss_of_any_classifier(tiny_cls, run_tool, tmp_path):
+    """One view, a stock classifier and head: the prior of the loss asks for it."""
+    config = tiny_cls(
+        "custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)\n"
+        "model['head']['loss'] = dict(type='BalancedSoftmaxLoss')\n"
+        "model['train_cfg'] = None\ntrain_cfg['max_epochs'] = 1\nparam_scheduler = None\n"
+    )
+    run_tool('train', config)
+    weights = load_from_local(tmp_path / 'work/epoch_1.pth')['state_dict']
+    (counts,) = (value for key, value in weights.items() if key.endswith('counts'))
+    assert counts.tolist() == [3, 3, 3, 3]
+
+
+def test_the_tool_leaves_a_model_that_wants_no_counts_alone(tiny_cls, run_tool, monkeypatch):
+    def refuse(*_):
+        pytest.fail('the labels were counted')
+
+    monkeypatch.setattr(class_count_hook, 'class_counts', refuse)
+    run_tool('train', tiny_cls("train_cfg['max_epochs'] = 1\nparam_scheduler = None\n"))
+
+
+def test_several_labels_per_image_name_the_head_and_the_data(prepare, monkeypatch):
+    def labels_of_one_or_two_classes(_):
+        return np.array([[0, 1], [1]])  # as MMPretrain does it
+
+    monkeypatch.setattr(CustomDataset, 'get_gt_labels', labels_of_one_or_two_classes)
+    with pytest.raises(
+        ValueError,
+        match=r'^train_dataloader\.dataset: .* of CustomDataset .* head instead of GPaCoClsHead',
+    ):
+        prepare(classifier_config())
 
 
 @pytest.mark.parametrize('listed', [False, True])

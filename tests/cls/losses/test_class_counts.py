@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from paco_seg.cls.losses import ClassCounts
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 
 
 class TestSources:
@@ -49,6 +50,40 @@ class TestSources:
     def test_not_positive(self, bad):
         with pytest.raises(ValueError, match=r'expected positive finite .* for classes \[1\]'):
             ClassCounts([3, bad])
+
+    @pytest.mark.parametrize('source', [[True, 2], [10**400, 1], ['3', 1]])
+    def test_no_numbers(self, source):
+        with pytest.raises(ValueError, match='class_prior: expected a flat list with one positive'):
+            ClassCounts(source)
+
+    def test_what_float32_cannot_hold(self):
+        with pytest.raises(
+            ValueError, match=r'class_prior: expected positive .* for classes \[0\]'
+        ):
+            ClassCounts([1e60, 1])
+        with pytest.raises(
+            ValueError, match=r'class_prior: expected positive .* for classes \[1\]'
+        ):
+            ClassCounts([1, 1e-60])
+        with pytest.raises(ValueError, match=r'class_prior: expected counts whose sum is at most'):
+            ClassCounts([3e38, 3e38])
+
+    def test_a_frequency_file_knows_its_classes(self, tmp_path):
+        path = str(tmp_path / 'frequency.json')
+        save_class_frequency(ClassFrequency(('a', 'b'), (30, 10), None, 40), path)
+        counts = ClassCounts(path, 'model.head.loss.class_prior')
+        assert counts().tolist() == [30, 10]
+        counts.check_class_names(['a', 'b'])
+        with pytest.raises(
+            ValueError, match=r"^model\.head\.loss\.class_prior: expected class 0 to be 'b'"
+        ):
+            counts.check_class_names(['b', 'a'])
+        with pytest.raises(
+            ValueError, match='expected 3 values, classes in the training set, got 2'
+        ):
+            ClassCounts([3, 1]).check_class_names(['a', 'b', 'c'])
+        ClassCounts([3, 1]).check_class_names(['b', 'a'])  # a list knows no names
+        ClassCounts('auto').check_class_names(['a', 'b', 'c'])
 
     def test_a_class_without_images(self):
         with pytest.raises(ValueError, match=r'for classes \[1\]. A class without training'):

@@ -47,3 +47,19 @@ def test_what_cannot_be_compared_passes():
     check(runner(decode_head=head(3), auxiliary_head=head(2, boundary_threshold=0.1)))
     check(runner(classes=None, head=head(19)))
     check(runner(head=nn.Linear(1, 1)))
+
+
+class Prior(nn.Module):
+    """A part that knows class names, as every loss with a frequency file does."""
+
+    def check_class_names(self, classes):
+        if list(classes) != ['a', 'b', 'c']:
+            raise ValueError(f"loss.frequency_file: expected class 0 to be {classes[0]!r}, got 'a'")
+
+
+def test_every_part_that_knows_names_is_asked():
+    model = head(3)
+    model.losses = nn.ModuleList([nn.Identity(), Prior()])
+    NumClassCheckHook().before_train(runner(decode_head=model))
+    with pytest.raises(ValueError, match=r"^loss\.frequency_file: expected class 0 to be 'b'"):
+        NumClassCheckHook().before_train(runner(('b', 'a', 'c'), decode_head=model))

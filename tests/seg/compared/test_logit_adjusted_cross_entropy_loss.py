@@ -7,7 +7,7 @@ import torch
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.compared.logit_adjusted_cross_entropy_loss import LogitAdjustedCrossEntropyLoss
 
 PIXELS = (700, 200, 100)
@@ -110,3 +110,17 @@ def test_file_of_another_number_of_classes(frequency_file):
     loss = LogitAdjustedCrossEntropyLoss(frequency_file=frequency_file)
     with pytest.raises(ValueError, match='expected 4 classes as num_classes of the head, got 3'):
         loss(torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long))
+
+
+@pytest.mark.parametrize('names', [('b', 'a', 'c'), ('a', 'b', 'x'), ('a', 'b')])
+def test_permuted_or_foreign_classes_are_refused(frequency_file, names):
+    loss = LogitAdjustedCrossEntropyLoss(frequency_file=frequency_file)
+    loss.check_class_names(['a', 'b', 'c'])
+    with pytest.raises(ValueError, match=r'Loss\.frequency_file: expected .* as in the dataset'):
+        loss.check_class_names(names)
+
+
+@pytest.mark.parametrize('tau', [float('inf'), float('nan'), True, '1'])
+def test_tau_that_is_no_finite_number(frequency_file, tau):
+    with pytest.raises((TypeError, ValueError), match=r'Loss\.tau: expected'):
+        LogitAdjustedCrossEntropyLoss(frequency_file=frequency_file, tau=tau)

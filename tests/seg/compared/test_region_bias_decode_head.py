@@ -130,6 +130,33 @@ def test_losses_equal_the_definition(tmp_path):
         assert_close(losses[key].item(), float(value), rtol=1e-4, atol=1e-5)
 
 
+def test_without_weight_of_absence_the_ignored_region_is_dropped():
+    """As released: there it bears the label of absence, which the option switches off."""
+    losses = []
+    for absent_weight in (0.0, 1.0):
+        torch.manual_seed(0)
+        head = build(absent_weight=absent_weight, dropout_ratio=0.0).eval()
+        inputs, samples, train_cfg = loss_arguments('FCNHead')
+        labels = torch.stack([sample.gt_sem_seg.data for sample in samples])
+        generator = torch.Generator().manual_seed(2)
+        ignore = torch.rand(labels.shape, generator=generator) < 0.3
+        for sample, label, mask in zip(samples, labels, ignore, strict=True):
+            sample.gt_sem_seg.data = label.masked_fill(mask, 255)
+        seen = []
+        head.region_bias.classifier.register_forward_hook(lambda *args, s=seen: s.append(args[2]))
+        losses.append(head.loss(inputs, samples, train_cfg)['loss_true_region'])
+        rows = seen[-1][0]  # of the true regions: the classes, then the ignored pixels
+    targets = torch.arange(NUM_CLASSES + 1)
+    found = torch.tensor(
+        [any(bool((s.gt_sem_seg.data[0, ::8, ::8] == c).any()) for s in samples) for c in targets]
+    )
+    found[-1] = True
+    each = F.cross_entropy(rows, targets, reduction='none')
+    assert_close(losses[1], each[found].mean())
+    found[-1] = False
+    assert_close(losses[0], each[found].mean())
+
+
 def test_all_ignored_gives_no_pixel_loss_and_finite_gradients():
     head = build(suppress_released=False)
     inputs, samples, train_cfg = loss_arguments('FCNHead')

@@ -17,6 +17,7 @@ from helpers.head_zoo import (
 from helpers.ranks import run_ranks
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
+from references import region as reference
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
@@ -206,6 +207,71 @@ def regions_of(module, inputs):
     return seen[0]
 
 
+def label_sized(align_corners=True, dtype=torch.float64):
+    """Inputs whose labels are larger than the grid, and their double-precision features."""
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(2, 8, 4, 4, generator=generator, dtype=dtype)
+    labels = torch.randint(NUM_CLASSES - 1, (2, 13, 15), generator=generator)
+    labels[0, 5, 5] = NUM_CLASSES - 1  # on no point of the grid
+    labels[:, :2] = 255
+    logits = torch.randn(2, NUM_CLASSES, 4, 4, generator=generator)
+    nearest = torch.nn.functional.interpolate(labels[:, None].float(), size=(4, 4)).squeeze(1)
+    return BranchInputs(features, logits, nearest.long(), labels, 255, align_corners)
+
+
+@pytest.mark.parametrize('grouping', ['batch', 'image'])
+@pytest.mark.parametrize(
+    ('option', 'of_head', 'used'),
+    [(True, False, True), (False, True, False), (None, False, False), (None, True, True)],
+)
+def test_regions_are_those_of_the_upsampled_map(branch, grouping, option, of_head, used):
+    """As released: upsample the reduced map to the labels, average over the pixels of a class."""
+    _, settings = branch
+    module = build_branch(settings, grouping=grouping, dropout_ratio=0.0, align_corners=option)
+    module = module.double().eval()
+    inputs = label_sized(of_head)
+    with torch.no_grad():
+        reduced = torch.nn.functional.interpolate(
+            module.reduce(inputs.features), (13, 15), mode='bilinear', align_corners=used
+        )
+        expected = reference.region_means(
+            reduced.tolist(), inputs.labels.tolist(), 255, per_image=grouping == 'image'
+        )
+        means, present = module.region_means(inputs)
+    assert {tuple(key) for key in present.nonzero().tolist()} == set(expected)
+    assert (0, NUM_CLASSES - 1) in expected
+    for key, mean in expected.items():
+        assert_close(means[key].tolist(), mean, rtol=1e-10, atol=1e-12)
+
+
+def test_the_released_means_are_the_default_and_the_grid_an_option(branch):
+    _, settings = branch
+    inputs = label_sized(dtype=torch.float32)
+    module = build_branch(settings, dropout_ratio=0.0).eval()
+    assert (module.resolution, module.align_corners) == ('label', True)
+    coarse = build_branch(settings, dropout_ratio=0.0, resolution='grid').eval()
+    expected = region_means(coarse.reduce(inputs.features), inputs.feature_labels, NUM_CLASSES)
+    assert_close(coarse.region_means(inputs), expected, rtol=0, atol=0)
+    assert module.region_means(inputs)[1][0, -1]
+    assert not expected[1][0, -1]
+
+
+def test_layers_of_a_subclass_are_frozen_without_its_help(branch):
+    key, settings = branch
+
+    class WithAnotherLayer(type(build_branch(settings))):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.another = nn.Linear(2, 2)
+
+    with MODELS.switch_scope_and_registry('mmseg') as registry:
+        registry.register_module(name='WithAnotherLayer', module=WithAnotherLayer, force=True)
+    for learnable in (False, True):
+        head = build({key: dict(settings, type='WithAnotherLayer', learnable=learnable)})
+        trained = {p.requires_grad for p in head.training_branches.parameters()}
+        assert trained == {learnable}
+
+
 def test_grouping_decides_what_a_duplicated_image_does(branch):
     _, settings = branch
     generator = torch.Generator().manual_seed(0)
@@ -355,6 +421,7 @@ def test_bad_settings_name_their_key(branch, frequency_file, tmp_path):
     where = settings['type']
     bad = dict(
         grouping='pixel',
+        resolution='pixel',
         loss_weight=-1.0,
         label_smoothing=2.0,
         loss_name='region',
@@ -376,6 +443,17 @@ def test_bad_settings_name_their_key(branch, frequency_file, tmp_path):
         ValueError, match=r"training images of every class, got none of \['class 2'\]"
     ):
         build_branch(settings, frequency_file=str(path))
+
+
+def test_permuted_classes_are_refused(branch, frequency_file):
+    _, settings = branch
+    names = [f'class {index}' for index in range(5)]
+    module = build_branch(settings, frequency_file=frequency_file)
+    module.check_class_names(names)
+    message = rf"^{settings['type']}\.frequency_file .*: expected class 0 to be 'class 4'"
+    with pytest.raises(ValueError, match=message):
+        module.check_class_names(names[::-1])
+    build_branch(settings, frequency_file=None).check_class_names(names[::-1])
 
 
 def test_simplex_needs_as_many_channels_as_classes():

@@ -45,6 +45,6 @@ def test_metainfo_is_complete():
 @pytest.mark.parametrize('key', list(PREFIX))
 def test_missing_folder_names_key_and_remedy(root, key):
     prefix = {**PREFIX, key: 'elsewhere'}
-    message = rf'data_prefix\.{key}: .*elsewhere.*`python tools/make_demo_data\.py'
+    message = rf'data_prefix\.{key}: .*elsewhere.*`paco-seg demo-data digit-scenes'
     with pytest.raises(FileNotFoundError, match=message):
         DigitScenesDataset(data_root=str(root), data_prefix=prefix)

@@ -11,7 +11,8 @@ from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.evaluation import LongTailIoUMetric
 
 CLASSES = ('sky', 'road', 'tree', 'car', 'sign')
 # shares of the images 1, .5, .05, .02 and .005: head sky road, common tree car, tail sign
@@ -122,10 +123,45 @@ def test_group_settings(build):
     assert metric.groups == {'head': [0, 1], 'common': [2], 'tail': [3, 4]}
 
 
+@pytest.mark.parametrize('name', ['by', 'group_treshold', 'ignore_label'])
+def test_an_unknown_argument_is_refused(build, name):
+    with pytest.raises(TypeError, match=rf'LongTailIoUMetric\.{name}: .*group_by.*ignore_index.*'):
+        build(**{name: 'pixels'})
+
+
+def test_one_group_for_all_is_said_in_words(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'paco_seg.seg.evaluation.long_tail_iou_metric.print_log',
+        lambda text, logger, level=None: lines.append(text),
+    )
+    path = str(tmp_path / 'street.json')
+    save_class_frequency(ClassFrequency(CLASSES, (9, 8, 7, 6, 5), (900, 90, 9, 4, 1), 10), path)
+    metric = LongTailIoUMetric(frequency_file=path)
+    (warning,) = lines
+    assert warning.startswith("LongTailIoUMetric.group_by='images', group_thresholds=(0.1, 0.01): ")
+    assert "head 5, common 0, tail 0: all classes are 'head'" in warning
+    assert "Set group_by='pixels', or thresholds between" in warning
+    assert 'no class is in the group' in metric.why_absent('mIoU_tail')
+    assert metric.why_absent('mIoU_head') is None
+    assert metric.why_absent('mIoU') is None
+    LongTailIoUMetric(frequency_file=path, group_by='pixels')
+    assert len(lines) == 1
+
+
+def test_names_may_come_from_the_dataset_alone(tmp_path):
+    path = tmp_path / 'counts.json'
+    path.write_text(json.dumps(list(FREQUENCY.images)))
+    metric = LongTailIoUMetric(frequency_file=str(path))
+    metric.dataset_meta = dict(classes=CLASSES)
+    assert evaluate(metric, random_samples())['per_class']['class'] == list(CLASSES)
+
+
 def test_table_is_sorted_by_frequency(build, monkeypatch):
     lines = []
     monkeypatch.setattr(
-        'paco_seg.seg.evaluation.long_tail_iou_metric.print_log', lambda m, logger: lines.append(m)
+        'paco_seg.seg.evaluation.long_tail_iou_metric.print_log',
+        lambda m, logger, level=None: lines.append(m),
     )
     evaluate(build(group_by='pixels'), random_samples())
     rows = [line.split('|') for line in lines[-1].splitlines() if '%' in line]

@@ -14,10 +14,11 @@ from helpers.head_zoo import (
     make_samples,
 )
 from mmengine.model import revert_sync_batchnorm
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.seg.heads.gpaco_decode_head import conv_projector
+from paco_seg.seg.heads.projector import conv_projector
 
 BN = dict(type='BN', requires_grad=True)
 FCN = dict(
@@ -34,6 +35,13 @@ FCN = dict(
 
 def build(**settings):
     return MODELS.build({'type': 'GPaCoDecodeHead', **FCN, **settings})
+
+
+def loss_of_map(branch, feature, logits, labels):
+    """The loss of all pixels, projected as a map."""
+    rows = F.normalize(branch.projector(feature).flatten(2).transpose(1, 2), dim=-1)
+    centers = logits.flatten(2).transpose(1, 2)
+    return branch.loss_contrast(rows, labels.flatten(1), centers, ignore_index=255)
 
 
 def test_projector_is_the_published_one():
@@ -59,7 +67,7 @@ def test_loss_is_that_of_the_tapped_feature_and_logits():
     # Nearest labels: pixel (8 i, 8 j) of the 64 x 64 crop on an 8 x 8 map.
     labels = torch.stack([s.gt_sem_seg.data[0, ::8, ::8] for s in samples])
     branch = head.training_branches.gpaco
-    expected = branch.loss_contrast(branch.projector(feature), logits, labels, ignore_index=255)
+    expected = loss_of_map(branch, feature, logits, labels)
     torch.testing.assert_close(loss, expected)
 
 
@@ -90,6 +98,28 @@ def test_labels_follow_the_ignore_index_of_the_head():
     assert torch.isfinite(losses['loss_gpaco'])
 
 
+def test_the_ignored_pixels_are_those_of_the_stock_head():
+    """ignore_index=0: the logits of the same pixels get a gradient from both losses."""
+    torch.manual_seed(0)
+    head = build(
+        ignore_index=0, dropout_ratio=0.0, loss_contrast=dict(num_pixels=-1), align_corners=True
+    )
+    samples = make_samples(ignored=0.0)
+    for sample in samples:  # on the grid of the features: no pixel of a loss is a mixture
+        sample.gt_sem_seg = PixelData(data=sample.gt_sem_seg.data[:, ::8, ::8])
+    seen = []
+    cls_seg = head.cls_seg
+    head.cls_seg = lambda feature: seen.append(cls_seg(feature)) or seen[-1]
+    losses = head.loss(make_inputs('FCNHead'), samples, None)
+    (logits,) = seen
+    moved = [
+        torch.autograd.grad(losses[key], logits, retain_graph=True)[0].abs().sum(dim=1) > 0
+        for key in ('loss_ce', 'loss_gpaco')
+    ]
+    assert torch.equal(moved[0], torch.stack([s.gt_sem_seg.data[0] != 0 for s in samples]))
+    assert torch.equal(*moved)
+
+
 def test_all_ignored_crop_gives_zero_and_gradients_everywhere():
     head = build()
     losses = head.loss(make_inputs('FCNHead'), make_samples(ignored=2.0), None)
@@ -116,7 +146,7 @@ def test_one_sigmoid_logit_counts_as_two_classes(loss):
     # the denominator sees: compare with the logits themselves.
     two = two - F.logsigmoid(-logit)
     labels = torch.stack([s.gt_sem_seg.data[0, ::8, ::8] for s in samples])
-    expected = branch.loss_contrast(branch.projector(feature), two, labels, ignore_index=255)
+    expected = loss_of_map(branch, feature, two, labels)
     torch.testing.assert_close(loss_value, expected)
 
 

@@ -1,12 +1,8 @@
-"""Every decode head of MMSegmentation carries GPaCo, or is refused with a reason.
-
-``python tests/seg/heads/test_head_coverage.py`` writes the table of docs/decode_heads.md.
-"""
+"""Every decode head of MMSegmentation carries GPaCo, or is refused with a reason."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 from pathlib import Path
 
 import pytest
@@ -16,31 +12,14 @@ from helpers.head_zoo import CASCADE, NEEDS_OPS, NUM_CLASSES, ZOO, loss_argument
 from mmengine.registry import DefaultScope
 from mmseg.models import decode_heads
 from mmseg.models.decode_heads import point_head
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.seg.heads.feature_taps import REFUSED_HEADS, tap_for
+from tests.conftest import load_script
 
-DOCS = Path(__file__).parents[3] / 'docs' / 'decode_heads.md'
-SPECIAL = {
-    'IterativeDecodeHead': 'features of the kernel-generating head, logits of the last stage',
-    'SegmenterMaskTransformerHead': 'projected patches before their normalisation, as a map',
-    'PointHead': 'features, logits and labels of the sampled points',
-}
-# Mask classification through MMDetection: importable, but neither pixel classifiers nor
-# subclasses of BaseDecodeHead.
-MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
-
-
-def stock_heads() -> list[str]:
-    """Concrete decode heads that the installed MMSegmentation exports."""
-    classes = {name: getattr(decode_heads, name) for name in decode_heads.__all__}
-    return sorted(
-        name
-        for name, cls in classes.items()
-        if inspect.isclass(cls) and issubclass(cls, BaseDecodeHead) and cls is not BaseDecodeHead
-    )
+BUILD = load_script(Path(__file__).parents[3] / 'docs' / 'build.py')
+stock_heads, MASK_HEADS = BUILD.stock_heads, BUILD.MASK_HEADS
 
 
 def _ops_missing(name: str) -> str | None:
@@ -162,39 +141,3 @@ def test_impossible_heads_are_refused_with_the_reason(name):
 def test_mask_classification_heads_are_refused(name):
     with pytest.raises(ValueError, match='not a BaseDecodeHead'):
         tap_for(getattr(decode_heads, name))
-
-
-def table() -> str:
-    """The table of docs/decode_heads.md."""
-    rows = ['| Head | GPaCo | How |', '|---|---|---|']
-    for name in stock_heads():
-        if name in REFUSED_HEADS:
-            rows.append(f'| {name} | refused | {REFUSED_HEADS[name]} |')
-        elif name in SPECIAL:
-            rows.append(f'| {name} | works | {SPECIAL[name]} |')
-        elif name in NEEDS_OPS:
-            rows.append(
-                f'| {name} | works where it builds | through `cls_seg`; the head itself needs '
-                'the compiled ops of mmcv |'
-            )
-        else:
-            rows.append(f'| {name} | works | through `cls_seg` |')
-    rows += [
-        f'| {name} | refused | mask classification, no pixel classifier |' for name in MASK_HEADS
-    ]
-    return '\n'.join(rows) + '\n'
-
-
-def test_documented_table_is_current():
-    written = DOCS.read_text()
-    assert written[written.index('| Head |') :] == table()
-
-
-if __name__ == '__main__':
-    DOCS.write_text(
-        '# Decode heads\n\n'
-        'Which decode heads of MMSegmentation 1.x carry the GPaCo loss through '
-        '`GPaCoDecodeHead`, and where the\nfeature map of the classifier is taken. Written by '
-        '`python tests/seg/heads/test_head_coverage.py` and held\nto the installed '
-        'MMSegmentation by that test.\n\n' + table()
-    )

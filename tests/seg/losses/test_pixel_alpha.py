@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.seg.class_frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.losses import pixel_alpha
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha, pixel_shares
 
@@ -50,18 +52,56 @@ def test_a_number_stays_and_is_reported_once(file, monkeypatch):
     assert 'common (1 classes) 0.2' in reports[0]
 
 
-def test_outside_the_published_range_warns(file):
-    with pytest.warns(UserWarning, match=r'loss_contrast.alpha: expected alpha \|P\| of the most'):
-        PixelAlpha(5.0, file, within_image=True).resolve(1001)
+def test_outside_the_published_range_warns(file, monkeypatch):
+    log = []
+    monkeypatch.setattr(
+        pixel_alpha,
+        'print_log',
+        lambda line, level=logging.INFO, **_: log.append((level, line)),
+    )
+    PixelAlpha(5.0, file, within_image=True).resolve(1001)
+    (message,) = (line for level, line in log if level == logging.WARNING)
+    assert message.startswith('loss_contrast.alpha: expected alpha |P| of the most')
+
+
+GPACO_CONFIG = """
+custom_imports = dict(imports=['paco_seg.seg'], allow_failed_imports=False)
+model['decode_head'].update(
+    type='GPaCoDecodeHead', base_type='FCNHead', projector=dict(out_channels=8),
+    loss_contrast=dict(num_pixels=64, alpha={alpha}, frequency_file={file!r}))
+train_cfg['max_iters'] = 3
+"""
+
+
+@pytest.mark.parametrize('alpha', [1.0, 50.0])
+def test_the_log_of_a_training_has_the_report_and_its_warning(tiny_seg, run_tool, tmp_path, alpha):
+    names = ('sky', 'road', 'tree', 'car')
+    path = tmp_path / 'four.json'
+    save_class_frequency(ClassFrequency(names, (7, 7, 6, 5), (900, 800, 700, 300), 7), path)
+    run_tool('train', tiny_seg(GPACO_CONFIG.format(alpha=alpha, file=str(path))))
+    (log,) = (tmp_path / 'work').rglob('*.log')
+    lines = log.read_text().splitlines()
+    assert sum(f'INFO - alpha |P| at alpha={alpha:g}, mean' in line for line in lines) == 1
+    warned = [line for line in lines if 'WARNING - loss_contrast.alpha: expected alpha |P|' in line]
+    assert len(warned) == (alpha == 50.0)
+
+
+def test_without_a_file_the_log_says_how_to_get_the_report(tiny_seg, run_tool, tmp_path):
+    run_tool('train', tiny_seg(GPACO_CONFIG.format(alpha=0.01, file=None)))
+    (log,) = (tmp_path / 'work').rglob('*.log')
+    lines = [line for line in log.read_text().splitlines() if 'INFO - loss_contrast.alpha' in line]
+    assert len(lines) == 1
+    assert 'set loss_contrast.frequency_file' in lines[0]
+    assert 'class_statistics.py' in lines[0]
 
 
 def test_the_loss_uses_it(file):
     torch.manual_seed(0)
-    maps = torch.randn(2, 6, 5, 5), torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 5, 5))
-    settings = dict(type='PixelGPaCoLoss', num_pixels=-1)
+    rows = torch.randn(2, 25, 6), torch.randint(0, 3, (2, 25)), torch.randn(2, 25, 3)
+    settings = dict(type='PixelGPaCoLoss')
     auto = MODELS.build(dict(alpha='auto', frequency_file=file, **settings))
     fixed = MODELS.build(dict(alpha=auto.alpha.resolve(25), **settings))
-    torch.testing.assert_close(auto(*maps), fixed(*maps))
+    torch.testing.assert_close(auto(*rows), fixed(*rows))
 
 
 def test_auto_without_a_file_names_the_key():
@@ -83,3 +123,19 @@ def test_a_file_of_other_classes_is_refused_when_the_head_is_built(file):
     message = r'loss_contrast.frequency_file: expected 4 classes as in the head, got 3'
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(num_classes=4, loss_contrast=loss, **head))
+
+
+def test_permuted_or_foreign_classes_are_refused(file):
+    loss = MODELS.build(dict(type='PixelGPaCoLoss', alpha='auto', frequency_file=file))
+    loss.check_class_names(FREQUENCY.classes)
+    with pytest.raises(ValueError, match=r'^loss_contrast\.frequency_file: expected class 0 to be'):
+        loss.check_class_names(FREQUENCY.classes[::-1])
+    with pytest.raises(ValueError, match=r'^loss_contrast\.frequency_file: expected 2 classes'):
+        loss.check_class_names(FREQUENCY.classes[:2])
+    MODELS.build(dict(type='PixelGPaCoLoss')).check_class_names(['any', 'name'])
+
+
+@pytest.mark.parametrize('alpha', [float('inf'), float('nan'), True, 'a number > 0', None])
+def test_alpha_that_is_none(alpha):
+    with pytest.raises((TypeError, ValueError), match=r'^loss_contrast\.alpha: expected'):
+        PixelAlpha(alpha, None, within_image=True)

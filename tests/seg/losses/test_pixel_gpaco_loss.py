@@ -1,281 +1,71 @@
-"""PixelGPaCoLoss: the paper's semantics, every option, and two processes against one."""
+"""PixelGPaCoLoss on drawn pixels; the way there is the branch's (tests/seg/heads)."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.ranks import run_ranks
-from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core import parametric_contrastive_loss
+from paco_seg.core.paco import PaCoSettings
 
-B, D, C, H, W = 3, 6, 4, 5, 7
-DEFAULTS = dict(type='PixelGPaCoLoss', alpha=0.05, temperature=0.2, num_pixels=-1)
+B, N, D, C = 2, 9, 5, 3
+
+
+def rows(seed=0):
+    """Unit embeddings, labels with ignored pixels, logits."""
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = F.normalize(torch.randn(B, N, D, generator=generator), dim=-1)
+    labels = torch.randint(0, C, (B, N), generator=generator)
+    labels[:, ::4] = 255
+    return embeddings, labels, torch.randn(B, N, C, generator=generator)
 
 
 def build(**settings):
-    """The loss from the registry."""
-    return MODELS.build({**DEFAULTS, **settings})
+    return MODELS.build({'type': 'PixelGPaCoLoss', **settings})
 
 
-def maps(seed=0, ignored=0.2, dtype=torch.float32):
-    """Embeddings, logits (both with gradient) and labels with ignored pixels."""
-    generator = torch.Generator().manual_seed(seed)
-    embeddings = torch.randn(B, D, H, W, generator=generator).to(dtype).requires_grad_()
-    logits = torch.randn(B, C, H, W, generator=generator).to(dtype).requires_grad_()
-    labels = torch.randint(0, C, (B, H, W), generator=generator)
-    labels[torch.rand(labels.shape, generator=generator) < ignored] = 255
-    return embeddings, logits, labels
+def test_defaults_are_the_papers():
+    loss = build()
+    assert loss.settings == PaCoSettings.checked('loss_contrast', alpha=0.01, temperature=0.07)
+    assert (loss.scope, loss.loss_weight, loss.loss_name) == ('image', 1.0, 'loss_gpaco')
 
 
-def rows_of(embeddings, logits, labels):
-    """What the core receives: unit rows, logits, labels, image by image."""
-    rows = F.normalize(embeddings.flatten(2).transpose(1, 2), dim=-1)
-    return rows, labels.flatten(1), logits.flatten(2).transpose(1, 2)
-
-
-CORE = dict(alpha=0.05, temperature=0.2, ignore_index=255, impl='dense')
-
-
-def test_all_pixels_equal_the_core_image_by_image():
-    embeddings, logits, labels = maps()
-    rows = rows_of(embeddings, logits, labels)
-    images = [parametric_contrastive_loss(*(part[i] for part in rows), **CORE) for i in range(B)]
-    torch.testing.assert_close(build()(embeddings, logits, labels), sum(images) / B)
-
-
-def test_an_image_without_valid_pixels_counts_as_zero():
-    embeddings, logits, labels = maps()
-    whole = build(loss_weight=B)(embeddings[1:], logits[1:], labels[1:]) * (B - 1) / B
-    labels[0] = 255
-    torch.testing.assert_close(build(loss_weight=B)(embeddings, logits, labels), whole)
-
-
-def test_all_ignored_gives_a_zero_with_gradients():
-    embeddings, logits, labels = maps(ignored=2.0)
-    loss = build()(embeddings, logits, labels)
-    loss.backward()
-    assert loss == 0
-    assert embeddings.grad.abs().sum() == 0
-    assert logits.grad.abs().sum() == 0
-
-
-def test_batch_scope_is_one_set():
-    embeddings, logits, labels = maps()
-    rows = [part.flatten(0, 1) for part in rows_of(embeddings, logits, labels)]
-    expected = parametric_contrastive_loss(*rows, **CORE)
-    for scope in ('batch', 'world'):
-        torch.testing.assert_close(build(scope=scope)(embeddings, logits, labels), expected)
-
-
-def test_sampling_draws_the_same_pixels_of_everything():
-    # Every pixel carries its own class in embedding, logits and label: any mix-up shows.
-    labels = torch.arange(H * W).remainder(C).view(1, H, W)
-    one_hot = F.one_hot(labels, C).permute(0, 3, 1, 2).float()
-    loss = build(num_pixels=12, gamma=0.0, alpha=1e-6)
-    assert abs(loss(one_hot, one_hot * 50, labels)) < 1e-3
-    assert loss(one_hot, one_hot.roll(1, 1) * 50, labels) > 40
-
-
-def test_sampling_is_reproducible_and_random():
-    arguments = maps()
-    loss = build(num_pixels=10)
-    torch.manual_seed(1)
-    first = loss(*arguments)
-    second = loss(*arguments)
-    torch.manual_seed(1)
-    assert torch.equal(first, loss(*arguments))
-    assert not torch.equal(first, second)
-
-
-@pytest.mark.parametrize('selection', ['class_balanced', 'hard'])
-def test_selection_prefers_what_it_says(selection):
-    labels = torch.zeros(1, 20, 20, dtype=torch.long)
-    labels[0, 0, :4] = 1  # 4 rare pixels among 400, all misclassified
-    logits = torch.zeros(1, 2, 20, 20)
-    logits[:, 0] = 8.0
-    torch.manual_seed(0)
-    loss = build(num_pixels=8, pixel_selection=selection)
-    picked = loss._select(logits.flatten(2).transpose(1, 2), labels.flatten(1))
-    assert (labels.flatten()[picked[0]] == 1).sum() >= 2  # uniform selection: 0.08 on average
-    assert len(set(picked[0].tolist())) == 8
-    embeddings = torch.randn(1, D, 20, 20)
-    assert torch.isfinite(loss(embeddings, logits, labels))
-
-
-def test_dropping_ignored_pixels_equals_not_having_them():
-    embeddings, logits, labels = maps()
-    rows, flat, centers = rows_of(embeddings, logits, labels)
-    kept = [
-        parametric_contrastive_loss(
-            rows[i][flat[i] != 255], flat[i][flat[i] != 255], centers[i][flat[i] != 255], **CORE
-        )
-        for i in range(B)
-    ]
-    loss = build(contrast_ignored=False)(embeddings, logits, labels)
-    torch.testing.assert_close(loss, sum(kept) / B)
-    assert not torch.isclose(loss, build()(embeddings, logits, labels))
-
-
-def test_warmup_follows_the_iteration_of_the_runner():
-    arguments = maps()
-    full = build()(*arguments)
-    loss = build(warmup_iters=10)
-    hub = MessageHub.get_current_instance()
-    before = hub.runtime_info.get('iter')
-    try:
-        for iteration, share in ((0, 0.1), (4, 0.5), (9, 1.0), (500, 1.0)):
-            hub.update_info('iter', iteration)
-            torch.testing.assert_close(loss(*arguments), full * share)
-    finally:
-        hub.update_info('iter', 0 if before is None else before)
-
-
-def test_queue_contrasts_pixels_of_earlier_images():
-    embeddings, logits, labels = maps()
-    loss = build(queue_size=64, queue_pixels_per_class=2, embed_channels=D)
-    first = loss(embeddings, logits, labels)
-    torch.testing.assert_close(first, build()(embeddings, logits, labels))  # still empty
-    written = loss.queue.labels >= 0
-    per_image = [len(image.unique()) - int((image == 255).any()) for image in labels]
-    assert written.sum() <= 2 * sum(per_image)
-    assert set(loss.queue.labels[written].tolist()) == set(labels[labels != 255].tolist())
-    norms = loss.queue.keys[written].norm(dim=1)
-    torch.testing.assert_close(norms, torch.ones_like(norms))
-
-    rows = rows_of(embeddings, logits, labels)
-    expected = parametric_contrastive_loss(
-        *rows, keys=loss.queue.keys.clone(), key_labels=loss.queue.labels.clone(), **CORE
+def test_settings_reach_the_core():
+    settings = dict(
+        alpha=0.3, temperature=0.5, beta=0.7, gamma=0.4, contrast_ignored=False, impl='streaming'
     )
-    torch.testing.assert_close(loss(embeddings, logits, labels), expected)
-    assert any('queue.position' in key for key in loss.state_dict())
+    expected = parametric_contrastive_loss(*rows(), ignore_index=255, **settings)
+    torch.testing.assert_close(build(loss_weight=2.0, **settings)(*rows()), 2 * expected)
 
 
-def test_half_precision_features_under_autocast():
-    embeddings, logits, labels = maps(dtype=torch.bfloat16)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        loss = build()(embeddings, logits, labels)
-    assert loss.dtype == torch.float32
-    exact = build()(embeddings.detach().double(), logits.detach().double(), labels)
-    torch.testing.assert_close(loss.double(), exact, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize('scope', ['image', 'batch', 'world'])
+def test_keys_are_contrasted_in_every_scope(scope):
+    generator = torch.Generator().manual_seed(1)
+    keys = dict(
+        keys=F.normalize(torch.randn(4, D, generator=generator)),
+        key_labels=torch.tensor([0, 2, -1, 1]),
+    )
+    parts = rows() if scope == 'image' else [part.flatten(0, 1) for part in rows()]
+    expected = parametric_contrastive_loss(
+        *parts, alpha=0.01, temperature=0.07, ignore_index=255, **keys
+    )
+    torch.testing.assert_close(build(scope=scope)(*rows(), **keys), expected)
 
 
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(alpha=0), r'loss_contrast.alpha: expected > 0, got 0. The paper uses'),
-        (dict(alpha='big'), r"loss_contrast.alpha: expected a number > 0 or 'auto', got 'big'"),
-        (dict(temperature=-1.0), r'loss_contrast.temperature: expected > 0, got -1.0'),
-        (dict(num_pixels=0), r'loss_contrast.num_pixels: expected a positive integer, or -1'),
-        (dict(num_pixels=2.5), r'loss_contrast.num_pixels: expected a positive integer, or -1'),
-        (dict(scope='images'), r"loss_contrast.scope: expected one of 'image', 'batch', 'world'"),
-        (dict(pixel_selection='all'), r"loss_contrast.pixel_selection: expected one of 'uniform'"),
-        (dict(loss_name='gpaco'), r"loss_contrast.loss_name: .* starts with 'loss'"),
-        (dict(queue_size=8), r'loss_contrast.embed_channels: expected the channels'),
-        (dict(impl='triton'), r"loss_contrast.impl: expected one of 'auto', 'dense', 'streaming'"),
+        (dict(scope='images'), r"loss_contrast\.scope: expected one of 'image', 'batch', 'world'"),
+        (dict(loss_name='gpaco'), r"loss_contrast\.loss_name: .* starts with 'loss'"),
+        (dict(warmup_iters=-1), r'loss_contrast\.warmup_iters: expected >= 0, got -1'),
+        (dict(loss_weight=-1.0), r'loss_contrast\.loss_weight: expected >= 0, got -1'),
+        (dict(gamma=-1.0), r'loss_contrast\.gamma: expected >= 0, got -1'),
+        (dict(num_pixels=8), r'loss_contrast\.num_pixels: expected one of alpha'),
     ],
 )
 def test_bad_settings_name_the_key(settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build(**settings)
-
-
-def test_a_label_outside_the_classes_is_refused():
-    embeddings, logits, labels = maps()
-    labels[0, 0, 0] = C
-    with pytest.raises(ValueError, match=rf'labels: expected values in \[0, {C}\) or 255, got'):
-        build()(embeddings, logits, labels)
-
-
-def test_maps_of_other_size_are_refused():
-    embeddings, logits, labels = maps()
-    with pytest.raises(ValueError, match=r'labels: expected shape \(3, 5, 7\), got \(3, 5, 6\)'):
-        build()(embeddings, logits, labels[..., :-1])
-
-
-@pytest.mark.parametrize('queue', [{}, dict(queue_size=4, embed_channels=D)])
-def test_minus_one_may_mark_ignored_pixels(queue):
-    embeddings, logits, labels = maps()
-    relabelled = labels.masked_fill(labels == 255, -1)
-    losses = [
-        [loss(embeddings, logits, target, ignore_index=index) for _ in range(2)]
-        for loss, target, index in (
-            (build(**queue), labels.to(torch.uint8), 255),
-            (build(**queue), relabelled, -1),
-        )
-    ]
-    assert losses[0] == losses[1]
-
-
-def _step(scope, images, ignore_index, **settings):
-    """Loss and weights of a linear projector after a DDP step on this rank's images."""
-    import torch.distributed as dist
-    from torch.nn.parallel import DistributedDataParallel
-
-    torch.manual_seed(0)
-    model = torch.nn.Conv2d(D, D + C, 1)
-    distributed = dist.is_initialized()
-    if distributed:
-        images = images[dist.get_rank()]
-        wrapped = DistributedDataParallel(model)
-    else:
-        wrapped = model
-    features, labels = images
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    for _ in range(3):
-        optimizer.zero_grad()
-        out = wrapped(features)
-        labels = labels.masked_fill(labels == 255, ignore_index)
-        loss = build(scope=scope, **settings)(
-            out[:, :D], out[:, D:], labels, ignore_index=ignore_index
-        )
-        loss.backward()
-        optimizer.step()
-    return loss.detach(), [parameter.detach() for parameter in model.parameters()]
-
-
-def _two_images_per_rank(empty_rank):
-    generator = torch.Generator().manual_seed(3)
-    features = torch.randn(4, D, H, W, generator=generator)
-    labels = torch.randint(0, C, (4, H, W), generator=generator)
-    labels[1, :2] = 255
-    if empty_rank:
-        labels[2:] = 255
-    return features, labels
-
-
-# -1 is also the label of an empty key, and keys are what the pixels of the other rank become.
-OPTIONS = [
-    dict(ignore_index=255),
-    dict(ignore_index=-1, impl='streaming', chunk_size=8),
-]
-CASES = [
-    (scope, empty, options)
-    for scope in ('image', 'world')
-    for empty in (False, True)
-    for options in OPTIONS
-]
-
-
-def _steps_of_a_rank():
-    results = []
-    for scope, empty_rank, options in CASES:
-        features, labels = _two_images_per_rank(empty_rank)
-        parts = [(features[:2], labels[:2]), (features[2:], labels[2:])]
-        results.append(_step(scope, parts, **options))
-    return results
-
-
-def test_two_processes_equal_one():
-    # One pair of processes for all cases: starting it costs more than they do.
-    ranks = run_ranks(_steps_of_a_rank)
-    for case, first, second in zip(CASES, *ranks, strict=True):
-        scope, empty_rank, _ = case
-        scope = 'batch' if scope == 'world' else scope
-        loss, weights = _step(scope, _two_images_per_rank(empty_rank), **OPTIONS[0])
-        torch.testing.assert_close((first[0] + second[0]) / 2, loss, rtol=1e-5, atol=1e-6)
-        for split in (first[1], second[1]):
-            torch.testing.assert_close(split, weights, rtol=1e-5, atol=1e-6)

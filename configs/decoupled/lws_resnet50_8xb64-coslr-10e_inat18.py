@@ -1,8 +1,0 @@
-# LWS on iNaturalist 2018, ResNet-50: one scale per class on the fixed classifier of stage one.
-# Settings of cRT.
-_base_ = './ce_resnet50_8xb64-coslr-90e_inat18.py'
-model = dict(type='FrozenFeatureClassifier', head=dict(type='LWSClsHead'))
-load_from = 'work_dirs/ce_resnet50_8xb64-coslr-90e_inat18/epoch_90.pth'
-train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=10, by_epoch=True, begin=0, end=10)]
-train_cfg = dict(max_epochs=10)

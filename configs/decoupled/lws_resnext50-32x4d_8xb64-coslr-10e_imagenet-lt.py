@@ -1,8 +1,0 @@
-# LWS on ImageNet-LT, ResNeXt-50 32x4d: one scale per class on the fixed classifier of stage one.
-# Settings of cRT.
-_base_ = './ce_resnext50-32x4d_8xb64-coslr-90e_imagenet-lt.py'
-model = dict(type='FrozenFeatureClassifier', head=dict(type='LWSClsHead'))
-load_from = 'work_dirs/ce_resnext50-32x4d_8xb64-coslr-90e_imagenet-lt/epoch_90.pth'
-train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=10, by_epoch=True, begin=0, end=10)]
-train_cfg = dict(max_epochs=10)

@@ -1,0 +1,21 @@
+"""What commands share about their arguments: ranges of numbers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return an argparse type for integers from ``least`` on."""
+
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < least:
+            raise argparse.ArgumentTypeError(f'expected at least {least}, got {text}')
+        return value
+
+    return integer

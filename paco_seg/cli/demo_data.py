@@ -1,0 +1,77 @@
+"""Write the demo data sets, offline.
+
+    paco-seg demo-data digit-scenes [--out data/digit_scenes]
+    paco-seg demo-data digits [--out data/digits_lt]
+
+``digit-scenes`` is for segmentation, ``digits`` for classification. Both are made of the
+handwritten digits bundled with scikit-learn, long-tailed in training and balanced in ``search``
+(for choosing settings) and ``validation`` (for reporting). The same seed gives the same bytes. A
+folder that exists is complete: everything is written beside it and renamed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from paco_seg.cli.arguments import at_least
+
+SEGMENTATION = """\
+Writes ADE20K folders (images/ and annotations/ with training, search and validation),
+statistics.json (counts, settings and source digits of every split) and class_frequency.json."""
+CLASSIFICATION = """\
+Writes images/ with training, search and validation, a `path label` list of each (training.txt ...),
+class_counts.json (training images per digit) and statistics.json."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line; the defaults are what the configs expect."""
+    kinds = parser.add_subparsers(metavar='KIND', dest='kind', required=True)
+    scenes = kinds.add_parser('digit-scenes', help='for segmentation', description=SEGMENTATION)
+    scenes.add_argument('--out', type=Path, default=Path('data/digit_scenes'))
+    scenes.add_argument('--seed', type=at_least(0), default=0)
+    scenes.add_argument('--size', type=at_least(48), default=96, help='height and width of a scene')
+    scenes.add_argument('--digits-per-scene', type=at_least(1), default=8)
+    scenes.add_argument(
+        '--max-instances',
+        type=at_least(100),  # so that the rarest digit has one
+        default=1500,
+        help='training instances of the digit zero',
+    )
+    scenes.add_argument(
+        '--balanced-instances',
+        type=at_least(1),
+        default=60,
+        help='instances per digit of other splits',
+    )
+    digits = kinds.add_parser('digits', help='for classification', description=CLASSIFICATION)
+    digits.add_argument('--out', type=Path, default=Path('data/digits_lt'))
+    digits.add_argument('--seed', type=at_least(0), default=0)
+    digits.add_argument(
+        '--size', type=at_least(8), default=16, help='height and width; the scans have 8'
+    )
+    for kind in (scenes, digits):
+        kind.add_argument('--force', action='store_true', help='replace a set that exists')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the set unless the same one is there already, and print its counts."""
+    names = ('kind', 'command', 'run', 'out', 'force')
+    settings = {key: value for key, value in vars(args).items() if key not in names}
+    if args.kind == 'digit-scenes':
+        from paco_seg.comparison.demo_data.digit_scenes import SceneSettings, write_scenes
+
+        write_scenes(args.out, SceneSettings(**settings), force=args.force)
+        statistics = json.loads((args.out / 'statistics.json').read_text())
+        instances = statistics['splits']['training']['instances']
+        print(f'{args.out}: training instances per digit {instances}')
+    else:
+        from paco_seg.comparison.demo_data.digits import (
+            DigitSettings,
+            training_counts,
+            write_digits,
+        )
+
+        write_digits(args.out, DigitSettings(**settings), force=args.force)
+        print(f'{args.out}: training images per digit {training_counts()}')

@@ -1,0 +1,65 @@
+"""A cell: one training and its test in a folder of its own, with the result that it left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paco_seg.files import write_json
+
+DONE = 'cell.json'
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work whose result is kept.
+
+    A cell is done once its ``cell.json`` exists, which is written last. It is repeated only if
+    what decides its result has changed.
+
+    Args:
+        name: folder below the root of the comparison, unique.
+        commands: command lines for ``python -m``, first the module; ``{dir}`` stands for the folder
+            of the cell.
+        inputs: JSON; with ``commands`` all that decides the result.
+        collect: reads the result, JSON, from the folder after the last command.
+        cost: expected duration relative to other cells, for the estimate of the remaining time.
+        progress: share of the cell that is done, from its folder while it runs.
+    """
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    inputs: Mapping[str, Any]
+    collect: Callable[[Path], dict]
+    cost: float = 1.0
+    progress: Callable[[Path], float] = lambda folder: 0.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the commands and inputs."""
+        content = json.dumps([self.commands, self.inputs], sort_keys=True, default=str)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def commands_in(self, folder: Path) -> list[tuple[str, ...]]:
+        """Return the command lines for this folder."""
+        return [
+            tuple(word.replace('{dir}', str(folder)) for word in command)
+            for command in self.commands
+        ]
+
+    def finished_result(self, folder: Path) -> dict | None:
+        """Return the result in a folder; None for half-finished and outdated cells."""
+        try:
+            content = json.loads((folder / DONE).read_text())
+        except (OSError, ValueError):
+            return None
+        return content['result'] if content.get('fingerprint') == self.fingerprint else None
+
+    def finish(self, folder: Path, result: dict, seconds: float) -> None:
+        """Write the result, which makes the cell done."""
+        content = dict(fingerprint=self.fingerprint, name=self.name, seconds=seconds, result=result)
+        write_json(folder / DONE, content)

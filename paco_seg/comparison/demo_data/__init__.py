@@ -1,0 +1,1 @@
+"""The two demo data sets, made offline of handwritten digits: complete or absent."""

@@ -1,0 +1,158 @@
+"""Pictures that compare trainings: label maps, per-class values by frequency, curves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+
+matplotlib.use('Agg')  # files only: no window system is needed
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from paco_seg.files import written_aside
+
+Curve = Sequence[Sequence[float]]
+
+
+def draw_label_maps(
+    path: str | os.PathLike,
+    *,
+    images: Sequence[str | os.PathLike],
+    columns: Mapping[str, Sequence[str | os.PathLike]],
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+) -> None:
+    """Draw a row per image: the image, then its label map of each column in the class colours.
+
+    Args:
+        path: picture to write.
+        images: image files.
+        columns: title -> label map files, one per image; values index ``classes``.
+        classes: C names for the legend.
+        palette: C colours, RGB from 0 to 255.
+    """
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    colours[: len(palette)] = palette
+    figure, axes = plt.subplots(
+        len(images),
+        1 + len(columns),
+        figsize=(1.7 * (1 + len(columns)), 1.7 * len(images) + 0.9),
+        squeeze=False,
+    )
+    for row, image in zip(axes, images, strict=True):
+        row[0].imshow(read(image, cv2.IMREAD_COLOR)[..., ::-1])
+    for number, files in enumerate(columns.values(), 1):
+        for row, file in zip(axes, files, strict=True):
+            row[number].imshow(colours[read(file, cv2.IMREAD_GRAYSCALE)])
+    for axis, title in zip(axes[0], ('image', *columns), strict=True):
+        axis.set_title(title, fontsize=10)
+    for axis in axes.flat:
+        axis.axis('off')
+    patches = [Patch(color='#' + bytes(colour).hex()) for colour in palette]
+    figure.legend(patches, classes, loc='lower center', ncols=6, fontsize=8, frameon=False)
+    figure.tight_layout(pad=0.4, rect=(0, 0.55 / figure.get_figheight(), 1, 1))
+    save(figure, path)
+
+
+def draw_by_frequency(
+    path: str | os.PathLike,
+    *,
+    classes: Sequence[str],
+    shares: Sequence[float],
+    values: Mapping[str, Sequence[Sequence[float | None]]],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw per-class values of each method against the training frequency of the class.
+
+    Args:
+        path: picture to write.
+        classes: C names.
+        shares: C training frequencies, > 0 for a class to be shown.
+        values: method -> per run, C values (None: undefined). Lines are means over the runs, bars
+            reach from the smallest to the largest.
+        xlabel: what ``shares`` are.
+        ylabel: what ``values`` are.
+    """
+    order = [index for index in np.argsort(shares)[::-1].tolist() if shares[index] > 0]
+    figure, axis = plt.subplots(figsize=(8, 4.2), layout='constrained')
+    # Methods a little apart, or their bars would hide each other; together no wider than a third.
+    step = min(1.04, 1.33 ** (1 / len(values)))
+    for number, (title, runs) in enumerate(values.items()):
+        table = np.array(runs, dtype=float)[:, order]  # None becomes nan
+        mean = table.mean(axis=0)
+        position = np.asarray(shares)[order] * step ** (number - (len(values) - 1) / 2)
+        spread = np.stack([mean - table.min(axis=0), table.max(axis=0) - mean])
+        style: dict[str, Any] = dict(
+            color=colour(number, len(values)), marker='o', markersize=4, lw=1.2
+        )
+        axis.errorbar(position, mean, yerr=spread, capsize=2, label=title, **style)
+    axis.set_xscale('log')
+    axis.invert_xaxis()
+    axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
+    axis.grid(alpha=0.3)
+    if len(order) <= 30:
+        names = axis.secondary_xaxis('top')
+        names.set_xticks(np.asarray(shares)[order], [classes[index] for index in order])
+        names.minorticks_off()
+        names.tick_params(labelsize=8, rotation=35)
+    figure.legend(loc='outside right center', fontsize=8, frameon=False)
+    save(figure, path)
+
+
+def draw_curves(
+    path: str | os.PathLike, panels: Mapping[str, Mapping[str, Sequence[Curve]]]
+) -> None:
+    """Draw one panel per quantity; in it one colour per method and one line per run.
+
+    Args:
+        path: picture to write.
+        panels: quantity -> method -> runs, each a list of (iteration, value).
+    """
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(5 * len(panels) + 1.5, 3.6),
+        squeeze=False,
+        layout='constrained',
+    )
+    for axis, (quantity, methods) in zip(axes[0], panels.items(), strict=True):
+        for number, (title, runs) in enumerate(methods.items()):
+            for index, run in enumerate(runs):
+                steps, values = np.array(run, dtype=float).reshape(-1, 2).T
+                label = title if index == 0 else None
+                style: dict[str, Any] = dict(color=colour(number, len(methods)), alpha=0.8, lw=1.2)
+                axis.plot(steps, values, label=label, **style)
+        axis.set(xlabel='iteration', ylabel=quantity)
+        axis.grid(alpha=0.3)
+    # The panels show the same methods.
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside right center', fontsize=8, frameon=False)
+    save(figure, path)
+
+
+def colour(number: int, count: int) -> tuple[float, ...]:
+    """Return the colour of a method among ``count``; up to twenty are told apart."""
+    return plt.get_cmap('tab10' if count <= 10 else 'tab20')(number)
+
+
+def read(path: str | os.PathLike, flag: int) -> np.ndarray:
+    """Return an image, or raise an error that names the file: OpenCV only returns None."""
+    image = cv2.imread(str(path), flag)
+    if image is None:
+        raise FileNotFoundError(f'{path}: expected a readable image, got none')
+    return image
+
+
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a picture that is complete or absent, and free the figure."""
+    with written_aside(path) as unfinished:
+        figure.savefig(unfinished, dpi=130)
+    plt.close(figure)

@@ -1,0 +1,181 @@
+"""A command of a cell in a process of its own, which never outlives the one that waits for it.
+
+Where the system can fork, the process is a child of one that has imported PyTorch and MM already,
+which saves seconds per command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from paco_seg.files import write_json
+
+POLL_SECONDS = 0.2
+END_SECONDS = 10.0  # for a process that was asked to end, before it is killed
+LOG_LINES = 15
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def run_command(command: Sequence[str], log: Path) -> None:
+    """Run ``python -m COMMAND...`` to its end as :func:`watch_command` does."""
+    with ending_by_exception():
+        for _ in watch_command(command, log):
+            pass
+
+
+def watch_command(command: Sequence[str], log: Path) -> Iterator[None]:
+    """Run ``python -m COMMAND...``, with its output in a file, and yield while it runs.
+
+    The peak memory of the process goes to a JSON file beside the log. However the iteration ends,
+    by an error or by being closed, the process and its own children have ended too; on Linux also
+    when this process is killed. To hold at SIGTERM it wants :func:`ending_by_exception` around it.
+
+    Args:
+        command: module and its arguments.
+        log: file for the output.
+
+    Yields:
+        Nothing, several times per second.
+
+    Raises:
+        ChildProcessError: the command failed; names it and shows the last lines of its log.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
+    sys.stdout.flush()
+    sys.stderr.flush()
+    process = context.Process(target=_run_module, args=(tuple(command), str(log), os.getpid()))
+    process.start()
+    try:
+        while process.is_alive():
+            process.join(POLL_SECONDS)
+            yield
+    finally:
+        _end(process)
+    if process.exitcode != 0:
+        tail = '\n'.join(last_lines(log))
+        raise ChildProcessError(
+            f'{" ".join(command)}: expected exit status 0, got {process.exitcode}. The end of '
+            f'{log}:\n{tail}'
+        )
+
+
+@contextlib.contextmanager
+def ending_by_exception() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that ``finally`` is reached.
+
+    Only the main thread may do so; elsewhere the signals stay as they are.
+    """
+    names = [name for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        names = []
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)  # as a shell reports it
+
+    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def _end(process: Any) -> None:
+    """End a process with the group that it leads, and wait for it."""
+    if not process.is_alive():
+        process.join()
+        return
+    for name in ('SIGTERM', 'SIGKILL'):
+        _send(process, name)
+        process.join(END_SECONDS)
+        if not process.is_alive():
+            return
+
+
+def _send(process: Any, name: str) -> None:
+    try:
+        # Its loader workers are in the same group. Before it has made its group there are none.
+        os.killpg(process.pid, getattr(signal, name))
+    except (AttributeError, ProcessLookupError, PermissionError):
+        process.terminate() if name == 'SIGTERM' else process.kill()
+
+
+def _run_module(command: tuple[str, ...], log: str, parent: int) -> None:
+    """Run ``command[0]`` as a program in this process, with its output in a file."""
+    _end_with(parent)
+    # Left open: the traceback of an error is written when this function has ended.
+    stream = open(log, 'w', buffering=1)
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    sys.stdout = sys.stderr = stream
+    print('python -m', *command, flush=True)
+    forget_runs()  # a fork inherits them, and would write into the folder of another run
+    sys.argv = list(command)
+    try:
+        runpy.run_module(command[0], run_name='__main__', alter_sys=True)
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+    stream.flush()
+    write_json(Path(log).with_suffix('.json'), dict(peak_memory_mib=peak_memory_mib()))
+
+
+def _end_with(parent: int) -> None:
+    """Lead a process group of its own, and on Linux end when the parent does."""
+    for name in ('SIGTERM', 'SIGHUP'):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)  # a fork inherits the handlers
+    if hasattr(os, 'setpgid'):
+        os.setpgid(0, 0)
+    if sys.platform == 'linux':
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the line above
+            os._exit(1)
+
+
+def forget_runs() -> None:
+    """Clear MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
+    if 'mmengine' not in sys.modules:
+        return  # there are none, and the import takes seconds
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+
+    for logger in MMLogger._instance_dict.values():
+        for handler in logger.handlers:
+            handler.close()
+    managers = [MMLogger, MessageHub, Visualizer, DefaultScope]
+    for manager in managers:
+        managers.extend(manager.__subclasses__())
+        manager._instance_dict.clear()
+
+
+def last_lines(log: Path) -> list[str]:
+    """Return the end of a log; nothing if there is none."""
+    try:
+        return log.read_text(errors='replace').splitlines()[-LOG_LINES:]
+    except OSError:
+        return []
+
+
+def peak_memory_mib() -> float | None:
+    """Return the largest resident memory of this process so far; None where nobody tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # bytes on macOS, KiB elsewhere
+    return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10

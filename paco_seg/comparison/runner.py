@@ -1,0 +1,164 @@
+"""Runs cells, one after the other or some at a time, and tells how long the rest will take."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Generator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import paco_seg
+from paco_seg.comparison.cell import Cell
+from paco_seg.comparison.process import ending_by_exception, watch_command
+
+REPORT_SECONDS = 20
+
+
+class CellRunner:
+    """Runs cells and keeps their results.
+
+    Args:
+        root: folder of the comparison.
+        total_cost: sum of the costs of all cells to come, for the estimate.
+        force: repeat finished cells.
+        preload: modules to import once, before the first command runs.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        *,
+        total_cost: float,
+        force: bool = False,
+        preload: Sequence[str] = (),
+    ) -> None:
+        self.root = Path(root)
+        self.total_cost = total_cost
+        self.force = force
+        self.preload = preload
+        self.executed: list[str] = []
+        self.commit = code_commit()
+        self._reused_cost = 0.0
+        self._done_cost = 0.0
+        self._busy_seconds = 0.0
+        self._workers = 1
+
+    def run(self, cell: Cell) -> dict:
+        """Return the result of a cell, from its folder if it is done, else from its commands.
+
+        Raises:
+            ChildProcessError: a command failed; names it and shows the end of its log.
+        """
+        return self.run_all([cell])[0]
+
+    def run_all(self, cells: Sequence[Cell], *, workers: int = 1) -> list[dict]:
+        """Return the results of cells that do not need each other, some of them run at a time.
+
+        Args:
+            cells: in the order in which they start.
+            workers: how many run at a time.
+
+        Raises:
+            ChildProcessError: a command failed; the others are ended.
+        """
+        results: list[dict] = [{} for _ in cells]
+        waiting = list(enumerate(cells))
+        active: dict[int, Generator[None, None, dict]] = {}
+        self._workers = workers
+        with ending_by_exception():
+            try:
+                while waiting or active:
+                    while waiting and len(active) < workers:
+                        number, cell = waiting.pop(0)
+                        active[number] = self._steps(cell)
+                    for number, steps in list(active.items()):
+                        try:
+                            next(steps)
+                        except StopIteration as end:
+                            results[number] = end.value
+                            del active[number]
+            finally:
+                for steps in active.values():
+                    steps.close()
+        return results
+
+    def _steps(self, cell: Cell) -> Generator[None, None, dict]:
+        """Run a cell; yields while its commands run and returns its result."""
+        folder = self.root / cell.name
+        result = None if self.force else cell.finished_result(folder)
+        if result is not None:
+            self._reused_cost += cell.cost
+            return result
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for module in self.preload:
+            import_module(module)
+        start = time.perf_counter()
+        progress = _Progress(self, cell, folder, start)
+        for number, command in enumerate(cell.commands_in(folder)):
+            for _ in watch_command(command, folder / f'command-{number}.log'):
+                progress.tell()
+                yield
+        result = dict(**cell.collect(folder), commit=self.commit)
+        seconds = time.perf_counter() - start
+        cell.finish(folder, result, seconds)
+        self.executed.append(cell.name)
+        self._busy_seconds += seconds
+        self._done_cost += cell.cost
+        print(f'{cell.name}: done in {seconds:.0f} s{self.remaining(0.0, 0.0)}', flush=True)
+        return result
+
+    def remaining(self, current_cost: float, current_seconds: float) -> str:
+        """Return a text on the time left, by what the cells so far took for their cost."""
+        done = self._done_cost + current_cost
+        left = self.total_cost - self._reused_cost - done
+        if done <= 0 or left <= 0:
+            return ''
+        seconds = left * (self._busy_seconds + current_seconds) / done / self._workers
+        return f', about {seconds / 60:.1f} min left'
+
+
+class _Progress:
+    """Tells every ``REPORT_SECONDS`` how far a cell has come."""
+
+    def __init__(self, runner: CellRunner, cell: Cell, folder: Path, start: float) -> None:
+        self._runner, self._cell, self._folder = runner, cell, folder
+        self._start = self._told = start
+
+    def tell(self) -> None:
+        now = time.perf_counter()
+        if now - self._told <= REPORT_SECONDS:
+            return
+        self._told = now
+        share = self._cell.progress(self._folder)
+        left = self._runner.remaining(share * self._cell.cost, now - self._start)
+        print(f'{self._cell.name}: {share:.0%}{left}', flush=True)
+
+
+def code_commit(root: Path | None = None) -> str | None:
+    """Return the last commit of what trains, marked where the files differ from it.
+
+    Args:
+        root: folder of the checkout; by default the one that holds this package.
+
+    Returns:
+        None without Git or outside a checkout.
+    """
+    paths = ('--', 'paco_seg', 'configs', 'tools')
+    root = root or Path(paco_seg.__file__).parent.parent
+    try:
+        commit, changed = (
+            subprocess.run(
+                ['git', *command, *paths], cwd=root, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (
+                ('log', '-1', '--abbrev=12', '--format=%h'),
+                ('status', '--porcelain', '--untracked-files=no'),
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return (commit + '-changed' * bool(changed)) or None

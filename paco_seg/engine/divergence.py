@@ -1,0 +1,54 @@
+"""A training whose numbers no step brings back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from paco_seg.engine.resume import LAST
+
+
+class DivergedTrainingError(ValueError):
+    """Losses or weights are not finite any more; the message names the last good checkpoint."""
+
+    @classmethod
+    def at(cls, runner: Runner, what: str) -> DivergedTrainingError:
+        """Build the error.
+
+        Args:
+            runner: the training.
+            what: what was found, such as ``'20 losses in a row'``.
+        """
+        note = Path(runner.work_dir) / LAST
+        last = note.read_text(encoding='utf-8').strip() if note.is_file() else ''
+        start = (
+            f'The last good checkpoint is kept: {last}. Continue from it with --resume, or start '
+            'again,'
+            if last
+            else 'No checkpoint was written yet. Start again'
+        )
+        return cls(
+            f'training: expected finite losses and weights, got {what} at iteration '
+            f'{runner.iter + 1}. {start} with a smaller optim_wrapper.optimizer.lr, a warm-up or '
+            'clipped gradients (optim_wrapper.clip_grad)'
+        )
+
+
+def check_weights_are_finite(runner: Runner) -> None:
+    """Refuse weights that no training recovers from.
+
+    Buffers may hold an infinity (the prior of a class that never occurs), but no NaN.
+
+    Raises:
+        DivergedTrainingError: names the first such tensor and the last good checkpoint.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise DivergedTrainingError.at(runner, f'infinite or NaN values in {name}')
+    for name, value in model.named_buffers():
+        if value.is_floating_point() and torch.isnan(value).any():
+            raise DivergedTrainingError.at(runner, f'NaN values in {name}')

@@ -1,0 +1,189 @@
+"""Looks at what a resumed training takes over from its checkpoint besides the weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import optim
+
+from paco_seg.engine.checkpoint_config import config_from_text
+
+# Settings of parameter groups that differ between versions of PyTorch, or say nothing of the kind.
+INCIDENTAL = {
+    'params',
+    'param_names',
+    'initial_lr',
+    'maximize',
+    'foreach',
+    'capturable',
+    'differentiable',
+    'fused',
+    'decoupled_weight_decay',
+}
+
+
+@HOOKS.register_module()
+class ResumeCheckHook(Hook):
+    """Refuses the checkpoint of a training that this one cannot continue, and foreign paths.
+
+    MMEngine takes an optimizer state of another kind until the first step fails, and removes
+    whatever file or folder the checkpoint names as the best one so far. Here only files of the
+    training's own folder count: in a copied folder the copy of the best checkpoint. It does
+    nothing in a training that is not resumed.
+    """
+
+    # After CheckpointMatchHook: that it is another model explains all the rest.
+    priority = 'VERY_LOW'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check, before MMEngine takes anything over; ``checkpoint`` is changed in place.
+
+        Raises:
+            ValueError: names the part of the checkpoint, and the remedy.
+        """
+        if not runner.cfg.get('resume'):
+            return
+        source = str(runner.cfg.get('load_from') or 'checkpoint')
+        _check_parts(checkpoint, source)
+        keep_own_paths(checkpoint['message_hub']['runtime_info'], checkpoint_folder(runner))
+        saved_config = _saved_config(checkpoint['meta'].get('cfg'), source)
+        _check_optimizer(runner, checkpoint, saved_config, source)
+        _compare_batch_sizes(runner.cfg, saved_config, source)
+
+
+def checkpoint_folder(runner: Runner) -> Path:
+    """Where the checkpoints of a training lie, as MMEngine's hook will decide."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.out_dir not in (None, runner.work_dir):
+            return Path(hook.out_dir) / Path(runner.work_dir).name
+    return Path(runner.work_dir)
+
+
+def keep_own_paths(runtime_info: dict, folder: Path) -> None:
+    """Reduce what a checkpoint says about other checkpoints to files of ``folder``.
+
+    Args:
+        runtime_info: of MMEngine's message hub, changed in place: ``best_ckpt...`` becomes the
+            file of the same name in ``folder``, or goes if there is none.
+        folder: where the training keeps its checkpoints.
+    """
+    for key in list(runtime_info):
+        value = runtime_info[key]
+        if key.startswith('best_ckpt') or key == 'last_ckpt':
+            own = folder / Path(value).name if isinstance(value, str) else None
+            is_named_so = own is not None and own.name.startswith('best_') == (key != 'last_ckpt')
+            if own is not None and is_named_so and own.is_file():
+                runtime_info[key] = str(own)
+            else:
+                del runtime_info[key]
+        elif key.startswith('best_score') and not isinstance(value, Real):
+            del runtime_info[key]
+    if 'keep_ckpt_ids' in runtime_info:
+        # They become part of a file name: a number cannot lead out of the folder.
+        ids = runtime_info['keep_ckpt_ids']
+        ids = ids if isinstance(ids, (list, tuple)) else []
+        runtime_info['keep_ckpt_ids'] = [step for step in ids if type(step) is int and step >= 0]
+
+
+def _check_parts(checkpoint: dict, source: str) -> None:
+    remedy = (
+        'Resume from a checkpoint that a training wrote (iter_*.pth, epoch_*.pth); to start from '
+        'these weights leave --resume out and set load_from'
+    )
+    hub = checkpoint.get('message_hub')
+    if 'optimizer' not in checkpoint or not isinstance(hub, Mapping):
+        raise ValueError(
+            f'{source}: expected the state of a training, got weights without '
+            f'{"message_hub" if "optimizer" in checkpoint else "optimizer"}. {remedy}'
+        )
+    for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
+        if not isinstance(hub.get(key), Mapping):
+            raise ValueError(
+                f'{source}: message_hub.{key}: expected a dict, got {type(hub.get(key)).__name__}. '
+                f'{remedy}'
+            )
+    for key in ('epoch', 'iter'):
+        value = checkpoint.get('meta', {}).get(key)
+        if type(value) is not int or value < 0:
+            raise ValueError(
+                f'{source}: meta.{key}: expected an integer >= 0, got {value!r}. {remedy}'
+            )
+
+
+def _saved_config(text: Any, source: str) -> Config:
+    """The config of the training that wrote the checkpoint; empty if it cannot be read as data."""
+    if isinstance(text, str):
+        try:
+            return config_from_text(text, source)
+        except ValueError as error:
+            print_log(f'{error}. Its settings are not compared', 'current')
+    return Config()
+
+
+def _check_optimizer(runner: Runner, checkpoint: dict, saved: Config, source: str) -> None:
+    wrapper = runner.optim_wrapper
+    # Several optimizers, or one of a sharded model, are compared by PyTorch alone.
+    if not isinstance(wrapper, OptimWrapper):
+        return
+    remedy = (
+        'Use the optimizer and paramwise_cfg of the first run; to start another one from these '
+        'weights leave --resume out and set load_from'
+    )
+    name = _setting(saved, 'optim_wrapper', 'optimizer', 'type')
+    ours = type(wrapper.optimizer).__name__
+    groups = checkpoint['optimizer'].get('param_groups')
+    if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups):
+        raise ValueError(f'{source}: optimizer.param_groups: expected a list of dicts. {remedy}')
+    expected = [_signature(group) for group in wrapper.optimizer.param_groups]
+    got = [_signature(group) for group in groups]
+    if isinstance(name, str) and name.rsplit('.', 1)[-1] != ours and _known(name):
+        raise ValueError(f'{source}: optimizer: expected the state of {ours}, got {name}. {remedy}')
+    if len(expected) != len(got):
+        raise ValueError(
+            f'{source}: optimizer: expected {len(expected)} parameter groups, got {len(got)}. '
+            f'{remedy}'
+        )
+    for number, (one, other) in enumerate(zip(expected, got, strict=True)):
+        if one != other:
+            raise ValueError(
+                f'{source}: optimizer: expected {one[0]} parameters with {", ".join(one[1])} in '
+                f'group {number} ({ours}), got {other[0]} with {", ".join(other[1])}. {remedy}'
+            )
+
+
+def _signature(group: Mapping) -> tuple[int, list[str]]:
+    params = group.get('params')
+    number = len(params) if isinstance(params, (list, tuple)) else 0
+    return number, sorted(str(key) for key in group if key not in INCIDENTAL)
+
+
+def _setting(config: Any, *keys: str) -> Any:
+    for key in keys:
+        config = config.get(key) if isinstance(config, (Config, Mapping)) else None
+    return config
+
+
+def _known(name: str) -> bool:
+    """Whether it is an optimizer of PyTorch: a registry may give others another name."""
+    return hasattr(optim, name.rsplit('.', 1)[-1])
+
+
+def _compare_batch_sizes(cfg: Config, saved: Config, source: str) -> None:
+    ours, theirs = (_setting(config, 'train_dataloader', 'batch_size') for config in (cfg, saved))
+    if None not in (ours, theirs) and ours != theirs:
+        print_log(
+            f'{source}: train_dataloader.batch_size was {theirs}, now it is {ours}: iterations and '
+            'epochs count other amounts of data than before, and the order of the samples differs',
+            'current',
+            logging.WARNING,
+        )

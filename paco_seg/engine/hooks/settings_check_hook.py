@@ -1,0 +1,143 @@
+"""Settings that MMEngine accepts and that fail, or act as nothing, once training has begun."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from paco_seg.core.checks import check_count, check_range
+
+
+@HOOKS.register_module()
+class SettingsCheckHook(Hook):
+    """Refusal of what would only show after hours: length, learning rate, top-k, best checkpoint.
+
+    Tests are checked as well, for what would only show when all images are predicted.
+
+    Metrics that leave out values, such as the mean of an empty group of classes, say so through
+    ``why_absent(name)``.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Check once, before the first batch is loaded.
+
+        Raises:
+            TypeError: a number is something else.
+            ValueError: names the config key, what is expected and the value.
+        """
+        check_length(runner)
+        check_learning_rates(runner.optim_wrapper)
+        check_save_best(runner)
+        check_topk(runner)
+
+    def before_test(self, runner: Runner) -> None:
+        """Check once, before the first image is tested.
+
+        Raises:
+            TypeError, ValueError: names the config key, what is expected and the value.
+        """
+        _check_topk_metrics(runner.test_loop, 'test_evaluator')
+
+
+def check_length(runner: Runner) -> None:
+    """Refuse a training of no step.
+
+    Raises:
+        ValueError: names the config key.
+    """
+    # A loop of iterations counts as one epoch, and one of epochs knows its iterations as well.
+    name = 'max_epochs' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'max_iters'
+    check_count(f'train_cfg.{name}', getattr(runner.train_loop, name), low=1)
+
+
+def check_learning_rates(optim_wrapper: OptimWrapper | OptimWrapperDict) -> None:
+    """Refuse a learning rate that is no finite number.
+
+    Raises:
+        TypeError, ValueError: names the config key.
+    """
+    if isinstance(optim_wrapper, OptimWrapperDict):
+        groups = [group for wrapper in optim_wrapper.values() for group in wrapper.param_groups]
+    else:
+        groups = optim_wrapper.param_groups
+    for group in groups:
+        for name in ('lr', 'initial_lr', 'weight_decay', 'momentum'):
+            if isinstance(group.get(name), float):
+                key = 'lr' if name == 'initial_lr' else name
+                check_range(f'optim_wrapper.optimizer.{key}', group[name], low=0.0)
+
+
+def check_save_best(runner: Runner) -> None:
+    """Refuse a best checkpoint, or an early stop, by a value that no metric will report.
+
+    Raises:
+        ValueError: names the config key, the value and why it is never there.
+    """
+    metrics = _metrics(runner.val_loop)
+    for key, name in _monitored(runner):
+        for metric in metrics:
+            why_absent = getattr(metric, 'why_absent', None)
+            reason = None if why_absent is None else why_absent(name)
+            if reason is not None:
+                raise ValueError(
+                    f'{key}: expected a value that {type(metric).__name__} reports, got {name!r}: '
+                    f'{reason}. Name another value, or change the groups of the metric'
+                )
+
+
+def check_topk(runner: Runner) -> None:
+    """Refuse an accuracy among more classes than there are.
+
+    Raises:
+        TypeError, ValueError: names the config key, the largest value allowed and the value.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    head = getattr(model, 'head', None)
+    topk = getattr(head, 'topk', None)
+    if topk is not None:
+        # Without cal_acc nobody counts: stock heads have (1, 5) for any number of classes.
+        most = getattr(head, 'num_classes', None) if getattr(head, 'cal_acc', False) else None
+        _check_topk('model.head.topk', topk, most)
+    _check_topk_metrics(runner.val_loop, 'val_evaluator')
+
+
+def _check_topk_metrics(loop: Any, key: str) -> None:
+    classes = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+    names = (getattr(classes, 'metainfo', None) or {}).get('classes')
+    for metric in _metrics(loop):
+        # By name: MMPretrain is not to be imported here. The k of retrieval are of another kind.
+        if any(cls.__name__ == 'Accuracy' for cls in type(metric).__mro__):
+            _check_topk(f'{key}.topk', metric.topk, None if names is None else len(names))
+
+
+def _check_topk(key: str, topk: Any, num_classes: int | None) -> None:
+    high = math.inf if num_classes is None else num_classes
+    for value in topk if isinstance(topk, Sequence) and not isinstance(topk, str) else (topk,):
+        check_count(
+            key,
+            value,
+            low=1,
+            high=high,
+            remedy='' if num_classes is None else f'There are {num_classes} classes',
+        )
+
+
+def _metrics(loop: Any) -> list[Any]:
+    return list(getattr(getattr(loop, 'evaluator', None), 'metrics', []))
+
+
+def _monitored(runner: Runner) -> Iterator[tuple[str, str]]:
+    """Give the values that decide about checkpoints or the end of training, with their keys."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best is not None:
+            names = [hook.save_best] if isinstance(hook.save_best, str) else hook.save_best
+            yield from (('default_hooks.checkpoint.save_best', name) for name in names)
+        elif isinstance(hook, EarlyStoppingHook):
+            yield 'custom_hooks.EarlyStoppingHook.monitor', hook.monitor

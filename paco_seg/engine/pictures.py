@@ -1,0 +1,91 @@
+"""Painted predictions of a test: which ones, and whether they reach the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.registry import VISBACKENDS
+from mmengine.runner import Runner
+from mmengine.visualization import LocalVisBackend
+
+# The hooks of MMSegmentation and MMPretrain that paint predictions.
+HOOKS = ('SegVisualizationHook', 'VisualizationHook')
+
+
+@VISBACKENDS.register_module()
+class CheckedLocalVisBackend(LocalVisBackend):
+    """MMEngine's backend, which says when a picture cannot be written.
+
+    OpenCV returns False then, and MMEngine does not look.
+
+    Args:
+        *args: of :class:`mmengine.visualization.LocalVisBackend`.
+        **kwargs: the same.
+    """
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: Any) -> None:
+        """Write ``NAME_STEP.png``.
+
+        Raises:
+            OSError: the picture is not on the disk.
+        """
+        super().add_image(name, image, step, **kwargs)
+        path = Path(self._img_save_dir) / f'{name}_{step}.png'
+        # A full disk may leave the beginning of a file.
+        if not path.is_file() or cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
+            raise OSError(
+                f'--show-dir: expected to write {str(path)!r}, got no complete picture. Check the '
+                'free space'
+            )
+
+
+class PictureSelection:
+    """Stands before the visualization hook and passes on every n-th sample, up to a limit.
+
+    MMSegmentation's hook paints every image of a test, which takes several times as long as the
+    test itself.
+
+    Args:
+        paint: the hook's ``after_test_iter``.
+        interval: one sample out of so many is painted, the first one always.
+        limit: number of pictures of this process, or None.
+    """
+
+    def __init__(self, paint: Callable[..., None], interval: int, limit: int | None) -> None:
+        self.paint = paint
+        self.interval = interval
+        self.limit = limit
+        self.seen = 0
+        self.painted = 0
+
+    def __call__(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] = ()
+    ) -> None:
+        """Paint the chosen samples of a batch."""
+        chosen = [i for i in range(len(outputs)) if (self.seen + i) % self.interval == 0]
+        self.seen += len(outputs)
+        if self.limit is not None:
+            chosen = chosen[: self.limit - self.painted]
+        self.painted += len(chosen)
+        if chosen:
+            inputs = data_batch['inputs']
+            if len(inputs) == len(outputs):  # with test-time augmentation it holds the views
+                data_batch = {**data_batch, 'inputs': [inputs[i] for i in chosen]}
+            self.paint(
+                runner,
+                batch_idx=batch_idx,
+                data_batch=data_batch,
+                outputs=[outputs[i] for i in chosen],
+            )
+
+
+def select_pictures(hooks: Sequence[Hook], interval: int, limit: int | None) -> None:
+    """Put a :class:`PictureSelection` before the hooks that paint predictions."""
+    for hook in hooks:
+        if type(hook).__name__ in HOOKS:
+            hook.after_test_iter = PictureSelection(hook.after_test_iter, interval, limit)

@@ -1,0 +1,50 @@
+"""What every training and every test of ours is guarded by."""
+
+from __future__ import annotations
+
+from mmengine.config import Config
+
+import paco_seg.engine.hooks  # noqa: F401
+from paco_seg.engine.cli import add_hook
+
+STOCK_CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook')
+
+
+def guard_training(cfg: Config) -> None:
+    """Add the hooks that check a training and keep its work; changes ``cfg`` in place.
+
+    Each stays as the config has it, if it has one of that type. ``cfg.resume`` must be decided.
+    """
+    use_durable_checkpoints(cfg)
+    add_hook(cfg, type='RNGStateHook')
+    add_hook(cfg, type='NumClassCheckHook')
+    add_hook(cfg, type='SettingsCheckHook')
+    add_hook(cfg, type='LoaderLengthHook')
+    add_hook(cfg, type='PretrainedFitHook')
+    add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
+    add_hook(cfg, type='ResumeCheckHook')
+    add_hook(cfg, type='ClassNamesCheckHook')
+    add_hook(cfg, type='AccumulatedGradientHook')
+    add_hook(cfg, type='NonFiniteLossHook')
+
+
+def guard_test(cfg: Config) -> None:
+    """Add the hooks that check a checkpoint before it is tested; changes ``cfg`` in place."""
+    add_hook(cfg, type='SettingsCheckHook')
+    add_hook(cfg, type='CheckpointMatchHook', require='inference')
+    add_hook(cfg, type='ClassNamesCheckHook')
+
+
+def use_durable_checkpoints(cfg: Config) -> None:
+    """Put :class:`DurableCheckpointHook` in the place of MMEngine's, with the same arguments."""
+    hooks = dict(cfg.get('default_hooks') or {})
+    # MMEngine's default, if the config says nothing; None switches it off.
+    checkpoint = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
+    if checkpoint is not None and checkpoint.get('type') in STOCK_CHECKPOINT_HOOKS:
+        cfg.default_hooks = dict(hooks, checkpoint=dict(checkpoint, type='DurableCheckpointHook'))
+    cfg.custom_hooks = [
+        dict(hook, type='DurableCheckpointHook')
+        if isinstance(hook, dict) and hook.get('type') in STOCK_CHECKPOINT_HOOKS
+        else hook
+        for hook in cfg.get('custom_hooks') or []
+    ]

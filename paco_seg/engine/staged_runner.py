@@ -1,0 +1,184 @@
+"""MMEngine's Runner, which knows what it is doing when something goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from mmengine.runner import Runner
+from torch import nn
+
+from paco_seg.engine.stages import failing_part, reason, stage
+
+
+class StagedRunner(Runner):
+    """Runner with a named stage around each part it builds, each file it loads and each step.
+
+    Args:
+        *args: of :class:`mmengine.runner.Runner`.
+        **kwargs: the same.
+    """
+
+    # Where the loops are; read only when something goes wrong.
+    _place = 'while preparing the run'
+    _in_step = False
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """As in the base class, in a stage."""
+        with stage('while setting up env_cfg'):
+            super().setup_env(env_cfg)
+
+    def set_randomness(self, *args: Any, **kwargs: Any) -> None:
+        """As in the base class, in a stage."""
+        with stage('while setting randomness'):
+            super().set_randomness(*args, **kwargs)
+
+    def build_log_processor(self, log_processor: Any) -> Any:
+        """As in the base class; a line of results names its tables of classes, without values."""
+        processor = super().build_log_processor(log_processor)
+        processor.get_log_after_epoch = partial(
+            _log_without_tables, processor.get_log_after_epoch, processor
+        )
+        return processor
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """As in the base class, in a stage."""
+        with stage('while building visualizer'):
+            return super().build_visualizer(visualizer)
+
+    def build_model(self, model: Any) -> nn.Module:
+        """As in the base class, in a stage; says so before a large model is built."""
+        self.logger.info('Building the model')
+        with stage(lambda error: f'while building {failing_part(error, model, "model")}'):
+            return super().build_model(model)
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        """As in the base class, in a stage."""
+        with stage('while wrapping model for model_wrapper_cfg and this device'):
+            return super().wrap_model(model_wrapper_cfg, model)
+
+    def _init_model_weights(self) -> None:
+        with stage('while initialising the weights of model (init_cfg)'):
+            super()._init_model_weights()
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """As in the base class, in a stage."""
+        key = partial(failing_part, config=optim_wrapper, key='optim_wrapper')
+        with stage(lambda error: f'while building {key(error)}'):
+            return super().build_optim_wrapper(optim_wrapper)
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """As in the base class, in a stage."""
+        key = partial(failing_part, config=scheduler, key='param_scheduler')
+        with stage(lambda error: f'while building {key(error)}'):
+            return super().build_param_scheduler(scheduler)
+
+    def build_evaluator(self, evaluator: Any) -> Any:
+        """As in the base class, in a stage."""
+        name = 'val_evaluator' if evaluator is self._val_evaluator else 'test_evaluator'
+        with stage(lambda error: f'while building {failing_part(error, evaluator, name)}'):
+            return super().build_evaluator(evaluator)
+
+    def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
+        """As in the base class, in a stage."""
+        hooks = {'default_hooks': default_hooks or {}, 'custom_hooks': custom_hooks or []}
+
+        def key(error: Exception) -> str:
+            return failing_part(error, hooks, 'hooks').removeprefix('hooks.')
+
+        with stage(lambda error: f'while building {key(error)}'):
+            super().register_hooks(default_hooks, custom_hooks)
+
+    # A static method of the base class, which is always called through the Runner.
+    def build_dataloader(
+        self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> Any:
+        """As in the base class, in a stage; says how many items there are, and names bad ones."""
+        name = next(
+            (
+                f'{split}_dataloader'
+                for split in ('train', 'val', 'test')
+                if getattr(self, f'_{split}_dataloader') is dataloader
+            ),
+            'dataloader',
+        )
+        with stage(lambda error: f'while building {failing_part(error, dataloader, name)}'):
+            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        number = len(loader.dataset) if hasattr(loader.dataset, '__len__') else '?'
+        self.logger.info(f'{name}: {number} items')
+        for dataset in inner_datasets(loader.dataset):
+            name_items(dataset, f'{name}.dataset')
+        return loader
+
+    def load_or_resume(self) -> None:
+        """As in the base class, in a stage."""
+        with stage(f'while loading {self._load_from}'):
+            super().load_or_resume()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """As in the base class; remembers where the loops are."""
+        when, _, rest = fn_name.partition('_')
+        mode, _, unit = rest.partition('_')
+        if unit == 'iter':
+            batch = kwargs.get('batch_idx', 0) + 1
+            words = f'iteration {self.iter + 1}' if mode == 'train' else f'{mode} batch {batch}'
+            self._in_step = when == 'before'
+            self._place = f'in {words}' if when == 'before' else f'after {words}'
+        elif unit == 'epoch':
+            self._place = f'{when} a {mode} epoch (loading its data, or computing its metrics)'
+        super().call_hook(fn_name, **kwargs)
+
+    def train(self) -> nn.Module:
+        """As in the base class, in a stage for each step."""
+        with self._loops():
+            return super().train()
+
+    def test(self) -> dict:
+        """As in the base class, in a stage for each step."""
+        with self._loops():
+            return super().test()
+
+    def _loops(self) -> Any:
+        return stage(lambda _: self._place, expected=lambda: not self._in_step)
+
+
+def _log_without_tables(
+    log: Callable,
+    processor: Any,
+    runner: Runner,
+    batch_idx: int,
+    mode: str,
+    *args: Any,
+    **kwargs: Any,
+) -> tuple[dict, str]:
+    """Shorten the dicts and lists in a line of results; ``tag``, which is dumped, keeps them."""
+    tag, text = log(runner, batch_idx, mode, *args, **kwargs)
+    for name, value in processor._collect_non_scalars(runner, mode).items():
+        if isinstance(value, (dict, list, tuple)):
+            text = text.replace(f'  {name}: {value}', '')
+    return tag, text
+
+
+def inner_datasets(dataset: Any) -> Iterator[Any]:
+    """Walk through wrappers (RepeatDataset, ConcatDataset, ...) to the datasets with a pipeline."""
+    for child in (getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())):
+        if child is not None:
+            yield from inner_datasets(child)
+    if hasattr(dataset, 'prepare_data'):
+        yield dataset
+
+
+def name_items(dataset: Any, key: str) -> None:
+    """Make a dataset name the item and its file when its pipeline fails."""
+    dataset.prepare_data = partial(_prepare_named, dataset, key)
+
+
+def _prepare_named(dataset: Any, key: str, index: int) -> Any:
+    try:
+        return type(dataset).prepare_data(dataset, index)
+    except Exception as error:
+        info = dataset.get_data_info(index)
+        file = info.get('img_path', '') if isinstance(info, dict) else ''
+        # A plain ValueError, since a worker sends its exception to the main process as text.
+        raise ValueError(f'{key}: item {index}: {file}: {reason(error)}') from error

@@ -1,0 +1,161 @@
+"""Images and pixels per class of segmentation data sets, counted in pieces that can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from paco_seg.core.frequency import ClassFrequency
+from paco_seg.engine.image_files import reason
+from paco_seg.engine.parallel import map_in_parallel
+from paco_seg.engine.problems import ProblemGroups
+from paco_seg.files import write_json
+from paco_seg.seg.datasets.check import LabelCheck, SetSummary
+from paco_seg.seg.datasets.label_maps import LabelMaps
+
+# Images per task and per update of the state file: enough to hide both, few enough to lose
+# little and to show progress.
+CHUNK = 32
+
+
+def count_labels(
+    datasets: Sequence[LabelMaps], cfg: Config, state_file: Path, jobs: int
+) -> ClassFrequency:
+    """Count all datasets together; go on from ``state_file`` if it is about the same files.
+
+    Args:
+        datasets: datasets of the same classes.
+        cfg: the config that they are of.
+        state_file: how far an interrupted count has come; removed by the caller at the end.
+        jobs: number of processes.
+
+    Raises:
+        ValueError: the datasets have other classes than the first, a label map is not what it is
+            loaded as or holds a label that is no class, the set as a whole cannot be right, or
+            the state file is damaged.
+    """
+    classes = datasets[0].classes
+    for maps in datasets[1:]:
+        if maps.classes != classes:
+            raise ValueError(
+                f'{maps.key}: expected the classes of {datasets[0].key}, got others. Count the '
+                'datasets one by one.'
+            )
+    checks = [LabelCheck.of(maps, cfg) for maps in datasets]
+    files = fingerprint(datasets)
+    state = _read_state(state_file, files, len(classes)) or dict(
+        files=files, done=0, counts=[[0] * len(classes)] * 2
+    )
+    counts = np.asarray(state['counts'], dtype=np.int64)
+    tasks = [
+        (number, start, min(start + CHUNK, len(maps.infos)))
+        for number, maps in enumerate(datasets)
+        for start in range(0, len(maps.infos), CHUNK)
+    ]
+    summary = SetSummary(checks[0])
+    summary.images += counts[0]
+    summary.read = sum(stop - start for _, start, stop in tasks[: state['done']])
+    summary.ignored.update(state.get('ignored', ()))
+    summary.itemsize = state.get('itemsize', summary.itemsize)
+    remaining = tasks[state['done'] :]
+    for chunk, (read, ignored, itemsize) in map_in_parallel(count_chunk, checks, remaining, jobs):
+        counts += chunk
+        summary.images += chunk[0]
+        summary.read += read
+        summary.ignored.update(ignored)
+        summary.itemsize = min(summary.itemsize, itemsize)
+        state.update(
+            done=state['done'] + 1,
+            counts=counts.tolist(),
+            ignored=sorted(summary.ignored),
+            itemsize=summary.itemsize,
+        )
+        write_json(state_file, state, indent=None)
+    wrong = ProblemGroups()
+    wrong.add(summary.problems(cfg))
+    if wrong.total:
+        state_file.unlink(missing_ok=True)  # the files will be others
+        raise ValueError('\n'.join(wrong.lines()))
+    num_images = sum(len(maps.infos) for maps in datasets)
+    images, pixels = (tuple(row) for row in counts.tolist())
+    return ClassFrequency(classes, images, pixels, num_images)
+
+
+def count_chunk(
+    checks: Sequence[LabelCheck], task: tuple[int, int, int]
+) -> tuple[np.ndarray, tuple[int, list[int], int]]:
+    """Count some label maps.
+
+    Args:
+        checks: the datasets.
+        task: number of the dataset, first image, and the image after the last.
+
+    Returns:
+        (2, C) int64 counts of images and pixels; number of label maps read, labels that are
+        ignored, and bytes per label.
+
+    Raises:
+        ValueError: a label map is not what it is loaded as, holds a label that is no class, or
+            cannot be read.
+    """
+    number, start, stop = task
+    check = checks[number]
+    maps = check.maps
+    counts = np.zeros((2, len(maps.classes)), dtype=np.int64)
+    ignored: set[int] = set()
+    itemsize = 8
+    for info in maps.infos[start:stop]:
+        try:
+            labels, found = check.inspect_labels(info)
+        except Exception as error:  # decoders raise anything
+            path = info.get('seg_map_path') or info['img_path']
+            raise ValueError(
+                f'{path}: expected a label map that can be read, got {reason(error)}. Find all '
+                'such files with `python -m paco_seg check-data CONFIG`'
+            ) from error
+        if found.problems or labels is None:
+            raise ValueError(
+                f'{found.problems[0]}. Find all such files with '
+                '`python -m paco_seg check-data CONFIG`'
+            )
+        valid = (labels >= 0) & (labels < len(maps.classes)) & (labels != maps.ignore_index)
+        pixels = np.bincount(labels[valid].ravel(), minlength=len(maps.classes))
+        counts += np.stack([pixels > 0, pixels])
+        ignored.update(found.ignored)
+        itemsize = min(itemsize, found.itemsize)
+    return counts, (stop - start, sorted(ignored), itemsize)
+
+
+def fingerprint(datasets: Sequence[LabelMaps]) -> str:
+    """Return what tells whether a state file is about the same files and classes."""
+    digest = hashlib.sha256()
+    for maps in datasets:
+        digest.update(json.dumps([maps.classes, maps.reduce_zero_label]).encode())
+        for info in maps.infos:
+            digest.update(f'{info.get("seg_map_path") or info["img_path"]}\n'.encode())
+    return digest.hexdigest()
+
+
+def _read_state(path: Path, files: str, num_classes: int) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        state = json.loads(path.read_text(encoding='utf-8'))
+        if state['files'] != files:
+            return None
+        done, shape = int(state['done']), np.asarray(state['counts'], dtype=np.int64).shape
+        if done < 0 or shape != (2, num_classes):
+            raise ValueError(f'counts of shape {shape}')
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f'{path}: expected the state of an interrupted count, got {reason(error)}. Remove the '
+            'file to count from the start'
+        ) from None
+    print(f'{path}: going on after {CHUNK * done} images')
+    return state

@@ -1,0 +1,67 @@
+"""Pictures: written completely, in the colours and order that were asked for."""
+
+import cv2
+import numpy as np
+import pytest
+
+from paco_seg.comparison import plots
+
+
+def test_label_maps_show_the_palette(tmp_path):
+    cv2.imwrite(str(tmp_path / 'i.png'), np.full((8, 8, 3), (255, 0, 0), 'u1'))  # blue, BGR
+    cv2.imwrite(str(tmp_path / 'l.png'), np.ones((8, 8), 'u1'))
+    out = tmp_path / 'out.png'
+    plots.draw_label_maps(
+        out,
+        images=[tmp_path / 'i.png'],
+        columns={'truth': [tmp_path / 'l.png']},
+        classes=['a', 'b'],
+        palette=[[0, 0, 0], [200, 100, 50]],
+    )
+    pixels = cv2.imread(str(out))[..., ::-1].reshape(-1, 3)
+    for colour in ([0, 0, 255], [200, 100, 50]):
+        assert (pixels == colour).all(axis=1).sum() > 500
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['i.png', 'l.png', 'out.png']
+
+
+def test_missing_image_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'none\.png: expected a readable image'):
+        plots.draw_label_maps(
+            tmp_path / 'out.png',
+            images=[tmp_path / 'none.png'],
+            columns={},
+            classes=['a'],
+            palette=[[0, 0, 0]],
+        )
+    assert not (tmp_path / 'out.png').exists()
+
+
+def test_by_frequency_runs_from_frequent_to_rare(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, 'save', lambda figure, path: figures.append(figure))
+    plots.draw_by_frequency(
+        tmp_path / 'out.png',
+        classes=['rare', 'frequent', 'absent'],
+        shares=[0.1, 0.9, 0.0],
+        values={'CE': [[10, 80, 5], [30, 90, None]]},
+        xlabel='x',
+        ylabel='y',
+    )
+    axis = figures[0].axes[0]
+    line = axis.lines[0]
+    np.testing.assert_allclose(line.get_xdata(), [0.9, 0.1])
+    np.testing.assert_allclose(line.get_ydata(), [85, 20])
+    assert axis.xaxis_inverted()
+
+
+def test_curves_have_one_line_per_run(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, 'save', lambda figure, path: figures.append(figure))
+    run = [[1, 2.0], [2, 1.0]]
+    plots.draw_curves(
+        tmp_path / 'out.png', {'loss': {'a': [run, run], 'b': [run]}, 'mIoU': {'a': [run]}}
+    )
+    loss, _ = figures[0].axes
+    assert len(loss.lines) == 3
+    colours = [line.get_color() for line in loss.lines]
+    assert colours[0] == colours[1] != colours[2]

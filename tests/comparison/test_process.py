@@ -1,0 +1,143 @@
+"""A command of a cell never outlives the process that waits for it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from paco_seg.comparison.process import run_command, watch_command
+
+ROOT = Path(__file__).parents[2]
+# Writes its own process id and that of a child of its own, then waits for a long time.
+ENDLESS = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+with open('pids.part', 'w') as file:
+    file.write(f'{os.getpid()} {child.pid}')
+os.rename('pids.part', 'pids')
+time.sleep(600)
+"""
+PARENT = """
+from pathlib import Path
+from paco_seg.comparison.process import run_command, watch_command
+run_command(('endless',), Path('log'))
+"""
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def runs(pid):
+    """Whether a process is there and no zombie that nobody has collected yet."""
+    try:
+        os.kill(pid, 0)
+        return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A process that waits for an endless command: it, and the ids of the command's processes."""
+    (tmp_path / 'endless.py').write_text(ENDLESS)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    parent = subprocess.Popen(
+        [sys.executable, '-c', PARENT],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    pids = []
+    try:
+        wait_until(lambda: (tmp_path / 'pids').exists())
+        pids = [int(pid) for pid in (tmp_path / 'pids').read_text().split()]
+        yield parent, pids
+    finally:
+        for pid in pids:
+            if runs(pid):
+                os.kill(pid, signal.SIGKILL)
+        parent.kill()
+        parent.wait()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='asks /proc')
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT', 'SIGHUP'])
+def test_ending_the_parent_ends_the_command_and_its_children(endless, name):
+    parent, pids = endless
+    assert all(runs(pid) for pid in pids)
+    parent.send_signal(getattr(signal, name))
+    assert parent.wait(60) != 0
+    wait_until(lambda: not any(runs(pid) for pid in pids))
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='PR_SET_PDEATHSIG')
+def test_killing_the_parent_ends_the_command(endless):
+    parent, (command, _) = endless
+    assert runs(command)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not runs(command))
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(text):
+        (tmp_path / 'process_program.py').write_text(text)
+        return 'process_program'
+
+    return write
+
+
+def test_output_arguments_and_memory(program, tmp_path):
+    module = program('import sys\nprint(__name__, sys.argv[1:])\nsys.exit()')
+    run_command((module, 'a', '--b'), tmp_path / 'log.log')
+    lines = (tmp_path / 'log.log').read_text().splitlines()
+    assert lines == [f'python -m {module} a --b', "__main__ ['a', '--b']"]
+    assert '"peak_memory_mib": ' in (tmp_path / 'log.json').read_text()
+
+
+@pytest.mark.parametrize(
+    ('text', 'status', 'shown'),
+    [
+        ('print(7)\nraise SystemExit(5)', 5, '7'),
+        ("raise ValueError('too small')", 1, 'ValueError: too small'),
+    ],
+)
+def test_failure_shows_the_end_of_the_log(program, tmp_path, text, status, shown):
+    module = program('\n'.join(['for i in range(50): print("line", i)', text]))
+    with pytest.raises(ChildProcessError) as error:
+        run_command((module, 'x'), tmp_path / 'log.log')
+    message = str(error.value)
+    assert message.startswith(f'{module} x: expected exit status 0, got {status}. The end of ')
+    assert shown in message.splitlines()[-1]
+    assert 'line 1\n' not in message
+    assert not (tmp_path / 'log.json').exists()
+
+
+def test_handlers_are_those_of_before(program, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    run_command((program('print(1)'),), tmp_path / 'log.log')
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_closing_ends_the_command(program, tmp_path):
+    module = program('import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)')
+    steps = watch_command((module,), tmp_path / 'log.log')
+    log = tmp_path / 'log.log'
+    while not log.exists() or len(log.read_text().splitlines()) < 2:
+        next(steps)
+    pid = int(log.read_text().splitlines()[1])
+    steps.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -1,0 +1,47 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers.tiny_training import train
+
+from paco_seg.engine.divergence import DivergedTrainingError
+from paco_seg.engine.hooks import NonFiniteLossHook
+from paco_seg.engine.resume import newest_checkpoint
+
+NAN, INF = float('nan'), float('inf')
+
+
+def feed(hook, losses, work_dir='/nowhere'):
+    """Number of losses after which the hook ends the training."""
+    for number, loss in enumerate(losses, 1):
+        runner = SimpleNamespace(iter=number - 1, work_dir=work_dir)
+        try:
+            hook.after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(loss), acc=NAN))
+        except DivergedTrainingError as error:
+            return number, str(error)
+    return None
+
+
+def test_so_many_in_a_row_end_the_training():
+    number, message = feed(NonFiniteLossHook(patience=3), [1.0, NAN, INF, 1.0, NAN, -INF, NAN])
+    assert number == 7
+    assert 'got 3 non-finite in a row (loss nan) at iteration 7. No checkpoint' in message
+    assert feed(NonFiniteLossHook(), [NAN] * 30)[0] == 20
+
+
+def test_single_ones_do_not():
+    assert feed(NonFiniteLossHook(patience=2), [NAN, 1.0] * 20) is None
+
+
+@pytest.mark.parametrize('patience', [0, -1, 1.5, True, 'a'])
+def test_wrong_setting(patience):
+    with pytest.raises(ValueError, match=r'NonFiniteLossHook\.patience: expected an integer >= 1'):
+        NonFiniteLossHook(patience=patience)
+
+
+def test_a_training_ends_and_its_last_good_checkpoint_stays(tmp_path):
+    hooks = [dict(type='NonFiniteLossHook', patience=2)]
+    message = r'2 non-finite in a row \(loss_?\w* nan.* iteration 6\. .*kept: \S+iter_4\.pth\. Cont'
+    with pytest.raises(DivergedTrainingError, match=message):
+        train(tmp_path, model__diverges_at=5, custom_hooks=hooks)
+    assert newest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')

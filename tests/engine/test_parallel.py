@@ -1,0 +1,27 @@
+import pytest
+
+from paco_seg.engine.parallel import check_jobs, map_in_parallel
+
+
+def add(shared, task):
+    return shared[0] + task
+
+
+def test_the_order_is_kept(capsys):
+    assert list(map_in_parallel(add, [10], range(7), jobs=2, chunksize=2)) == list(range(10, 17))
+    assert '7/7' in capsys.readouterr().err
+
+
+def test_no_tasks_need_no_process():
+    assert list(map_in_parallel(add, [10], [], jobs=2)) == []
+
+
+@pytest.mark.parametrize('jobs', [0, -1])
+def test_fewer_than_one_process_is_refused(jobs):
+    with pytest.raises(ValueError, match=f'^--jobs: expected at least 1 process, got {jobs}. Le'):
+        check_jobs(jobs)
+
+
+def test_left_out_is_one_per_core():
+    assert check_jobs(None) >= 1
+    assert check_jobs(3) == 3

@@ -1,0 +1,41 @@
+from paco_seg.engine.problems import Problem, ProblemGroups
+
+
+def lines(*problems, shown=2):
+    groups = ProblemGroups(shown)
+    for problem in problems:
+        groups.add([problem])
+    assert groups.total == len(problems)
+    return list(groups.lines())
+
+
+def test_a_rare_kind_is_named_file_by_file():
+    first, second = Problem('a', 'bad', ', got 1', 'Mend it'), Problem('b', 'bad', '', 'Mend it')
+    assert lines(first, second) == ['a: bad, got 1. Mend it', 'b: bad. Mend it']
+
+
+def test_a_frequent_kind_is_one_line():
+    problems = [Problem(name, 'bad', f', got {name}', 'Mend it') for name in 'abcd']
+    assert lines(*problems) == ['4 files: bad, got a. Mend it. First: a, b']
+    assert len(lines(*problems, shown=None)) == 4
+
+
+def test_values_of_a_frequent_kind_are_counted_and_the_most_frequent_is_advised():
+    found = [(11,), (11, 12), (7, 11)]
+    problems = [
+        Problem(str(i), 'no class', '', 'Set ignore_index={value}', values)
+        for i, values in enumerate(found)
+    ]
+    assert lines(*problems) == [
+        '3 files: no class, got 11 (in 3), 7 (in 1), 12 (in 1). Set ignore_index=11. First: 0, 1'
+    ]
+    assert str(problems[0]) == '0: no class. Set ignore_index=11'
+    many = [Problem(str(i), 'no class', values=tuple(range(30))) for i in range(3)]
+    assert 'and 20 other values. First' in lines(*many)[0]
+
+
+def test_memory_is_that_of_the_kinds():
+    groups = ProblemGroups(shown=3)
+    groups.add(Problem(str(i), 'bad', f' {i}') for i in range(1000))
+    assert groups.total == 1000
+    assert sum(len(group.members) for group in groups._groups.values()) == 3

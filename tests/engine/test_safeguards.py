@@ -1,0 +1,43 @@
+from mmengine.config import Config
+
+from paco_seg.engine.safeguards import guard_test, guard_training, use_durable_checkpoints
+
+
+def types(cfg):
+    return [hook['type'] for hook in cfg.custom_hooks]
+
+
+def test_a_training_gets_every_guard_once():
+    cfg = Config(dict(custom_hooks=[dict(type='NonFiniteLossHook', patience=3)], resume=True))
+    guard_training(cfg)
+    assert len(set(types(cfg))) == len(types(cfg)) == 9
+    assert cfg.custom_hooks[0] == dict(type='NonFiniteLossHook', patience=3)
+    assert dict(type='CheckpointMatchHook', require='all') in cfg.custom_hooks
+    again = Config(cfg.to_dict())
+    guard_training(again)
+    assert again.to_dict() == cfg.to_dict()
+
+
+def test_a_test_gets_those_about_the_checkpoint():
+    cfg = Config(dict())
+    guard_test(cfg)
+    assert types(cfg) == ['CheckpointMatchHook', 'ClassNamesCheckHook']
+
+
+def test_the_checkpoint_hook_keeps_its_arguments():
+    cfg = Config(dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=7))))
+    cfg.custom_hooks = [dict(type='CheckpointHook', save_best='mIoU'), dict(type='EMAHook')]
+    use_durable_checkpoints(cfg)
+    assert cfg.default_hooks.checkpoint == dict(type='DurableCheckpointHook', interval=7)
+    assert cfg.custom_hooks[0] == dict(type='DurableCheckpointHook', save_best='mIoU')
+    assert cfg.custom_hooks[1] == dict(type='EMAHook')
+
+
+def test_no_hook_and_a_hook_of_the_user_stay():
+    cfg = Config(dict())
+    use_durable_checkpoints(cfg)
+    assert cfg.default_hooks.checkpoint == dict(type='DurableCheckpointHook', interval=1)
+    for own in (None, dict(type='MyCheckpointHook')):
+        cfg = Config(dict(default_hooks=dict(checkpoint=own)))
+        use_durable_checkpoints(cfg)
+        assert cfg.default_hooks.checkpoint == own

@@ -1,0 +1,315 @@
+"""What is wrong with segmentation data is named, in the files and in the set as a whole."""
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from paco_seg.engine.problems import ProblemGroups
+from paco_seg.seg.datasets.check import check_files, check_label_maps, datasets_of
+
+HEIGHT, WIDTH = 8, 12
+SAVERS = {
+    'png': lambda labels, path: Image.fromarray(labels).save(path.with_suffix('.png')),
+    'tif': lambda labels, path: Image.fromarray(labels).save(path.with_suffix('.tif')),
+    'jpg': lambda labels, path: cv2.imwrite(str(path.with_suffix('.jpg')), labels),
+}
+
+
+class Scenes:
+    """Tiny images and label maps in a folder, and the config of a training on them."""
+
+    def __init__(self, root):
+        self.root = root
+        self.number = 0
+        for folder in ('img', 'ann'):
+            (root / folder).mkdir()
+
+    def add(self, labels, *, kind='png', size=None, orientation=None):
+        """Write one label map and an image of (H, W) ``size``, by default that of the labels."""
+        name = f'{self.number:03d}'
+        self.number += 1
+        SAVERS[kind](labels, self.root / 'ann' / name)
+        rng = np.random.default_rng(self.number)
+        image = Image.fromarray(rng.integers(0, 256, (*(size or labels.shape[:2]), 3), np.uint8))
+        exif = Image.Exif()
+        if orientation:
+            exif[0x0112] = orientation
+        image.save(self.root / 'img' / f'{name}.jpg', exif=exif, quality=95)
+
+    def config(self, classes=('a', 'b', 'c'), *, suffix='.png', head=None, steps=None, **dataset):
+        """Config with a head; ``head`` and ``dataset`` are further settings."""
+        head = dict(type='FCNHead', num_classes=len(classes), **(head or {}))
+        dataset = dict(
+            type='BaseSegDataset',
+            data_root=str(self.root),
+            data_prefix=dict(img_path='img', seg_map_path='ann'),
+            seg_map_suffix=suffix,
+            metainfo=dict(classes=tuple(classes)),
+            pipeline=[dict(type='LoadImageFromFile'), *(steps or [dict(type='LoadAnnotations')])],
+            **dataset,
+        )
+        return Config(
+            dict(
+                default_scope='mmseg',
+                model=dict(decode_head=head, auxiliary_head=[dict(head)]),
+                train_dataloader=dict(dataset=dataset),
+            )
+        )
+
+    def problems(self, cfg, shown=5):
+        """Lines of the thorough check."""
+        groups = ProblemGroups(shown)
+        check_files(datasets_of(cfg, ['train_dataloader']), cfg, 1, groups)
+        return list(groups.lines())
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    return Scenes(tmp_path)
+
+
+def blocks(*values, dtype=np.uint8, size=(HEIGHT, WIDTH)):
+    """Label map of the values, in columns."""
+    columns = np.arange(size[1]) * len(values) // size[1]
+    return np.tile(np.array(values, dtype=dtype)[columns], (size[0], 1))
+
+
+def expect(scenes, cfg, *messages):
+    """The thorough check names all, the check before training refuses the first one."""
+    lines = scenes.problems(cfg)
+    assert len(lines) == len(messages), lines
+    for line, message in zip(lines, messages, strict=True):
+        assert message in line
+    with pytest.raises(ValueError, match='data_check=False trains without') as error_info:
+        check_label_maps(cfg)
+    assert messages[0].split(', got')[0] in str(error_info.value)
+    cfg.data_check = False
+    check_label_maps(cfg)
+
+
+def test_sound_data_pass(scenes, recwarn):
+    scenes.add(blocks(0, 1, 2))
+    scenes.add(blocks(0, 255))
+    cfg = scenes.config()
+    assert scenes.problems(cfg) == []
+    check_label_maps(cfg)
+    assert not [w for w in recwarn if 'expected' in str(w.message)]
+
+
+def test_labels_that_wrap_around(scenes):
+    scenes.add(blocks(0, 256, 513, 1, dtype=np.uint16))
+    expect(
+        scenes,
+        scenes.config(),
+        '000.png: expected whole labels in [0, 255], since they are loaded in 8 bits, got 256 '
+        "which loads as 0, 513 which loads as 1. Load with dict(type='LoadLabelMap'",
+    )
+
+
+def test_wrapped_labels_are_seen_behind_reduced_and_custom_classes(scenes):
+    scenes.add(blocks(1, 257, 258, 3, dtype=np.uint16))
+    expect(scenes, scenes.config(reduce_zero_label=True), 'got 257 which loads as 0, 258 which')
+
+
+def test_sixteen_bits_of_small_labels_pass(scenes):
+    scenes.add(blocks(0, 1, 2, 65535, dtype=np.uint16))  # 65535 becomes 255, which is ignored
+    assert scenes.problems(scenes.config()) == []
+
+
+def test_more_classes_than_a_byte_holds(scenes):
+    scenes.add(blocks(0, 1, 254))
+    names = [f'class {i}' for i in range(300)]
+    expect(
+        scenes,
+        scenes.config(names),
+        'train_dataloader.dataset.pipeline: expected a step that loads labels up to 299, got 8 '
+        'bits per label',
+        'model.decode_head.ignore_index, model.auxiliary_head.0.ignore_index: expected a value '
+        "that is none of the 300 classes, got 255, which is 'class 255'",
+    )
+
+
+def test_sixteen_bit_sets_pass_with_the_wide_loader(scenes):
+    scenes.add(blocks(0, 255, 256, 299, 65535, dtype=np.uint16))
+    cfg = scenes.config(
+        [f'class {i}' for i in range(300)],
+        steps=[dict(type='LoadLabelMap', ignore_index=65535)],
+        ignore_index=65535,
+        head=dict(ignore_index=65535),
+    )
+    assert scenes.problems(cfg) == []
+    check_label_maps(cfg)
+
+
+def test_foreground_stored_as_the_ignored_label(scenes):
+    scenes.add(blocks(0, 255))
+    scenes.add(blocks(255, 0))
+    expect(
+        scenes,
+        scenes.config(['background', 'road']),
+        'train_dataloader.dataset: expected at least two of the 2 classes in the label maps, got '
+        "'background' beside ignored pixels (255) in 2 label maps. If 255 stands for a class",
+    )
+
+
+def test_every_pixel_is_ignored(scenes):
+    scenes.add(blocks(255))
+    expect(scenes, scenes.config(), 'got none beside ignored pixels (255) in 1 label maps')
+
+
+def test_a_rare_class_is_looked_for_before_it_is_missed(scenes):
+    for number in range(12):
+        scenes.add(blocks(0, 1) if number == 7 else blocks(0, 255))
+    cfg = scenes.config(['background', 'road'])
+    check_label_maps(cfg, files=2)
+    assert scenes.problems(cfg) == []
+
+
+def test_a_background_that_is_reduced_and_still_named(scenes):
+    scenes.add(blocks(0, 1, 2))
+    cfg = scenes.config(['background', 'cat', 'dog'], reduce_zero_label=True)
+    expect(
+        scenes,
+        cfg,
+        'train_dataloader.dataset: expected names without the background, since '
+        "reduce_zero_label=True ignores label 0 and shifts the others, got 'background' as class "
+        "0 and no pixel of the last class 'dog'",
+    )
+    # LoveDA: 0 = no data, and the background is a class.
+    scenes.add(blocks(1, 2, 3))
+    assert scenes.problems(cfg) == []
+
+
+@pytest.mark.parametrize('orientation', [2, 3, 4])
+def test_images_that_exif_turns_in_place(scenes, orientation):
+    scenes.add(blocks(0, 1, 2), orientation=orientation)
+    cfg = scenes.config()
+    (line,) = scenes.problems(cfg)
+    expected = f'label maps do not follow, got {orientation}, and the size does not tell'
+    assert '000.jpg: expected an image without EXIF orientation, which ' + expected in line
+    # A sound set may look the same: training goes on.
+    with pytest.warns(UserWarning, match='expected an image without EXIF orientation'):
+        check_label_maps(cfg)
+
+
+def test_square_images_that_exif_turns(scenes):
+    scenes.add(blocks(0, 1, 2, size=(12, 12)), orientation=6)
+    (line,) = scenes.problems(scenes.config())
+    assert 'expected an image without EXIF orientation' in line
+
+
+def test_images_that_exif_turns_by_a_quarter(scenes):
+    scenes.add(blocks(0, 1, 2, size=(8, 12)), orientation=6)
+    expect(
+        scenes,
+        scenes.config(),
+        '000.png: expected labels turned as its image by EXIF orientation 6, got them as stored',
+    )
+
+
+def test_label_maps_of_turned_images_pass(scenes):
+    scenes.add(blocks(0, 1, 2, size=(12, 8)), size=(8, 12), orientation=6)
+    assert scenes.problems(scenes.config()) == []
+
+
+def test_images_that_are_loaded_as_stored_pass(scenes):
+    scenes.add(blocks(0, 1, 2), orientation=3)
+    cfg = scenes.config()
+    cfg.train_dataloader.dataset.pipeline[0].color_type = 'color_ignore_orientation'
+    assert scenes.problems(cfg) == []
+
+
+@pytest.mark.parametrize(
+    ('values', 'dtype', 'found'),
+    [
+        ((0.5, 1, 2), np.float32, 'got 0.5 which loads as 0'),
+        ((-1, 1, 2), np.int32, 'got -1 which loads as 255'),
+        ((0, 1, 70000), np.int32, 'got 70000 which loads as 112'),
+    ],
+)
+def test_values_that_are_no_labels(scenes, values, dtype, found):
+    scenes.add(blocks(*values, dtype=dtype), kind='tif')
+    expect(scenes, scenes.config(suffix='.tif'), found)
+
+
+def test_lossy_label_maps(scenes):
+    scenes.add(blocks(0, 1, 2), kind='jpg')
+    expect(scenes, scenes.config(suffix='.jpg'), '000.jpg: expected a lossless format, got JPEG')
+
+
+def test_label_maps_of_twice_the_size(scenes):
+    scenes.add(blocks(0, 1, 2, size=(16, 24)), size=(8, 12))
+    expect(scenes, scenes.config(), 'expected the size of its image, 12x8, got 24x16')
+
+
+def test_colours_and_equal_channels(scenes):
+    grey = np.repeat(blocks(0, 1, 2)[..., None], 3, axis=2)
+    scenes.add(grey)
+    cfg = scenes.config()
+    (line,) = scenes.problems(cfg)
+    assert 'one channel of labels, got (8, 12, 3). The channels are equal: write one' in line
+    with pytest.raises(ValueError, match='one channel of labels'):
+        check_label_maps(cfg)
+
+
+def test_a_void_label_names_the_keys_that_ignore_it(scenes):
+    for _ in range(7):
+        scenes.add(blocks(0, 1, 2, 11))
+    expect(
+        scenes,
+        scenes.config(),
+        '7 files: expected labels in [0, 3) or 255 as loaded (reduce_zero_label=False), got 11 '
+        '(in 7). 11 is no class: a void label? Set ignore_index=11 in model.decode_head, '
+        'model.auxiliary_head.0, train_dataloader.dataset and val_evaluator',
+    )
+
+
+def test_a_head_that_ignores_another_label(scenes):
+    scenes.add(blocks(0, 1, 2, 11))
+    cfg = scenes.config(ignore_index=11)
+    lines = scenes.problems(cfg)
+    assert len(lines) == 2
+    assert lines[0].startswith(
+        'model.decode_head.ignore_index: expected the label that the label maps hold for void, '
+        '11, got 255. Set ignore_index=11 in model.decode_head'
+    )
+    with pytest.raises(ValueError, match=r'model\.decode_head\.ignore_index: expected the label'):
+        check_label_maps(cfg)
+    # The heads decide; the dataset's own value is at its default.
+    assert scenes.problems(scenes.config(head=dict(ignore_index=11))) == []
+
+
+def test_ten_problems_of_a_kind_are_one_line(scenes):
+    for _ in range(10):
+        scenes.add(blocks(0, 1, 2), size=(4, 4))
+    cfg = scenes.config()
+    (line,) = scenes.problems(cfg)
+    assert line.startswith('10 files: expected the size of its image, 4x4, got 12x8. Resize')
+    assert line.endswith('000.png, ' + f'{scenes.root}/ann/001.png, {scenes.root}/ann/002.png')
+    assert len(scenes.problems(cfg, shown=None)) == 10
+
+
+@pytest.mark.parametrize('factor', [1, 3])
+def test_decompression_bombs_are_named(scenes, monkeypatch, factor):
+    scenes.add(blocks(0, 1, 2))
+    # Above the limit Pillow warns, above twice the limit it raises.
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', HEIGHT * WIDTH // factor - 1)
+    lines = scenes.problems(scenes.config())
+    assert len(lines) == 2
+    assert '000.jpg: unreadable image (expected at most' in lines[0]
+    assert '000.png: unreadable label map (expected at most' in lines[1]
+
+
+def test_a_folder_in_place_of_an_image(scenes):
+    scenes.add(blocks(0, 1, 2))
+    (scenes.root / 'ann' / '000.png').unlink()
+    (scenes.root / 'ann' / '000.png').mkdir()
+    (line, *_) = scenes.problems(scenes.config())
+    assert '000.png: missing label map of' in line
+
+
+def test_nothing_to_check_is_refused():
+    with pytest.raises(ValueError, match=r'--loaders: expected a loader with a data set, got val'):
+        datasets_of(Config(dict(default_scope='mmseg')), ['val_dataloader'])
