@@ -33,6 +33,8 @@ class ContrastRows(NamedTuple):
         key_index: (M,) int64 in [0, C].
         key_contrasted: (M,) bool; None = all.
         num_classes: C.
+        unit_rows: whether the caller knows that no row or key is longer than 1, which otherwise
+            'streaming' has to find out; on a device the host waits for that number.
     """
 
     embeddings: Tensor
@@ -42,6 +44,7 @@ class ContrastRows(NamedTuple):
     key_index: Tensor
     key_contrasted: Tensor | None
     num_classes: int
+    unit_rows: bool = False
 
 
 class ContrastSums(NamedTuple):

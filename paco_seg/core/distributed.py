@@ -29,7 +29,20 @@ def all_reduce_sum(value: Tensor) -> Tensor:
     return value
 
 
-def gather_rows(rows: Tensor) -> list[Tensor]:
+def row_counts(rows: Tensor) -> list[int]:
+    """Exchange the numbers of rows of all ranks, in rank order; the host waits for them, once.
+
+    Several tensors with the same numbers of rows need one exchange: see :func:`gather_rows`.
+    """
+    if world_size() == 1:
+        return [len(rows)]
+    own = torch.full((1,), len(rows), device=rows.device)  # a constant needs no copy to the device
+    counts = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(counts, own)
+    return [int(count) for count in torch.cat(counts).tolist()]
+
+
+def gather_rows(rows: Tensor, counts: list[int] | None = None) -> list[Tensor]:
     """Gather the rows of every rank, in rank order, with gradient; ranks may hold different counts.
 
     Every rank must call it, in forward and in backward: a rank without rows passes an empty
@@ -37,23 +50,21 @@ def gather_rows(rows: Tensor) -> list[Tensor]:
 
     Args:
         rows: (n_r, ...) on rank r.
+        counts: :func:`row_counts`, where the caller knows it; else it is exchanged first.
 
     Returns:
         R tensors (n_0, ...), ..., (n_{R-1}, ...); ``[rows]`` in one process.
     """
     if world_size() == 1:
         return [rows]
-    gathered: tuple[Tensor, ...] = _GatherRows.apply(rows)
+    gathered: tuple[Tensor, ...] = _GatherRows.apply(rows, counts)
     return list(gathered)
 
 
 class _GatherRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, ...]:
-        size = torch.tensor([len(rows)], device=rows.device)
-        sizes = [torch.empty_like(size) for _ in range(world_size())]
-        dist.all_gather(sizes, size)
-        ctx.sizes = [int(other) for other in sizes]
+    def forward(ctx: Any, rows: Tensor, counts: list[int] | None) -> tuple[Tensor, ...]:
+        ctx.sizes = row_counts(rows) if counts is None else counts
         # Collectives want equal shapes: pad to the longest rank, cut afterwards.
         padded = rows.new_zeros(max(ctx.sizes), *rows.shape[1:])
         padded[: len(rows)] = rows
@@ -63,8 +74,8 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         total = torch.cat([grad.contiguous() for grad in grads])
         dist.all_reduce(total)
         start = sum(ctx.sizes[: rank()])
-        return total[start : start + ctx.sizes[rank()]]
+        return total[start : start + ctx.sizes[rank()]], None

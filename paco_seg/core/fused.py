@@ -58,7 +58,7 @@ class Tile(NamedTuple):
 # the 99 KiB of shared memory that every device from 8.0 on has (the tests repeat it).
 TILES = {
     # precision: (D <= 128, D <= 256)
-    'half': (Tile(128, 64, 8, 2), Tile(64, 32, 8, 2)),
+    'half': (Tile(128, 32, 8, 3), Tile(64, 32, 8, 2)),
     'tf32': (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2)),
     'bf16x3': (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2)),
 }

@@ -153,6 +153,7 @@ def parametric_contrastive_loss(
     reduction: str = 'mean',
     impl: str = 'auto',
     chunk_size: int | None = None,
+    unit_rows: bool = False,
 ) -> Tensor:
     """Return the parametric contrastive loss: PaCo (arXiv 2107.12028, eq. 4), GPaCo (2209.12400).
 
@@ -199,6 +200,9 @@ def parametric_contrastive_loss(
             capability 8.0 or newer that can run it, else dense where the matrix is small, else
             streaming.
         chunk_size: rows and columns of a streaming tile; None = from a memory budget.
+        unit_rows: whether the caller knows that no row or key is longer than 1, because it
+            normalised them: spares 'streaming' a look at the norms, for which the host would have
+            to wait on a device. Of longer rows the result would then be wrong.
 
     Returns:
         A scalar, or (N,) / (G, N) for ``reduction='none'``; float32, float64 for float64 input.
@@ -231,6 +235,7 @@ def parametric_contrastive_loss(
         keys=keys,
         key_labels=key_labels,
         reduction=reduction,
+        unit_rows=unit_rows,
     )
 
 
@@ -245,6 +250,7 @@ def paco_loss(
     keys: Tensor | None = None,
     key_labels: Tensor | None = None,
     reduction: str = 'mean',
+    unit_rows: bool = False,
 ) -> Tensor:
     """Return the loss of :func:`parametric_contrastive_loss` for settings that travel as one.
 
@@ -258,6 +264,7 @@ def paco_loss(
         keys: (M, D), or None.
         key_labels: (M,), or None.
         reduction: 'none', 'mean' or 'sum'.
+        unit_rows: whether the caller knows that no row or key is longer than 1.
 
     Returns:
         A scalar, or (N,) / (G, N) for ``reduction='none'``.
@@ -310,6 +317,7 @@ def paco_loss(
             # A zero weight would not remove NaN or inf: 0 * NaN = NaN, in backward for all weights.
             center_logits = center_logits.masked_fill(~valid.unsqueeze(-1), 0.0)
         logits = adjust_center_logits(center_logits, class_prior, settings.center_temperature)
+        rows = rows._replace(unit_rows=unit_rows)
         values = _per_anchor(rows, valid, logits, replace(settings, impl=impl))
         loss = reduce_anchors(values, valid, reduction)
     return loss if batched or reduction != 'none' else loss.squeeze(0)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from paco_seg.core.checks import check_count, check_integer, check_shape
 from paco_seg.core.contrast import EMPTY
-from paco_seg.core.distributed import gather_rows
+from paco_seg.core.distributed import gather_rows, row_counts
 
 
 class KeyQueue(nn.Module):
@@ -78,8 +78,9 @@ class KeyQueue(nn.Module):
         check_shape('keys', keys, ('n', self.keys.shape[1]))
         check_shape('labels', labels, (len(keys),))
         check_integer('labels', labels)
-        keys = torch.cat(gather_rows(keys.detach().to(self.keys)))
-        labels = torch.cat(gather_rows(labels.to(self.labels)))
+        counts = row_counts(labels)
+        keys = torch.cat(gather_rows(keys.detach().to(self.keys), counts))
+        labels = torch.cat(gather_rows(labels.to(self.labels), counts))
         finite = keys.isfinite().all(dim=1)  # rows, not a condition: no synchronisation
         self.dropped.add_((~finite).sum())
         keys = keys.masked_fill(~finite.unsqueeze(1), 0.0)

@@ -57,7 +57,7 @@ def streaming_contrast_sums(
         The three quantities of :func:`paco_seg.core.dense.dense_contrast_sums`, each (G, N).
     """
     # Once for both: on a device it is a synchronisation.
-    largest = largest_product(rows.embeddings, rows.keys)
+    largest = 1.0 if rows.unit_rows else largest_product(rows.embeddings, rows.keys)
     positive_sum, positive_count = class_positive_sums(rows, largest)
     if need_lse:
         log_sum_exp = pairwise_logsumexp(
@@ -87,34 +87,71 @@ def class_positive_sums(rows: ContrastRows, largest: float | None = None) -> tup
     Returns:
         Two tensors (G, N); values of rows with the class index C have no meaning.
     """
-    embeddings, class_index, contrasted, keys, key_index, key_contrasted, num_classes = rows
+    embeddings, class_index, contrasted, keys, key_index, key_contrasted, num_classes, _ = rows
     if largest is None:
         largest = largest_product(embeddings, keys)
     if embeddings.dtype == torch.float32 and largest > 4.0:
         wide = rows._replace(embeddings=embeddings.double(), keys=keys.double())
         positive_sum, positive_count = class_positive_sums(wide, largest)
         return positive_sum.float(), positive_count.float()
-    sets, anchors, channels = embeddings.shape
+    sets, anchors, _ = embeddings.shape
     slots = num_classes + 1  # one more for ignored rows
-    offset = torch.arange(sets, device=class_index.device).unsqueeze(1) * slots
-    index = (class_index + offset).flatten()
     weight = embeddings.new_ones(sets, anchors) if contrasted is None else contrasted.to(embeddings)
     key_weight = keys.new_ones(len(keys)) if key_contrasted is None else key_contrasted.to(keys)
-
-    counts = embeddings.new_zeros(sets * slots).index_add(0, index, weight.flatten())
-    counts = counts.view(sets, slots)
-    counts = counts + keys.new_zeros(slots).index_add(0, key_index, key_weight)
-    own_count = counts.flatten().index_select(0, index).view(sets, anchors) - weight
-
     parts = embeddings if contrasted is None else embeddings * weight.unsqueeze(-1)
-    sums = embeddings.new_zeros(sets * slots, channels)
-    sums = sums.index_add(0, index, parts.reshape(-1, channels)).view(sets, slots, channels)
+    key_parts = keys if key_contrasted is None else keys * key_weight.unsqueeze(-1)
+
+    members = _Members(class_index, slots, embeddings)
+    counts, sums = members.add(weight.unsqueeze(-1)), members.add(parts)
     if len(keys):
-        key_parts = keys if key_contrasted is None else keys * key_weight.unsqueeze(-1)
-        sums = sums + keys.new_zeros(slots, channels).index_add(0, key_index, key_parts)
-    own_sum = sums.view(-1, channels).index_select(0, index).view_as(embeddings)
+        key_members = _Members(key_index.unsqueeze(0), slots, keys)
+        counts = counts + key_members.add(key_weight[None, :, None])
+        sums = sums + key_members.add(key_parts.unsqueeze(0))
+    own_count = members.take(counts).squeeze(-1) - weight
     # One product: z . (S - w z) rather than z . S - w z . z, which would cancel.
-    return (embeddings * (own_sum - parts)).sum(dim=-1), own_count
+    return (embeddings * (members.take(sums) - parts)).sum(dim=-1), own_count
+
+
+class _Members:
+    """Who belongs to which of S slots, for sums over slots and their way back to the rows.
+
+    On a CPU rows are added where they belong. On a device that would be atomic additions, forward
+    and in the backward pass of ``take``, in an order that changes from run to run: there both are
+    products with the one-hot matrix, as long as that is no larger than a tile.
+
+    Args:
+        index: (G, R) int64 in [0, S).
+        slots: S.
+        like: tensor of the dtype of the sums.
+    """
+
+    def __init__(self, index: Tensor, slots: int, like: Tensor) -> None:
+        self._slots = slots
+        self._one_hot: Tensor | None = None
+        self._index = index
+        if index.device.type != 'cpu' and index.numel() * slots <= _DEVICE_TILE_ELEMENTS:
+            classes = torch.arange(slots, device=index.device)
+            self._one_hot = (index.unsqueeze(-1) == classes).to(like.dtype)
+        else:
+            offset = torch.arange(len(index), device=index.device).unsqueeze(1) * slots
+            self._index = (index + offset).flatten()
+
+    def add(self, values: Tensor) -> Tensor:
+        """Sum the rows of each slot: (G, R, D) -> (G, S, D)."""
+        if self._one_hot is not None:
+            return torch.bmm(self._one_hot.transpose(1, 2), values)
+        sets, _, channels = values.shape
+        sums = values.new_zeros(sets * self._slots, channels)
+        sums = sums.index_add(0, self._index, values.reshape(-1, channels))
+        return sums.view(sets, self._slots, channels)
+
+    def take(self, sums: Tensor) -> Tensor:
+        """Give every row the sum of its slot: (G, S, D) -> (G, R, D)."""
+        if self._one_hot is not None:
+            return torch.bmm(self._one_hot, sums)
+        sets, _, channels = sums.shape
+        rows = sums.reshape(-1, channels).index_select(0, self._index)
+        return rows.view(sets, -1, channels)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -322,7 +359,7 @@ def _sum_set(
     The second result is the tile, diagonal zero, where a single one covers the set.
     """
     sets, anchors, _ = embeddings.shape
-    sums = embeddings.new_zeros(sets, anchors)
+    sums = embeddings.new_zeros(sets, anchors)  # added to through views: `+=` would copy as well
     weight = None if contrasted is None else contrasted.to(embeddings.dtype)
     blocks = _set_blocks(anchors, chunk)
     tiles = _Tiles(embeddings, sets, blocks, temperature)
@@ -332,8 +369,9 @@ def _sum_set(
         if first == start:
             tile.diagonal(dim1=1, dim2=2).zero_()
         else:
-            sums[:, first:last] += _weighted_row_sums(tile.transpose(1, 2), weight, start, stop)
-        sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
+            columns = _weighted_row_sums(tile.transpose(1, 2), weight, start, stop)
+            sums[:, first:last].add_(columns)
+        sums[:, start:stop].add_(_weighted_row_sums(tile, weight, first, last))
     return sums, tile if len(blocks) == 1 else None
 
 
@@ -359,7 +397,7 @@ def _sum_keys(
     tiles = _Tiles(embeddings, 1, blocks, temperature)
     for start, stop, first, last in blocks:
         tile = tiles.exponentials(rows[:, start:stop], keys[None, first:last])
-        flat_sums[:, start:stop] += _weighted_row_sums(tile, weight, first, last)
+        flat_sums[:, start:stop].add_(_weighted_row_sums(tile, weight, first, last))
 
 
 def _log_sum_shifted(

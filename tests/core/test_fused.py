@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.suites import run_suite
 
 from paco_seg.core import fused, parametric_contrastive_loss
 from paco_seg.core.contrast import ContrastRows, contrast_sums
@@ -20,16 +19,8 @@ SUITE = Path(__file__).with_name('fused_suite.py')
 
 def test_kernels_in_the_interpreter():
     """Values and gradients against float64, in a process that interprets Triton from the start."""
-    result = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', str(SUITE)],
-        env=os.environ | {'TRITON_INTERPRET': '1', 'OMP_NUM_THREADS': '1'},
-        cwd=SUITE.parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
-    assert 'passed' in result.stdout
-    assert 'skipped' not in result.stdout
+    said = run_suite(SUITE, TRITON_INTERPRET='1')
+    assert 'passed' in said
 
 
 class TestAheadOfTime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class MomentumEncoder(nn.Module):
         for name, module in modules.items():
             self.add_module(name, copy.deepcopy(module).requires_grad_(False))
         self.register_buffer('updates', torch.zeros((), dtype=torch.long))
+        # Read once: on a device every look at the buffer would make the host wait.
+        self._has_copied = False
 
     @torch.no_grad()
     def update(self, modules: dict[str, nn.Module]) -> None:
@@ -48,13 +51,22 @@ class MomentumEncoder(nn.Module):
         Args:
             modules: as given to the constructor, with the same structure.
         """
-        is_first = int(self.updates) == 0
+        is_first = not self._has_copied and int(self.updates) == 0
+        self._has_copied = True
         self.updates += 1
+        mine, theirs = [], []
         for name, source in modules.items():
             own = self.get_submodule(name)
-            for mine, theirs in zip(own.parameters(), source.parameters(), strict=True):
-                # lerp_ with weight 1 copies
-                mine.lerp_(theirs.to(mine.dtype), 1.0 if is_first else 1.0 - self.momentum)
+            for parameter, other in zip(own.parameters(), source.parameters(), strict=True):
+                mine.append(parameter)
+                theirs.append(other.detach().to(parameter.dtype))
             if is_first:
                 for buffer, other in zip(own.buffers(), source.buffers(), strict=True):
                     buffer.copy_(other)
+        # One kernel for many parameters; weight 1 copies.
+        torch._foreach_lerp_(mine, theirs, 1.0 if is_first else 1.0 - self.momentum)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """After loading only the buffer knows whether there has been an update."""
+        self._has_copied = False
+        super()._load_from_state_dict(*args, **kwargs)

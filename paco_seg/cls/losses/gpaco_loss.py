@@ -105,5 +105,6 @@ class GPaCoLoss(nn.Module):
             class_prior=None if self.class_prior is None else self.class_prior.frequencies(),
             keys=keys,
             key_labels=key_labels,
+            unit_rows=True,
         )
         return self.loss_weight * loss

@@ -12,7 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_choice, check_count, check_range
-from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, world_size
+from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, row_counts, world_size
 from paco_seg.core.paco import PaCoSettings, paco_loss
 from paco_seg.seg.losses.loss_name import check_loss_name
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha
@@ -122,6 +122,7 @@ class PixelGPaCoLoss(nn.Module):
             keys=keys,
             key_labels=key_labels,
             reduction='sum' if self.scope == 'world' else 'mean',
+            unit_rows=True,
         )
         if self.scope == 'world':
             valid = all_reduce_sum((labels != ignore_index).sum()).clamp(min=1)
@@ -139,9 +140,11 @@ class PixelGPaCoLoss(nn.Module):
         """Join the pixels of other ranks and the given keys."""
         parts, part_labels = [], []
         if self.scope == 'world' and world_size() > 1:
-            own = rank()
-            parts = [part for index, part in enumerate(gather_rows(embeddings)) if index != own]
-            part_labels = [part for index, part in enumerate(gather_rows(labels)) if index != own]
+            own, counts = rank(), row_counts(labels)
+            parts, part_labels = (
+                [part for index, part in enumerate(gather_rows(rows, counts)) if index != own]
+                for rows in (embeddings, labels)
+            )
         if keys is not None and key_labels is not None:
             parts.append(keys.to(embeddings.dtype))
             part_labels.append(key_labels)
