@@ -128,6 +128,7 @@ class _Members:
 
     def __init__(self, index: Tensor, slots: int, like: Tensor) -> None:
         self._slots = slots
+        self._shape = index.shape
         self._one_hot: Tensor | None = None
         self._index = index
         if index.device.type != 'cpu' and index.numel() * slots <= _DEVICE_TILE_ELEMENTS:
@@ -143,16 +144,15 @@ class _Members:
             return torch.bmm(self._one_hot.transpose(1, 2), values)
         sets, _, channels = values.shape
         sums = values.new_zeros(sets * self._slots, channels)
-        sums = sums.index_add(0, self._index, values.reshape(-1, channels))
+        sums = sums.index_add(0, self._index, values.flatten(0, 1))
         return sums.view(sets, self._slots, channels)
 
     def take(self, sums: Tensor) -> Tensor:
         """Give every row the sum of its slot: (G, S, D) -> (G, R, D)."""
         if self._one_hot is not None:
             return torch.bmm(self._one_hot, sums)
-        sets, _, channels = sums.shape
-        rows = sums.reshape(-1, channels).index_select(0, self._index)
-        return rows.view(sets, -1, channels)
+        rows = sums.flatten(0, 1).index_select(0, self._index)
+        return rows.view(*self._shape, sums.shape[2])
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
