@@ -61,7 +61,7 @@ class KeyQueue(nn.Module):
         return len(self.labels)
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor, labels: Tensor) -> None:
+    def enqueue(self, keys: Tensor, labels: Tensor, chosen: Tensor | None = None) -> None:
         """Write the keys of all ranks at the position, wrapping around; the oldest are lost.
 
         Any number of keys fits; of more than K only the last K are kept. The position moves by
@@ -70,6 +70,8 @@ class KeyQueue(nn.Module):
         Args:
             keys: (n, D) of this rank, stored in float32 as they are if they are finite.
             labels: (n,) integer.
+            chosen: (n,) bool, which of them are written; None = all. The host need not know how
+                many they are, and does not wait for a device to tell.
 
         Raises:
             ShapeError: the shapes do not fit the queue or each other.
@@ -78,18 +80,42 @@ class KeyQueue(nn.Module):
         check_shape('keys', keys, ('n', self.keys.shape[1]))
         check_shape('labels', labels, (len(keys),))
         check_integer('labels', labels)
+        if chosen is not None:
+            check_shape('chosen', chosen, (len(keys),))
         counts = row_counts(labels)
         keys = torch.cat(gather_rows(keys.detach().to(self.keys), counts))
         labels = torch.cat(gather_rows(labels.to(self.labels), counts))
+        if chosen is not None:
+            chosen = torch.cat(gather_rows(chosen.to(self.labels), counts)).bool()
         finite = keys.isfinite().all(dim=1)  # rows, not a condition: no synchronisation
-        self.dropped.add_((~finite).sum())
+        counted = ~finite if chosen is None else ~finite & chosen
+        self.dropped.add_(counted.sum())
         keys = keys.masked_fill(~finite.unsqueeze(1), 0.0)
         labels = labels.masked_fill(~finite, EMPTY)
+        if chosen is None:
+            self._write_all(keys, labels)
+        else:
+            self._write_chosen(keys, labels, chosen)
+
+    def _write_all(self, keys: Tensor, labels: Tensor) -> None:
         size, count = len(self), len(labels)
         skip = max(count - size, 0)  # would be overwritten within this very call
         slots = (torch.arange(skip, count, device=labels.device) + self.position) % size
         self.keys[slots] = keys[skip:]
         self.labels[slots] = labels[skip:]
+        self.position.add_(count).remainder_(size)
+
+    def _write_chosen(self, keys: Tensor, labels: Tensor, chosen: Tensor) -> None:
+        size = len(self)
+        place = chosen.long().cumsum(0) - 1  # among the chosen ones
+        count = chosen.sum()
+        # The others, and those that would be overwritten at once, go to a slot that is cut off.
+        written = chosen & (place >= count - size)
+        slots = torch.where(written, (place + self.position) % size, size)
+        for buffer, values in ((self.keys, keys), (self.labels, labels)):
+            longer = torch.cat([buffer, buffer[:1]])
+            longer[slots] = values
+            buffer.copy_(longer[:size])
         self.position.add_(count).remainder_(size)
 
     def contents(self) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,9 @@ def streaming_contrast_sums(
     """
     # Once for both: on a device it is a synchronisation.
     largest = 1.0 if rows.unit_rows else largest_product(rows.embeddings, rows.keys)
-    positive_sum, positive_count = class_positive_sums(rows, largest)
+    # Ahead of the class sums: autograd adds gradients against the order of the calls, and float
+    # sums depend on their order; results stay those of earlier versions to the bit.
+    log_sum_exp = rows.embeddings.new_full(rows.embeddings.shape[:2], -torch.inf)
     if need_lse:
         log_sum_exp = pairwise_logsumexp(
             rows.embeddings,
@@ -69,8 +71,7 @@ def streaming_contrast_sums(
             chunk_size,
             largest,
         )
-    else:
-        log_sum_exp = torch.full_like(positive_count, -torch.inf)
+    positive_sum, positive_count = class_positive_sums(rows, largest)
     return log_sum_exp, positive_sum / temperature, positive_count
 
 
@@ -127,6 +128,7 @@ class _Members:
 
     def __init__(self, index: Tensor, slots: int, like: Tensor) -> None:
         self._slots = slots
+        self._shape = index.shape
         self._one_hot: Tensor | None = None
         self._index = index
         if index.device.type != 'cpu' and index.numel() * slots <= _DEVICE_TILE_ELEMENTS:
@@ -142,16 +144,15 @@ class _Members:
             return torch.bmm(self._one_hot.transpose(1, 2), values)
         sets, _, channels = values.shape
         sums = values.new_zeros(sets * self._slots, channels)
-        sums = sums.index_add(0, self._index, values.reshape(-1, channels))
+        sums = sums.index_add(0, self._index, values.flatten(0, 1))
         return sums.view(sets, self._slots, channels)
 
     def take(self, sums: Tensor) -> Tensor:
         """Give every row the sum of its slot: (G, S, D) -> (G, R, D)."""
         if self._one_hot is not None:
             return torch.bmm(self._one_hot, sums)
-        sets, _, channels = sums.shape
-        rows = sums.reshape(-1, channels).index_select(0, self._index)
-        return rows.view(sets, -1, channels)
+        rows = sums.flatten(0, 1).index_select(0, self._index)
+        return rows.view(*self._shape, sums.shape[2])
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -37,6 +37,32 @@ class TestKeyQueue:
             assert queue.keys[:, 1].tolist() == [max(slot, 0) for slot in slots]
             assert int(queue.position) == position
 
+    @settings(max_examples=60, derandomize=True, database=None, deadline=None)
+    @given(
+        size=st.integers(1, 7),
+        batches=st.lists(st.lists(st.booleans(), max_size=17), max_size=6),
+    )
+    def test_writes_the_chosen_ones_alone(self, size, batches):
+        queue, wanted, number = KeyQueue(size, 2), KeyQueue(size, 2), 0
+        for batch in batches:
+            chosen = torch.tensor(batch, dtype=torch.bool)
+            keys, labels = numbered(number, len(batch))
+            queue.enqueue(keys, labels, chosen)
+            wanted.enqueue(keys[chosen], labels[chosen])
+            number += len(batch)
+            for name, buffer in queue.named_buffers():
+                assert torch.equal(buffer, wanted.get_buffer(name))
+
+    def test_counts_the_chosen_ones_that_are_not_finite(self):
+        queue = KeyQueue(4, 2)
+        keys, labels = numbered(0, 3)
+        keys[1:] = float('nan')
+        queue.enqueue(keys, labels, torch.tensor([True, True, False]))
+        assert queue.labels.tolist() == [0, -1, -1, -1]
+        assert (int(queue.position), int(queue.dropped)) == (2, 1)
+        with pytest.raises(ShapeError, match=r'chosen: expected shape \(3\), got \(2,\)'):
+            queue.enqueue(keys, labels, torch.ones(2, dtype=torch.bool))
+
     def test_resumes_from_a_state_dict(self):
         queue, resumed = KeyQueue(5, 2), KeyQueue(5, 2)
         queue.enqueue(*numbered(0, 3))

@@ -244,16 +244,16 @@ def _wait(what: str) -> None:
 
 
 def _place() -> str:
-    """The innermost line of the package, else that of an MM package, in the call stack."""
-    frame, found = sys._getframe(1), ''
+    """The innermost line of the package, of an MM package or of an optimiser in the call stack."""
+    frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if f'/{PACKAGE}/' in name and 'site-packages' not in name:
             return f'{PACKAGE}/{name.rsplit(f"/{PACKAGE}/", 1)[1]}:{frame.f_lineno}'
-        if not found and re.search(r'/(mm\w+|torch/optim)/', name):
-            found = f'{name.split("site-packages/")[-1]}:{frame.f_lineno}'
+        if re.search(r'site-packages/(mm\w+|torch/optim)/', name):
+            return f'{name.split("site-packages/")[1]}:{frame.f_lineno}'
         frame = frame.f_back
-    return found or 'elsewhere'
+    return 'elsewhere'
 
 
 _KEPT: list[torch.library.Library] = []  # a library that is collected takes its functions back

@@ -123,5 +123,5 @@ class HybridClsHead(LinearClsHead):
         return dict(
             loss_contrast=weight * contrast,
             loss_ce=(1.0 - weight) * classify,
-            curriculum_weight=features.new_tensor(weight),
+            curriculum_weight=features.new_full((), weight),
         )

@@ -17,6 +17,7 @@ from paco_seg.core.checks import (
     check_range,
     check_shape,
     compute_dtype,
+    require,
 )
 from paco_seg.core.compared.balanced_softmax import cross_entropy_per_sample
 from paco_seg.core.contrast import EMPTY, IMPLEMENTATIONS, ContrastRows, contrast_sums
@@ -198,9 +199,10 @@ def _check_rows(
     check_shape('key_labels', key_labels, (keys.shape[0],))
     check_integer('labels', labels)
     check_integer('key_labels', key_labels)
-    if bool((labels < 0).any()) or bool((key_labels < EMPTY).any()):
-        raise ValueError(
-            'labels: expected values >= 0 (key_labels: >= -1), got a smaller one. '
-            'Remove ignored rows before the contrast'
-        )
+    require(
+        ~((labels < 0).any() | (key_labels < EMPTY).any()),
+        'labels: expected values >= 0 (key_labels: >= -1), got {}. '
+        'Remove ignored rows before the contrast',
+        lambda: 'a smaller one',
+    )
     return keys, key_labels

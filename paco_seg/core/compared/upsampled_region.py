@@ -105,26 +105,29 @@ def _weights(
     device = index.device
     weights = torch.zeros(slots * height * width, dtype=dtype, device=device)
     start = index * (height * width)
-    for row, row_weight in _neighbours(height, index.shape[1], align_corners):
-        for column, column_weight in _neighbours(width, index.shape[2], align_corners):
-            places = (row.unsqueeze(1) * width + column).to(device)
-            shares = (row_weight.unsqueeze(1) * column_weight).to(device, dtype)
+    for row, row_weight in _neighbours(height, index.shape[1], align_corners, device):
+        for column, column_weight in _neighbours(width, index.shape[2], align_corners, device):
+            places = row.unsqueeze(1) * width + column
+            shares = (row_weight.unsqueeze(1) * column_weight).to(dtype)
             weights.index_add_(0, (start + places).flatten(), shares.expand_as(index).flatten())
     return weights
 
 
-def _neighbours(small: int, large: int, align_corners: bool) -> list[tuple[Tensor, Tensor]]:
+def _neighbours(
+    small: int, large: int, align_corners: bool, device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
     """Return the lower and the upper neighbour of each of ``large`` places, with their weights.
 
     Args:
         small: points of the grid along one side.
         large: label pixels along that side.
         align_corners: of the interpolation.
+        device: of the result; made there, because a copy would make the host wait.
 
     Returns:
         Two pairs of indices (large,) int64 in [0, small) and weights (large,) float64.
     """
-    places = torch.arange(large, dtype=torch.float64)
+    places = torch.arange(large, dtype=torch.float64, device=device)
     if align_corners:
         source = places * ((small - 1) / max(large - 1, 1))
     else:

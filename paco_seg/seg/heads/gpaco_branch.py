@@ -126,8 +126,12 @@ class GPaCoBranch(TrainingBranch):
     def _enqueue(self, embeddings: Tensor, labels: Tensor, num_classes: int) -> None:
         if self.queue is None or not self.training:  # a loss on validation data leaves no trace
             return
-        chosen = per_class_mask(labels, num_classes, self.queue_pixels_per_class)
-        self.queue.enqueue(embeddings[chosen], labels[chosen])
+        chosen = per_class_mask(labels, num_classes, self.queue_pixels_per_class).flatten()
+        # How many were chosen only the device knows; the host knows how many there can be.
+        most = len(labels) * num_classes * self.queue_pixels_per_class
+        first = chosen.byte().argsort(descending=True, stable=True)[:most]
+        rows, labels = embeddings.flatten(0, 1), labels.flatten()
+        self.queue.enqueue(rows[first], labels[first], chosen[first])
         self._dropped_keys.report(self.queue)
 
     def _load_from_state_dict(

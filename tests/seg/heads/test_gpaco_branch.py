@@ -210,7 +210,7 @@ def test_half_precision_features_under_autocast():
         (dict(queue_size=-1), r'loss_contrast.queue_size: expected >= 0, got -1'),
         (dict(queue_pixels_per_class=0), r'loss_contrast.queue_pixels_per_class: expected >= 1'),
         (dict(num_pixel=8), r'loss_contrast.num_pixel: expected one of alpha'),
-        (dict(impl='triton'), r"loss_contrast.impl: expected one of 'auto', 'dense', 'streaming'"),
+        (dict(impl='fast'), r"loss_contrast.impl: expected one of 'auto', 'dense', 'streaming'"),
     ],
 )
 def test_bad_settings_name_the_key(settings, message):
