@@ -12,6 +12,8 @@ from paco_seg.core.checks import check_choice
 from paco_seg.engine.model_changes import ModelChange, apply_changes, read_config
 
 METHODS = ('gpaco',)
+TAKES_FREQUENCIES = False  # the hook counts the training set
+FREQUENCY_METHODS = ()
 IMPORTS = SYSTEMS['gpaco'].imports
 HOOKS = SYSTEMS['gpaco'].hooks  # fills class_prior='auto' and reports the scale of alpha
 
@@ -55,3 +57,8 @@ def loss_changes(
     check_choice('method', method, METHODS)
     check_choice('heads', heads, ('main', 'all'))
     return SYSTEMS[method].changes(cfg, loss)
+
+
+def advice(cfg: Config, *, method: str = 'gpaco', **loss: Any) -> list[str]:
+    """List what to know before training: nothing, for the loss replaces that of the head."""
+    return []

@@ -75,7 +75,7 @@ class FrozenFeatureClassifier(ImageClassifier):
             feats = self.extract_feat(inputs)
         return self.head.loss(feats, data_samples)
 
-    def _frozen(self) -> list[torch.nn.Module]:
+    def _frozen(self) -> list[Any]:
         return [self.backbone, self.neck] if self.with_neck else [self.backbone]
 
 

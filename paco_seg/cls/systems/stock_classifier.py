@@ -49,8 +49,8 @@ def single_label_head(cfg: Config) -> dict[str, Any]:
     name = head.get('type')
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmpretrain'):
         head_class = name if isinstance(name, type) else MODELS.get(name) if name else None
-    is_single_label = head_class is not None and issubclass(head_class, ClsHead)
-    if not is_single_label or issubclass(head_class, MultiLabelClsHead):
+    is_single_label = isinstance(head_class, type) and issubclass(head_class, ClsHead)
+    if head_class is None or not is_single_label or issubclass(head_class, MultiLabelClsHead):
         raise refusal(
             'model.head.type',
             'a head of one class per image',
