@@ -15,7 +15,7 @@ from paco_seg.cls.systems.stock_classifier import (
     with_loss,
 )
 from paco_seg.core.compared.class_weights import class_weights
-from paco_seg.core.frequency import check_num_classes, load_class_frequency
+from paco_seg.core.frequency import check_num_classes
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
@@ -26,7 +26,7 @@ DIGITS = 6  # of a weight in the written config
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return the stock loss with ``class_weight``; numbers, as the stock loss takes no file."""
     head = single_label_head(cfg)
-    frequency = load_class_frequency(str(inputs.frequency_file), KEY)
+    frequency = inputs.class_frequency(KEY)
     if 'num_classes' in head:
         check_num_classes(frequency, head['num_classes'], KEY)
     weights = class_weights(

@@ -1,4 +1,4 @@
-"""What the systems of segmentation share: the heads of a config, their branches and their losses."""
+"""What the systems of segmentation share: heads of a config, their branches and losses."""
 
 from __future__ import annotations
 
