@@ -8,11 +8,23 @@ import pytest
 from mmengine.config import Config
 
 from paco_seg.cli.stock_configs import try_stock_config
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.systems import SYSTEMS
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
 NAMES = [*SYSTEMS, *SYSTEMS.combinations()]
-STARTED = [name for name in NAMES if SYSTEMS.resolve(name).trains]
+STARTED = [*(name for name in SYSTEMS if SYSTEMS[name].trains), 'gpaco+log-prior']
+FREQUENCY = ClassFrequency(('sky', 'road', 'tree', 'car'), (7, 7, 6, 5), (400, 300, 200, 100), 7)
+
+
+@pytest.fixture
+def _plain_text(monkeypatch):
+    """Configs as text without a formatter, on which a training of two iterations spends itself."""
+    monkeypatch.setattr(
+        Config,
+        'pretty_text',
+        property(lambda cfg: ''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items())),
+    )
 
 
 def test_the_systems_that_users_expect_are_there():
@@ -38,9 +50,11 @@ def test_stock_configs_are_swapped_and_build(name):
     assert {n: o for n, o in found.items() if o.state != 'swapped'} == {}
 
 
+@pytest.mark.usefixtures('_plain_text')
 @pytest.mark.parametrize('name', STARTED)
 def test_two_iterations_and_an_evaluation(name, tmp_path, tiny_seg, run_tool, capsys):
     config, out = tiny_seg(), tmp_path / 'new.py'
+    save_class_frequency(FREQUENCY, tmp_path / 'config_class-frequency.json')  # saves counting
     run_tool('swap', config, '--system', name, '-o', out)
     assert f'{out}: inherits config.py; the model builds.' in capsys.readouterr().out
     run_tool('train', out, '--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')
@@ -49,6 +63,7 @@ def test_two_iterations_and_an_evaluation(name, tmp_path, tiny_seg, run_tool, ca
     assert any('mIoU' in row for row in rows)
 
 
+@pytest.mark.usefixtures('_plain_text')
 def test_what_does_not_train_tests_the_weights_of_its_source(tmp_path, tiny_seg, run_tool, capsys):
     config, out = tiny_seg(), tmp_path / 'new.py'
     run_tool('train', config, '--cfg-options', 'train_cfg.max_iters=1')
