@@ -194,3 +194,59 @@ class TestOperands:
     def test_halves_are_taken_as_they_are(self):
         half = self.values.half()
         assert fused._operands(half, 'half')[0] is half
+
+
+@pytest.mark.gpu
+class TestOnDevice:
+    """The real tensor cores; ``benchmarks/gpu.py`` reports their errors."""
+
+    # As in the interpreter: roundings of the operands, times 1 / T.
+    @pytest.mark.parametrize(
+        ('dtype', 'products', 'tolerance'),
+        [
+            (torch.float32, 'highest', 2**-15),
+            (torch.float32, 'high', 2**-9),
+            (torch.float16, 'highest', 2**-10),
+            (torch.bfloat16, 'highest', 2**-7),
+        ],
+    )
+    def test_values_and_gradients(self, dtype, products, tolerance):
+        rng = torch.Generator().manual_seed(0)
+        made = [
+            torch.nn.functional.normalize(torch.randn(2, 700, 128, generator=rng), dim=-1),
+            torch.randn(2, 700, 40, generator=rng),
+            torch.nn.functional.normalize(torch.randn(500, 128, generator=rng), dim=-1),
+        ]
+        leaves = [tensor.to('cuda', dtype).requires_grad_() for tensor in made]
+        labels = torch.randint(0, 40, (2, 700), generator=rng).cuda()
+        labels[:, ::7] = 255
+        key_labels = torch.randint(-1, 40, (500,), generator=rng).cuda()
+
+        def evaluate(leaves, impl):
+            loss = parametric_contrastive_loss(
+                leaves[0],
+                labels,
+                leaves[1],
+                alpha=0.05,
+                temperature=0.07,
+                ignore_index=255,
+                contrast_ignored=False,
+                label_smoothing=0.1,
+                keys=leaves[2],
+                key_labels=key_labels,
+                reduction='sum',
+                impl=impl,
+            )
+            return [loss.detach(), *torch.autograd.grad(loss, leaves)]
+
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision(products)
+        try:
+            actual, again = evaluate(leaves, 'auto'), evaluate(leaves, 'triton')
+            assert all(torch.equal(a, b) for a, b in zip(actual, again, strict=True))
+        finally:
+            torch.set_float32_matmul_precision(before)
+        exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+        for value, wanted in zip(actual, evaluate(exact, 'dense'), strict=True):
+            error = (value.double() - wanted).abs().max()
+            assert error <= tolerance / 0.07 * wanted.abs().max().clamp(min=1.0)
