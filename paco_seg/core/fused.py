@@ -24,6 +24,7 @@ alone. The tests hold the interpreter to float64: see ``TOLERANCE`` in the tests
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -153,7 +154,8 @@ def reason_against(embeddings: Tensor, dtype: torch.dtype) -> str | None:
         return "float32, float16 or bfloat16 input for 'triton', got float64"
     if embeddings.shape[-1] > MAX_CHANNELS:
         return f"at most {MAX_CHANNELS} channels for 'triton', got {embeddings.shape[-1]}"
-    return _device_reason(embeddings.device.type, embeddings.device.index)
+    reason: str | None = _device_reason(embeddings.device.type, embeddings.device.index)
+    return reason
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -178,7 +180,7 @@ def _find_device_reason(kind: str, index: int | None) -> str | None:
         )
     if torch.version.hip is not None:
         return "an NVIDIA device for 'triton', got one of AMD, on which it was never tried"
-    device = torch.device(kind, index)
+    device = torch.device(kind, index or 0)
     capability = torch.cuda.get_device_capability(device)
     if capability < MIN_CAPABILITY:
         return (
@@ -197,7 +199,8 @@ def _run_smallest(device: torch.device) -> None:
     """Launch a kernel on one row, one logit."""
     one = torch.ones(1, 1, device=device)
     label = torch.zeros(1, dtype=torch.int32, device=device)
-    _launch_logits(one, label, one[0], one[0], one[0], 0.0)
+    with _device_of(one):
+        _launch_logits(one, label, one[0], one[0], one[0], 0.0)
 
 
 @torch.library.custom_op('paco_seg::fused_loss', mutates_args=())
@@ -230,7 +233,7 @@ def _forward(
     )
     high, low = _operands(embeddings, precision)
     key_high, key_low = _operands(keys, precision)
-    with torch.cuda.device_of(embeddings):
+    with _device_of(embeddings):
         fused_kernels.forward_kernel[(-(-anchors // tile.rows), sets)](
             high,
             low,
@@ -303,7 +306,7 @@ def _backward(
 
     logits_grad = logits.new_empty(logits.shape if need_logits else 0)
     if need_logits:
-        with torch.cuda.device_of(embeddings):
+        with _device_of(embeddings):
             _launch_logits(logits, label, log_den, by_den, by_target, smoothing, logits_grad)
 
     unit, half_factor = torch.ones(1, device=grad.device), 1.0
@@ -320,7 +323,7 @@ def _backward(
 
     rows_grad = embeddings.new_empty(embeddings.shape if need_rows else 0)
     keys_grad = keys.new_empty(keys.shape if need_keys else 0)
-    with torch.cuda.device_of(embeddings):
+    with _device_of(embeddings):
         if need_rows:
             fused_kernels.rows_kernel[(-(-anchors // tile.rows), sets)](
                 high,
@@ -445,6 +448,13 @@ def _launch_logits(
         BLOCK_C=_LOGIT_CLASSES,
         num_warps=4,
     )
+
+
+def _device_of(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of a tensor the one on which Triton launches."""
+    if tensor.device.type == 'cuda':
+        return torch.cuda.device(tensor.device)
+    return contextlib.nullcontext()
 
 
 def _operands(rows: Tensor, precision: str) -> tuple[Tensor, Tensor]:
