@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from paco_seg.cli.arguments import at_least
+
+T = TypeVar('T', bound=Any)
 
 SEGMENTATION = """\
 Writes ADE20K folders (images/ and annotations/ with training, search and validation),
@@ -55,14 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument('--force', action='store_true', help='replace a set that exists')
 
 
+def settings_of(args: argparse.Namespace, kind: type[T]) -> T:
+    """Return the settings of a set, each from the argument of its name."""
+    return kind(**{field.name: getattr(args, field.name) for field in fields(kind)})
+
+
 def run(args: argparse.Namespace) -> None:
     """Write the set unless the same one is there already, and print its counts."""
-    names = ('kind', 'command', 'run', 'out', 'force')
-    settings = {key: value for key, value in vars(args).items() if key not in names}
     if args.kind == 'digit-scenes':
         from paco_seg.comparison.demo_data.digit_scenes import SceneSettings, write_scenes
 
-        write_scenes(args.out, SceneSettings(**settings), force=args.force)
+        write_scenes(args.out, settings_of(args, SceneSettings), force=args.force)
         statistics = json.loads((args.out / 'statistics.json').read_text())
         instances = statistics['splits']['training']['instances']
         print(f'{args.out}: training instances per digit {instances}')
@@ -73,5 +80,5 @@ def run(args: argparse.Namespace) -> None:
             write_digits,
         )
 
-        write_digits(args.out, DigitSettings(**settings), force=args.force)
+        write_digits(args.out, settings_of(args, DigitSettings), force=args.force)
         print(f'{args.out}: training images per digit {training_counts()}')

@@ -137,6 +137,12 @@ def run(args: argparse.Namespace) -> None:
         cfg = checkpoint_config(checkpoint, args.checkpoint)
     published = cfg
     dropped: list[str] = []
+    scope = cfg.get('default_scope')
+    if args.stock and scope != 'mmseg':
+        raise ValueError(
+            f"--stock: expected a segmentation model (default_scope='mmseg'), got {scope!r}. "
+            'Publish it without --stock'
+        )
     if args.stock:
         published = stock_config(cfg)
         kept, dropped = strip_branches(weights, cfg, published, args.checkpoint)

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     frequency = count(cfg, scope, args.loader, state_file, jobs)
     save_class_frequency(frequency, out)
     state_file.unlink(missing_ok=True)
-    print(f'{out}: {frequency.num_images} images, {frequency.num_classes} classes')
+    print(f'{out}: {frequency.num_images} images, {len(frequency.names)} classes')
     report(frequency)
     if args.plot:
         plot(frequency, args.plot)

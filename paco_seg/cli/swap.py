@@ -11,15 +11,12 @@ model of the new config is built (without memory, weights or downloads) before i
 import argparse
 import math
 import os
-import sys
 import tempfile
 import warnings
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mmengine
 from mmengine.config import Config, DictAction
 
 from paco_seg.engine.cli import PLUGINS, scope_of
@@ -28,6 +25,7 @@ from paco_seg.engine.model_changes import (
     read_config,
     render_config,
 )
+from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.stages import failing_part, stage
 from paco_seg.files import check_output, write_text
 
@@ -140,17 +138,17 @@ def try_stock_config(path: str, folder: Path, options: dict[str, Any]) -> Outcom
     return Outcome(name, 'refused', one_line(swap_error))
 
 
+def _try_shared(shared: tuple[Path, dict[str, Any]], path: str) -> Outcome:
+    return try_stock_config(path, *shared)
+
+
 def check_all(scope: str, jobs: int, options: dict[str, Any]) -> None:
     """Tries every stock config of a package and prints the count and the exceptions."""
     import_module(PLUGINS[scope])
     folder = Path(str(import_module(scope).__file__)).parent / '.mim' / 'configs'
     paths = [str(path) for path in folder.rglob('*.py') if '_base_' not in path.parts]
-    outcomes = mmengine.track_parallel_progress(
-        partial(try_stock_config, folder=folder, options=options),
-        sorted(paths),
-        nproc=jobs,
-        chunksize=8,
-        file=sys.stderr,
+    outcomes = list(
+        map_in_parallel(_try_shared, (folder, options), sorted(paths), jobs, chunksize=8)
     )
     counts = {state: 0 for state in ('swapped', 'refused', 'not buildable')}
     print()

@@ -58,7 +58,9 @@ def streaming_contrast_sums(
     """
     # Once for both: on a device it is a synchronisation.
     largest = 1.0 if rows.unit_rows else largest_product(rows.embeddings, rows.keys)
-    positive_sum, positive_count = class_positive_sums(rows, largest)
+    # Ahead of the class sums: autograd adds gradients against the order of the calls, and float
+    # sums depend on their order; results stay those of earlier versions to the bit.
+    log_sum_exp = rows.embeddings.new_full(rows.embeddings.shape[:2], -torch.inf)
     if need_lse:
         log_sum_exp = pairwise_logsumexp(
             rows.embeddings,
@@ -69,8 +71,7 @@ def streaming_contrast_sums(
             chunk_size,
             largest,
         )
-    else:
-        log_sum_exp = torch.full_like(positive_count, -torch.inf)
+    positive_sum, positive_count = class_positive_sums(rows, largest)
     return log_sum_exp, positive_sum / temperature, positive_count
 
 

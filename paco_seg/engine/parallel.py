@@ -33,7 +33,7 @@ def map_in_parallel(
     jobs: int,
     chunksize: int = 1,
 ) -> Iterator[Any]:
-    """Yield ``function(shared, task)`` for each task, in order, with a progress bar.
+    """Yield ``function(shared, task)`` for each task, in order, with a progress bar on a terminal.
 
     Args:
         function: a module-level function.
@@ -44,12 +44,15 @@ def map_in_parallel(
     """
     if not tasks:
         return
-    progress = ProgressBar(len(tasks), file=sys.stderr)
+    # In a redirected log the bar would be thousands of control characters.
+    progress = ProgressBar(len(tasks), file=sys.stderr) if sys.stderr.isatty() else None
     with multiprocessing.Pool(min(jobs, len(tasks)), _share, (function, shared)) as pool:
         for result in pool.imap(_call, tasks, chunksize):
             yield result
-            progress.update()
-    sys.stderr.write('\n')
+            if progress:
+                progress.update()
+    if progress:
+        sys.stderr.write('\n')
 
 
 _shared: tuple[Callable, Any]

@@ -108,6 +108,21 @@ def test_without_stock_the_branch_stays(trained, tmp_path):
     assert head.type == 'GPaCoDecodeHead'
 
 
+@pytest.mark.parametrize('arguments', [[], ['--stock']])
+def test_the_run_that_made_the_checkpoint_is_not_published(trained, tmp_path, run_tool, arguments):
+    config, checkpoint = trained
+    run_tool('train', config, '--resume', checkpoint, '--cfg-options', 'train_cfg.max_iters=7')
+    checkpoint = tmp_path / 'work/iter_6.pth'
+    content = torch.load(checkpoint, weights_only=False)
+    content['meta']['cfg'] += f"resume = True\nload_from = '{checkpoint}'\n"
+    torch.save(content, checkpoint)
+    out = tmp_path / 'published.pth'
+    cli.run(['publish', str(checkpoint), '-o', str(out), *arguments])
+    published = Config.fromfile(out.with_suffix('.py'))
+    assert not {'resume', 'load_from', 'work_dir', 'launcher'} & set(published)
+    assert 'work_dir' not in torch.load(out, weights_only=True)['meta']['cfg']
+
+
 def test_weights_of_another_config_are_named(trained, tmp_path):
     config, checkpoint = trained
     text = config.read_text().replace('channels=8,', 'channels=12,')

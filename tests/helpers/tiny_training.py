@@ -90,7 +90,7 @@ def tiny_config(work_dir: Path, **changes: Any) -> Config:
             optim_wrapper=dict(
                 type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9)
             ),
-            param_scheduler=[dict(type='PolyLR', power=0.9, begin=0, end=6, by_epoch=False)],
+            param_scheduler=[dict(type='PolyLR', power=0.9, begin=0, end=12, by_epoch=False)],
             default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2)),
             randomness=dict(seed=1),
             work_dir=str(work_dir),

@@ -37,7 +37,7 @@ def region_means(
     ignore_index: int = 255,
     grouping: str = 'batch',
 ) -> tuple[Tensor, Tensor]:
-    """Average the features of each class over the points of the decoder grid.
+    """Return the mean feature of the grid points of each class.
 
     One scatter-add: O(B H W D) work and O(G C D) memory. The published code averages upsampled
     features over label pixels instead, see :mod:`paco_seg.core.compared.upsampled_region`.
@@ -90,7 +90,7 @@ def region_loss(
     prior: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Average the cross entropy of region logits with the log prior added, over weighted regions.
+    """Return the weighted mean cross entropy of region logits with the log prior added.
 
     ``sum_r v_r CE(l_r + log prior, t_r) / sum_r v_r``, where the target t is ``1 - eps`` on the
     own class and ``eps / (C - 1)`` on the others. The published option ``smooth`` is the kept mass
@@ -140,7 +140,7 @@ def region_rebalance_loss(
     prior: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Classify region k of each group as k (Region Rebalance); mean over present regions.
+    """Return the loss of classifying region k of each group as k; mean over present regions.
 
     Args:
         logits: (G, C, C), row k of a group from the mean feature of class k.
@@ -161,7 +161,7 @@ def region_rebalance_loss(
 
 
 def soft_region_means(features: Tensor, logits: Tensor) -> Tensor:
-    """Average the features of each image weighted by class probability: its predicted regions.
+    """Return the predicted regions: means of the features weighted by the class probability.
 
     ``r_nc = sum_x a_nc(x) F_n(x) / sum_x a_nc(x)`` with a the softmax over classes (full RR).
 
@@ -188,7 +188,7 @@ def soft_region_means(features: Tensor, logits: Tensor) -> Tensor:
 
 
 def image_bias(region_logits: Tensor) -> Tensor:
-    """Average C predicted regions to the logit bias of an image, without the extra class.
+    """Return the logit bias of an image: mean over its C predicted regions, no extra class.
 
     Args:
         region_logits: (B, C, C + 1) logits of the predicted regions; the last class means absent.
@@ -255,7 +255,7 @@ def predicted_region_loss(
     label_smoothing: float = 0.0,
     absent_weight: float = 1.0,
 ) -> Tensor:
-    """Compute the loss of predicted regions: class c of an image is c if present, else the extra.
+    """Return the loss of predicted regions: class c is c if present, else the extra class.
 
     Args:
         region_logits: (B, C, C + 1).

@@ -189,13 +189,13 @@ class LabelCheck:
             'Store the images as they are shown (e.g. ImageOps.exif_transpose of Pillow), or load '
             "them with color_type='color_ignore_orientation'"
         )
-        turned = header is not None and header.orientation != 1
+        turned = header if header is not None and header.orientation != 1 else None
         if labels.shape != size:
-            if turned and labels.shape == header.size and header.shown_size == size:
+            if turned and labels.shape == turned.size and turned.shown_size == size:
                 yield Problem(
                     where,
                     'expected labels turned as its image',
-                    f' by EXIF orientation {header.orientation}, got them as stored',
+                    f' by EXIF orientation {turned.orientation}, got them as stored',
                     remedy,
                 )
                 return
@@ -205,16 +205,16 @@ class LabelCheck:
                 f', {_size(size)}, got {_size(labels.shape)}',
                 'Resize the label map by nearest neighbour',
             )
-        elif turned and _hidden(header) and self._is_turned(info, header):
+        elif turned and _hidden(turned) and self._is_turned(info):
             yield Problem(
                 info['img_path'],
                 'expected an image without EXIF orientation, which label maps do not follow',
-                f', got {header.orientation}, and the size does not tell whether they agree',
+                f', got {turned.orientation}, and the size does not tell whether they agree',
                 remedy,
                 certain=False,
             )
 
-    def _is_turned(self, info: dict, header: ImageHeader) -> bool:
+    def _is_turned(self, info: dict) -> bool:
         """Whether the loaded image follows the orientation, by its pixels."""
         loaded, _ = self.maps.image(info)
         plain = _grey(loaded)

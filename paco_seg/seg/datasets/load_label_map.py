@@ -42,6 +42,7 @@ class LoadLabelMap(LoadAnnotations):
                 f'ignore_index: expected a value in [0, {_LARGEST}], got {ignore_index!r}'
             )
         self.ignore_index = ignore_index
+        self.reduce_zero_label: bool | None
 
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']

@@ -1,0 +1,40 @@
+"""What the Runner says before the first step, and of the results."""
+
+import json
+
+import pytest
+
+
+def test_it_says_what_it_does_before_the_first_step(tiny_seg, run_tool, capsys):
+    run_tool('train', tiny_seg('train_cfg["max_iters"] = 1\n'))
+    printed = capsys.readouterr().out
+    assert 'Building the model' in printed
+    assert 'train_dataloader: 7 items' in printed
+    assert printed.index('Building the model') < printed.index('train_dataloader: 7 items')
+
+
+def test_a_line_of_results_has_no_tables(tiny_seg, run_tool, capsys, tmp_path, monkeypatch):
+    from mmseg.evaluation import IoUMetric
+
+    compute = IoUMetric.compute_metrics
+
+    def with_table(self, results):
+        return {**compute(self, results), 'per_class': {'IoU': [1.0, 2.0]}}
+
+    monkeypatch.setattr(IoUMetric, 'compute_metrics', with_table)
+    config = tiny_seg('train_cfg["max_iters"] = 3\n')
+    run_tool('train', config)
+    run_tool('test', config, tmp_path / 'work/iter_3.pth', '--out', tmp_path / 'out.json')
+    printed = capsys.readouterr().out
+    assert 'mIoU: ' in printed
+    assert 'per_class' not in printed
+    assert json.loads((tmp_path / 'out.json').read_text())['per_class'] == {'IoU': [1.0, 2.0]}
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_bad_item_is_named(tiny_seg, run_tool, tmp_path, workers):
+    config = tiny_seg(f'data_check = False\ntrain_dataloader["num_workers"] = {workers}\n')
+    for image in (tmp_path / 'data/images/train').iterdir():
+        image.write_bytes(b'no image')
+    with pytest.raises(ValueError, match=r'train_dataloader\.dataset: .*data/images/train/\d\.png'):
+        run_tool('train', config)
