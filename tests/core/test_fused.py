@@ -59,9 +59,12 @@ def rows(channels=8, dtype=torch.float32, device='cpu'):
 @pytest.fixture
 def device_reason(monkeypatch):
     """Forgets what was found about devices, before and after."""
-    fused._find_device_reason.cache_clear()
+    found = (fused._find_device_reason, fused._find_kernel_reason)
+    for function in found:
+        function.cache_clear()
     yield
-    fused._find_device_reason.cache_clear()
+    for function in found:
+        function.cache_clear()
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def hopper(monkeypatch, device_reason):
     """A CUDA device of capability 9.0 on which every kernel compiles."""
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (9, 0))
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'some device')
-    monkeypatch.setattr(fused, '_run_smallest', lambda device: None)
+    monkeypatch.setattr(fused, '_run_few_rows', lambda *_: None)
 
 
 class TestChoice:
@@ -121,10 +124,10 @@ class TestChoice:
             self.choose('triton', device='cuda:0')
 
     def test_no_compiler_for_the_launcher(self, monkeypatch, hopper):
-        def fail(device):
+        def fail(*_):
             raise RuntimeError('Failed to find C compiler')
 
-        monkeypatch.setattr(fused, '_run_smallest', fail)
+        monkeypatch.setattr(fused, '_run_few_rows', fail)
         assert self.choose(device='cuda:0') == 'auto'
         with pytest.raises(RuntimeError, match='got RuntimeError: Failed to find C compiler'):
             self.choose('triton', device='cuda:0')
