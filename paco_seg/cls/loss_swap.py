@@ -13,6 +13,8 @@ from paco_seg.engine.model_changes import ModelChange, apply_changes, read_confi
 IMPORTS = ('paco_seg.cls',)
 HOOKS = ('ClassCountHook',)  # fills class_prior='auto' and reports the scale of alpha
 METHODS = ('gpaco',)
+TAKES_FREQUENCIES = False  # the hook counts the training set
+FREQUENCY_METHODS = ()
 # Heads that are one linear layer on a pooled feature; GPaCoClsHead keeps it under the key `fc`.
 LINEAR_HEADS = ('LinearClsHead', 'VisionTransformerClsHead')
 
@@ -29,7 +31,9 @@ def swap_loss(
         cfg: a config, a file, or a packaged config such as ``mmpretrain::resnet/....py``.
         method: key of ``METHODS``.
         heads: 'main'; a classifier has one head ('all' is the same).
-        **loss: settings of ``GPaCoLoss``, e.g. ``alpha=0.02``, ``class_prior=None``.
+        **loss: settings of ``GPaCoLoss``, e.g. ``alpha=0.02``, ``class_prior=None``. Unless given,
+            ``alpha`` is 'auto', which fits any number of classes and any queue; the fixed values
+            of the paper belong to its recipes.
 
     Raises:
         ValueError: ``cfg`` is not an ``ImageClassifier`` with a linear head, or its training
@@ -71,7 +75,7 @@ def loss_changes(
             type='GPaCoClsHead',
             num_classes=head['num_classes'],
             in_channels=head['in_channels'],
-            loss=dict(type='GPaCoLoss', **{'class_prior': 'auto', **loss}),
+            loss=dict(type='GPaCoLoss', **{'class_prior': 'auto', 'alpha': 'auto', **loss}),
         ),
         train_cfg=None,
     )
@@ -80,6 +84,11 @@ def loss_changes(
         return [ModelChange((), dict(settings, data_preprocessor=_TWO_VIEWS)), _two_views(cfg)]
     preprocessor = ModelChange((), _TWO_VIEWS, root='data_preprocessor')
     return [ModelChange((), settings), preprocessor, _two_views(cfg)]
+
+
+def advice(cfg: Config, *, method: str = 'gpaco', **loss: Any) -> list[str]:
+    """List what to know before training: nothing, for the loss replaces that of the head."""
+    return []
 
 
 _TWO_VIEWS = dict(type='MultiViewClsDataPreprocessor', num_views=2)
