@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader
 
 from paco_seg import compat
 from paco_seg.cls.systems import SYSTEMS
