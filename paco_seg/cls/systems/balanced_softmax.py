@@ -24,10 +24,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return merged_changes([loss, *without_mixed_images(cfg)])
 
 
-BALANCED_SOFTMAX = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='balanced-softmax',
     title='Balanced Softmax',
-    paper='Ren et al., NeurIPS 2020, arXiv 2007.10740',
+    paper='Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, NeurIPS 2020 '
+    '(arXiv 2007.10740)',
     summary='cross entropy of logits plus the log class prior; prediction from the logits alone',
     change=change,
     imports=IMPORTS,

@@ -29,7 +29,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return [with_loss(cfg, head, cross_entropy(head))]
 
 
-CE = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='ce',
     title='CE',
     paper='',

@@ -18,10 +18,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return [sampler(cfg, type='ClassAwareSampler', **settings)]
 
 
-CLASS_AWARE_SAMPLING = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='class-aware-sampling',
     title='CE, class-aware sampling',
-    paper='Shen et al., ECCV 2016, arXiv 1512.05830',
+    paper='Shen et al., Relay Backpropagation for Effective Learning of Deep Convolutional '
+    'Neural Networks, ECCV 2016 (arXiv 1512.05830)',
     summary='draws every class equally often; loss and head stay',
     change=change,
     imports=IMPORTS,

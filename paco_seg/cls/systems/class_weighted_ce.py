@@ -14,38 +14,43 @@ from paco_seg.cls.systems.stock_classifier import (
     single_label_head,
     with_loss,
 )
-from paco_seg.core.compared.class_weights import class_weights
+from paco_seg.core.checks import check_choice, check_range
+from paco_seg.core.compared.class_weights import WEIGHTINGS, class_weights
 from paco_seg.core.frequency import check_num_classes
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
-KEY = 'class-weighted-ce.frequency_file'
+NAME = 'class-weighted-ce'
+KEY = f'{NAME}.frequency_file'
 DIGITS = 6  # of a weight in the written config
 
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return the stock loss with ``class_weight``; numbers, as the stock loss takes no file."""
+    check_choice(f'{NAME}.weights', settings['weights'], WEIGHTINGS)
+    check_range(f'{NAME}.beta', settings['beta'], low=0.0, high=1.0 - 1e-12)
     head = single_label_head(cfg)
     frequency = inputs.class_frequency(KEY)
     if 'num_classes' in head:
         check_num_classes(frequency, head['num_classes'], KEY)
     weights = class_weights(
         torch.from_numpy(frequency.counts('images', KEY)),
-        weighting=settings['weighting'],
+        weighting=settings['weights'],
         beta=settings['beta'],
     )
     rounded = [float(f'{weight:.{DIGITS}g}') for weight in weights.tolist()]
     return [with_loss(cfg, head, {**cross_entropy(head), 'class_weight': rounded})]
 
 
-CLASS_WEIGHTED_CE = TrainingSystem(
-    name='class-weighted-ce',
-    title='CE, class weights',
-    paper='Cui et al., CVPR 2019, arXiv 1901.05555',
-    summary='cross entropy with weights by inverse effective number, or inverse frequency',
+SYSTEM = TrainingSystem(
+    name=NAME,
+    title='Class-weighted CE',
+    paper='Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019 '
+    '(arXiv 1901.05555)',
+    summary='cross entropy times a weight per class, larger for rare ones',
     change=change,
     imports=IMPORTS,
-    settings=dict(weighting='effective-number', beta=0.999),
-    search=dict(weighting=('effective-number', 'inverse')),
+    settings=dict(weights='inverse', beta=0.999),
+    search=dict(weights=WEIGHTINGS),
     needs=Needs(class_frequencies=True),
 )

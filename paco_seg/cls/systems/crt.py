@@ -32,10 +32,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     )
 
 
-CRT = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='crt',
     title='cRT',
-    paper='Kang et al., ICLR 2020, arXiv 1910.09217',
+    paper='Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, '
+    'ICLR 2020 (arXiv 1910.09217)',
     summary='second stage after ce: backbone and neck fixed, a new classifier on classes drawn '
     'equally often',
     change=change,

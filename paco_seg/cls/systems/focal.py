@@ -22,10 +22,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return [with_loss(cfg, head, dict(type='FocalLoss', **settings))]
 
 
-FOCAL = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='focal',
     title='Focal loss',
-    paper='Lin et al., ICCV 2017, arXiv 1708.02002',
+    paper='Lin et al., Focal Loss for Dense Object Detection, ICCV 2017 (arXiv 1708.02002)',
     summary="MMPretrain's focal loss: one sigmoid for each class instead of the softmax, easy "
     'images count less',
     change=change,

@@ -19,10 +19,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return contrastive_changes(cfg, model, 'GPaCoClsHead', 'GPaCoLoss', settings)
 
 
-GPACO = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='gpaco',
     title='GPaCo',
-    paper='Cui et al., TPAMI 2023, arXiv 2209.12400',
+    paper='Cui et al., Generalized Parametric Contrastive Learning, TPAMI 2023 (arXiv 2209.12400)',
     summary='two views, whose embeddings and class centers contrast with each other and a queue '
     'of keys',
     change=change,

@@ -16,7 +16,7 @@ from paco_seg.cls.systems.stock_classifier import (
     without_mixed_images,
 )
 from paco_seg.cls.systems.training_views import training_views, with_num_views
-from paco_seg.engine.model_changes import ModelChange, merged_changes
+from paco_seg.engine.model_changes import Inherited, ModelChange, merged_changes
 from paco_seg.engine.systems import refusal
 
 # Settings of the head; all others are those of the contrast.
@@ -66,7 +66,8 @@ def hybrid_changes(
 def _two_samplings(cfg: Config, num_views: int) -> ModelChange:
     parts = training_views(cfg)
     balanced = parts[0].pipeline(1)
-    dataset = copy.deepcopy(cfg.train_dataloader['dataset'])
+    inherited = cfg.train_dataloader['dataset']
+    dataset = copy.deepcopy(inherited)
     for part in parts:
         if part.pipeline(1) != balanced:
             raise refusal(
@@ -79,5 +80,10 @@ def _two_samplings(cfg: Config, num_views: int) -> ModelChange:
         for key in part.path[1:]:
             inner = inner[key]
         inner['pipeline'] = part.pipeline(num_views)
-    both = dict(type='DualSamplingDataset', dataset=dataset, balanced_pipeline=balanced)
-    return ModelChange(('dataset',), replacing(both, dataset), root='train_dataloader')
+    same = dataset == inherited
+    both = dict(
+        type='DualSamplingDataset',
+        dataset=Inherited(('train_dataloader', 'dataset')) if same else dataset,
+        balanced_pipeline=balanced,
+    )
+    return ModelChange(('dataset',), replacing(both, inherited), root='train_dataloader')

@@ -18,10 +18,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return hybrid_changes(cfg, 'PrototypeContrastLoss', 1, settings)
 
 
-HYBRID_PSC = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='hybrid-psc',
     title='Hybrid-PSC',
-    paper='Wang et al., CVPR 2021, arXiv 2103.14267',
+    paper='Wang et al., Contrastive Learning based Hybrid Networks for Long-Tailed Image '
+    'Classification, CVPR 2021 (arXiv 2103.14267)',
     summary='an image and a class-balanced one: contrast with learnable prototypes that hands over '
     'to cross entropy',
     change=change,

@@ -18,10 +18,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return hybrid_changes(cfg, 'SupConLoss', 2, settings)
 
 
-HYBRID_SC = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='hybrid-sc',
     title='Hybrid-SC',
-    paper='Wang et al., CVPR 2021, arXiv 2103.14267',
+    paper='Wang et al., Contrastive Learning based Hybrid Networks for Long-Tailed Image '
+    'Classification, CVPR 2021 (arXiv 2103.14267)',
     summary='two views and a class-balanced image: supervised contrast that hands over to cross '
     'entropy',
     change=change,

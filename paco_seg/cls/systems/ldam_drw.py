@@ -33,10 +33,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return merged_changes([model, *without_mixed_images(cfg)])
 
 
-LDAM_DRW = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='ldam-drw',
     title='LDAM-DRW',
-    paper='Cao et al., NeurIPS 2019, arXiv 1906.07413',
+    paper='Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, '
+    'NeurIPS 2019 (arXiv 1906.07413)',
     summary='cosine classifier with larger margins for rarer classes; classes weighted in the '
     'last fifth of the training',
     change=change,

@@ -24,10 +24,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return [ModelChange((), dict(head=replacing(new, head)))]
 
 
-LOG_PRIOR_TEST = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='log-prior-test',
     title='CE, log prior at test',
-    paper='Menon et al., ICLR 2021, arXiv 2007.07314',
+    paper='Menon et al., Long-tail learning via logit adjustment, ICLR 2021 (arXiv 2007.07314)',
     summary='tests the weights of ce with logits minus tau times the log class prior; no training',
     change=change,
     imports=IMPORTS,
@@ -36,4 +36,5 @@ LOG_PRIOR_TEST = TrainingSystem(
     search=dict(tau=(0.5, 1.0, 1.5, 2.0)),
     source='ce',
     trains=False,
+    inference='one subtraction per logit',
 )

@@ -36,10 +36,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     )
 
 
-LWS = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='lws',
     title='LWS',
-    paper='Kang et al., ICLR 2020, arXiv 1910.09217',
+    paper='Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, '
+    'ICLR 2020 (arXiv 1910.09217)',
     summary='second stage after ce: all of it fixed, one scale for each class learned on classes '
     'drawn equally often',
     change=change,
@@ -47,4 +48,5 @@ LWS = TrainingSystem(
     settings=dict(samples_per_visit=4),
     needs=Needs(class_balanced_sampler=True),
     source='ce',
+    inference='one factor per logit',
 )

@@ -20,10 +20,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return contrastive_changes(cfg, model, 'PaCoClsHead', 'GPaCoLoss', loss)
 
 
-PACO = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='paco',
     title='PaCo',
-    paper='Cui et al., ICCV 2021, arXiv 2107.12028',
+    paper='Cui et al., Parametric Contrastive Learning, ICCV 2021 (arXiv 2107.12028)',
     summary='two views: the first contrasts with class centers, and with keys that a momentum '
     'encoder makes of the second',
     change=change,

@@ -49,10 +49,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return merged_changes([ModelChange((), model), *without_mixed_images(cfg)])
 
 
-RESLT = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='reslt',
     title='ResLT',
-    paper='Cui et al., TPAMI 2022, arXiv 2101.10633',
+    paper='Cui et al., ResLT: Residual Learning for Long-tailed Recognition, TPAMI 2022 (arXiv '
+    '2101.10633)',
     summary='light branches for all, medium and rare, and rare classes, whose logits add up',
     change=change,
     imports=IMPORTS,

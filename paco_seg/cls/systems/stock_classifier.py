@@ -74,13 +74,12 @@ def linear_head(cfg: Config) -> dict[str, Any]:
         ValueError: :func:`single_label_head` refuses it, or it has other layers.
     """
     head = single_label_head(cfg)
-    if kind(head) not in LINEAR_HEADS or head.get('hidden_dim'):
-        raise refusal(
-            'model.head.type',
-            f'a linear head {LINEAR_HEADS} without hidden_dim',
-            head.get('type'),
-            'The system works on the rows of one layer, a vector for each class',
-        )
+    reason = 'The system works on the rows of one layer, a vector for each class'
+    if kind(head) not in LINEAR_HEADS:
+        expected = f'a linear head, {" or ".join(LINEAR_HEADS)}'
+        raise refusal('model.head.type', expected, head.get('type'), reason)
+    if head.get('hidden_dim'):
+        raise refusal('model.head.hidden_dim', 'None, a linear head', head['hidden_dim'], reason)
     return head
 
 

@@ -21,10 +21,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     )
 
 
-SUPCON_JOINT = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='supcon-joint',
     title='CE + SupCon',
-    paper='Khosla et al., NeurIPS 2020, arXiv 2004.11362',
+    paper='Khosla et al., Supervised Contrastive Learning, NeurIPS 2020 (arXiv 2004.11362)',
     summary='two views: cross entropy, and supervised contrast beside it without class centers',
     change=change,
     imports=IMPORTS,

@@ -24,10 +24,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     return [ModelChange((), dict(head=replacing(new, head)))]
 
 
-TAU_NORM = TrainingSystem(
+SYSTEM = TrainingSystem(
     name='tau-norm',
     title='CE, tau-normalised',
-    paper='Kang et al., ICLR 2020, arXiv 1910.09217',
+    paper='Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, '
+    'ICLR 2020 (arXiv 1910.09217)',
     summary='tests the weights of ce with class vectors over their length to the power tau and no '
     'bias; no training',
     change=change,

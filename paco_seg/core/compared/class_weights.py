@@ -8,11 +8,11 @@ from torch import Tensor
 from paco_seg.core.checks import check_choice, check_shape
 from paco_seg.core.frequency import effective_numbers
 
-WEIGHTINGS = ('inverse', 'effective-number')
+WEIGHTINGS = ('inverse', 'effective')
 
 
 def class_weights(
-    class_counts: Tensor, *, weighting: str = 'effective-number', beta: float = 0.999
+    class_counts: Tensor, *, weighting: str = 'inverse', beta: float = 0.999
 ) -> Tensor:
     """Return ``w_c`` proportional to ``1 / n_c``, or to ``1 / E_c`` of Cui et al. (1901.05555).
 
@@ -21,7 +21,7 @@ def class_weights(
 
     Args:
         class_counts: (C,) counts of training samples, >= 0 and not all 0.
-        weighting: 'inverse', or 'effective-number' with ``E_c = (1 - beta^n_c) / (1 - beta)``.
+        weighting: 'inverse', or 'effective' with ``E_c = (1 - beta^n_c) / (1 - beta)``.
         beta: of the effective number, in [0, 1); 0 weights all classes alike.
 
     Returns:
