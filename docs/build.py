@@ -235,9 +235,7 @@ def heads_table() -> str:
 
 def systems_table(scope: str) -> str:
     """Return the systems of a task: what they change, need and cost, and how far they reach."""
-    systems = systems_of(scope)
-    counted = json.loads((SYSTEMS / f'{scope}.json').read_text())
-    buildable = counted['configs'] - len(counted['not_buildable'])
+    systems, counted = systems_of(scope), stock_counts(scope)
     lines = [
         '| System | What it changes | Needs | Settings worth searching | At inference '
         '| Stock configs |',
@@ -263,6 +261,7 @@ def systems_table(scope: str) -> str:
             str(found['swapped']) if found else 'not tried',
         )
         lines.append('| ' + ' | '.join(cells) + ' |')
+    buildable = counted['configs'] - len(counted['not_buildable'])
     return '\n'.join(lines) + (
         f'\n\nStock configs: those of {counted["configs"]} that the system was written into and '
         f'built; {buildable} of them build here without a system, the others want packages or '
@@ -270,9 +269,14 @@ def systems_table(scope: str) -> str:
     )
 
 
+def stock_counts(scope: str) -> dict[str, Any]:
+    """Return what ``paco-seg swap --check-all`` wrote."""
+    return json.loads((SYSTEMS / f'{scope}.json').read_text())
+
+
 def refusals_table(scope: str) -> str:
     """Return why systems refuse stock configs, and how many."""
-    counted = json.loads((SYSTEMS / f'{scope}.json').read_text())
+    counted = stock_counts(scope)
     found: dict[str, dict[str, int]] = {}
     for name, result in counted['systems'].items():
         for reason in result['refused'].values():

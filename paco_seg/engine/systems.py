@@ -193,8 +193,9 @@ class Systems(Mapping[str, TrainingSystem]):
                         f'{other}.combines_with: expected {system.name!r} in it, for that lists '
                         f'{other!r}, got {self[other].combines_with}'
                     )
-            for other in (system.source, *system.combines_with):
-                if other is not None and other not in self:
+            named = (*system.combines_with, *([system.source] if system.source else []))
+            for other in named:
+                if other not in self:
                     raise ValueError(f'{system.name}: expected a listed system, got {other!r}')
 
     def __getitem__(self, name: str) -> TrainingSystem:
