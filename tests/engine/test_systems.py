@@ -124,6 +124,12 @@ def test_the_written_config_is_the_changed_one(cfg, tmp_path):
     assert Config.fromfile(tmp_path / 'new.py').to_dict() == A.apply(cfg, dict(weight=2)).to_dict()
 
 
+def test_two_that_act_on_the_same_do_not_combine():
+    pair = Systems((system('a', acts_on='the prior'), system('b', acts_on='the prior')))
+    with pytest.raises(ValueError, match='Both act on the prior'):
+        pair.resolve('a+b')
+
+
 def test_a_refusal_names_key_value_and_reason():
     error = refusal('model.head', 'a head', None, 'Add one')
     assert str(error) == 'model.head: expected a head, got None. Add one'

@@ -12,7 +12,7 @@ from paco_seg.core.compared.class_weights import WEIGHTINGS, class_weights
 from paco_seg.core.frequency import check_num_classes
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
-from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, change_heads, with_losses
+from paco_seg.seg.systems.heads import FREQUENCY, IMPORTS, SETTINGS, change_heads, with_losses
 
 KEY = 'class-weighted-ce.frequency_file'
 DIGITS = 6  # of a weight in the written config
@@ -46,6 +46,7 @@ SYSTEM = TrainingSystem(
     'of images',
     change=change,
     imports=IMPORTS,
+    acts_on=FREQUENCY,
     settings=dict(SETTINGS, weights='inverse', beta=0.999),
     search=dict(weights=WEIGHTINGS),
     needs=Needs(class_frequencies=True),

@@ -185,3 +185,10 @@ def test_ce_takes_branches_away(inputs):
         last = back.decode_head[1].to_dict()
         last.pop('loss_decode', None)  # stated in full where a loss of ours was replaced
         assert last == dict(FCN, channels=4)
+
+
+def test_a_recipe_of_gpaco_is_gpaco_as_it_is(inputs):
+    recipe = config(decode_head=dict(FCN, type='GPaCoDecodeHead', base_type='FCNHead'))
+    assert SYSTEMS['gpaco'].changes(recipe, {}, inputs) == []
+    (change,) = SYSTEMS['gpaco'].changes(recipe, dict(alpha=0.5), inputs)
+    assert change.settings == dict(loss_contrast=dict(alpha=0.5))
