@@ -9,6 +9,8 @@ state is beside the result, in ``FILE.json.part``.
 """
 
 import argparse
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,19 @@ def count(cfg: Config, scope: str, loader: str, state_file: Path, jobs: int) -> 
     return ClassFrequency(classes, tuple(images.tolist()), None, number)
 
 
+def fingerprint(cfg: Config, scope: str, loader: str) -> str:
+    """Identify what :func:`count` would count: files and classes, or labels of images."""
+    if scope == 'mmseg':
+        from paco_seg.seg.datasets import label_counts
+        from paco_seg.seg.datasets.label_maps import label_maps_of
+
+        return label_counts.fingerprint(list(label_maps_of(cfg, loader)))
+    from paco_seg.cls.datasets.check import class_statistics
+
+    classes, images, number = class_statistics(cfg, loader)
+    return hashlib.sha256(json.dumps([classes, images.tolist(), number]).encode()).hexdigest()
+
+
 def default_name(config: str) -> str:
     """Return the name of the file about a config that is given none."""
     return f'{Path(config).stem}_class-frequency.json'
@@ -65,7 +80,7 @@ def write_statistics(
     state_file = out.with_name(f'{out.name}.part')
     cfg, scope = read_data_config(config, options)
     frequency = count(cfg, scope, loader, state_file, jobs)
-    save_class_frequency(frequency, out)
+    save_class_frequency(frequency, out, fingerprint(cfg, scope, loader))
     state_file.unlink(missing_ok=True)
     return frequency
 

@@ -1,15 +1,16 @@
 """Give an existing config another training loss.
 
-    paco-seg swap CONFIG [-o OUT] [--alpha 0.02] ...
-    paco-seg swap --check-all mmseg
+    paco-seg swap CONFIG --system NAME[+NAME] [-o OUT] [--set key=value ...]
+    paco-seg swap --list
+    paco-seg swap --check-all mmseg [--system NAME|all] [-o RESULTS.json]
 
 CONFIG is a file, or a packaged config such as mmseg::pspnet/pspnet_r50-d8_4xb2-80k_....py. The
 model of the new config is built (without memory, weights or downloads) before it is written.
-``ceco`` and ``region_rebalance`` take their prior from class frequencies: those of
-``--frequency-file``, or of the file that ``paco-seg statistics`` writes for CONFIG, beside OUT or
-in the current folder; without a file the training set is counted. ``gpaco`` uses such a file for
-``alpha='auto'`` where there is one.
-``--check-all`` does this with every stock config of a package and lists those that do not work.
+``--list`` names the systems. Those that need class frequencies take them from
+``--frequency-file``, or from the file that ``paco-seg statistics`` writes for CONFIG, beside OUT or
+in the current folder; without such a file, or with one of other data, the training set is counted.
+``gpaco`` uses a file for ``alpha='auto'`` where there is one.
+``--check-all`` tries systems on every stock config of a package and lists those that do not work.
 """
 
 import argparse
@@ -17,41 +18,47 @@ import math
 import os
 import sys
 import tempfile
-import warnings
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
-from paco_seg.cli.statistics import default_name, write_statistics
+from paco_seg.cli.statistics import default_name, fingerprint, write_statistics
+from paco_seg.cli.stock_configs import check_all, pretended_frequency
+from paco_seg.core.frequency import counted_data, load_class_frequency
 from paco_seg.engine.cli import PLUGINS, scope_of
+from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.model_changes import (
+    ModelChange,
     build_without_memory,
     read_config,
-    render_config,
 )
-from paco_seg.engine.parallel import check_jobs, map_in_parallel
+from paco_seg.engine.parallel import check_jobs
 from paco_seg.engine.stages import EXPECTED, failing_part, reason, stage
+from paco_seg.engine.systems import SystemInputs, Systems, TrainingSystem
 from paco_seg.files import check_output, write_text
 
 # MMEngine puts the folder of the config file in its place.
 HERE = '{{ fileDirname }}'
-
-
-class Outcome(NamedTuple):
-    """What became of one stock config: 'swapped', 'refused' or 'not buildable', and why."""
-
-    name: str
-    state: str
-    reason: str = ''
+TASKS = {'mmseg': 'segmentation', 'mmpretrain': 'classification'}
+LOADER = 'train_dataloader'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument('config', nargs='?', help='config file, or package::config')
-    parser.add_argument('-o', '--out', help='file to write; default: print the new config')
-    parser.add_argument('--method', default='gpaco', help='training system, default: gpaco')
+    parser.add_argument(
+        '-o', '--out', help='file to write; default: print. With --check-all: JSON of the counts'
+    )
+    parser.add_argument(
+        '--system',
+        '--method',
+        default='gpaco',
+        help='training system, or two as NAME+NAME; default: gpaco. See --list',
+    )
+    parser.add_argument('--list', action='store_true', help='list the systems of both tasks')
     parser.add_argument(
         '--heads',
         choices=['main', 'all'],
@@ -61,31 +68,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--alpha', help="weight of a sample positive, or 'auto'")
     parser.add_argument('--temperature', type=float, help='temperature of the similarities')
     parser.add_argument(
+        '--set',
         '--loss-options',
+        dest='loss_options',
+        metavar='KEY=VALUE',
         nargs='+',
         action=DictAction,
         default={},
-        help='further settings of the loss, as key=value, such as loss_weight=0.2 or '
-        'warmup_iters=1000 for training from scratch',
+        help='settings of the system, as key=value, such as loss_weight=0.2 or '
+        'warmup_iters=1000 for training from scratch; of one of two systems as NAME.key=value',
     )
     parser.add_argument(
         '--frequency-file',
-        help='class frequencies for segmentation, counted into this file if it does not exist; '
+        help='class frequencies, counted into this file if it does not exist; '
         'default: CONFIG-NAME_class-frequency.json beside OUT or in the current folder',
+    )
+    parser.add_argument(
+        '--weights', help='checkpoint of the system that this one starts from, such as ce for crt'
     )
     parser.add_argument('--check-all', choices=list(PLUGINS), help='try every stock config')
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='for --check-all')
     parser.set_defaults(usage_error=parser.error)
 
 
-def swap_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of ``loss_changes`` from the command line."""
-    options = dict(args.loss_options, method=args.method, heads=args.heads)
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of the system from the command line."""
+    settings = dict(args.loss_options)
     if args.alpha is not None:
-        options['alpha'] = args.alpha if args.alpha == 'auto' else finite('--alpha', args.alpha)
+        settings['alpha'] = args.alpha if args.alpha == 'auto' else finite('--alpha', args.alpha)
     if args.temperature is not None:
-        options['temperature'] = finite('--temperature', args.temperature)
-    return options
+        settings['temperature'] = finite('--temperature', args.temperature)
+    if args.heads != 'main':
+        settings['heads'] = args.heads
+    return settings
 
 
 def finite(key: str, text: str | float) -> float:
@@ -99,9 +114,26 @@ def finite(key: str, text: str | float) -> float:
     return value
 
 
-def scope_module(cfg: Config, source: str) -> Any:
-    """The module that knows the losses of this config's package."""
-    return import_module(f'{PLUGINS[scope_of(cfg, source)]}.loss_swap')
+def systems_of(scope: str) -> Systems:
+    """Return the systems of a task, by the ``default_scope`` of its configs."""
+    return import_module(f'{PLUGINS[scope]}.systems').SYSTEMS
+
+
+def resolved(systems: Systems, name: str) -> TrainingSystem:
+    """Return a system by its name, or by the name that it has in a config (region_rebalance)."""
+    return systems.resolve(name.replace('_', '-'))
+
+
+def list_systems() -> None:
+    """Print one line per system and task."""
+    for scope, task in TASKS.items():
+        systems = systems_of(scope)
+        width = max(map(len, systems))
+        print(f'{task}:')
+        for name, system in systems.items():
+            print(f'  {name:<{width}}  {system.summary}')
+        if systems.combinations():
+            print(f'  together: {", ".join(systems.combinations())}')
 
 
 def frequency_file(config: str, folder: Path, given: str | None, *, required: bool) -> Path | None:
@@ -111,7 +143,7 @@ def frequency_file(config: str, folder: Path, given: str | None, *, required: bo
         config: the config to change.
         folder: where the new config is going to be.
         given: value of ``--frequency-file``.
-        required: whether the method is about them; else they are only used where they are.
+        required: whether the system is about them; else they are only used where they are.
 
     Returns:
         The file; None if there is none and none is required.
@@ -123,11 +155,18 @@ def frequency_file(config: str, folder: Path, given: str | None, *, required: bo
     places = [Path(given)] if given else [folder / name, Path(name)]
     for place in places:
         if place.is_file():
-            return place
-    if not (given or required):
-        return None
+            if not is_outdated(config, place):
+                return place
+            places, required = [place], True
+            print(f'{place}: is of other data; counting again', file=sys.stderr)
+            break
+    else:
+        if not (given or required):
+            return None
+        print(
+            f'{places[0]}: does not exist; counting the training set of {config}', file=sys.stderr
+        )
     check_output(places[0], inputs=[config], suffixes=('.json',), key='--frequency-file')
-    print(f'{places[0]}: does not exist; counting the training set of {config}', file=sys.stderr)
     try:
         write_statistics(config, places[0], jobs=check_jobs(None))
     except EXPECTED as error:
@@ -139,6 +178,18 @@ def frequency_file(config: str, folder: Path, given: str | None, *, required: bo
     return places[0]
 
 
+def is_outdated(config: str, file: Path) -> bool:
+    """Tell whether a file that says what it counted is about other data than the config's."""
+    counted = counted_data(file, '--frequency-file')
+    if counted is None:
+        return False
+    try:
+        cfg, scope = read_data_config(config)
+        return counted != fingerprint(cfg, scope, LOADER)
+    except EXPECTED:  # the data are elsewhere: the file is what is known about them
+        return False
+
+
 def reference(path: Path, folder: Path, *, written: bool) -> str:
     """Return how a config in ``folder`` names a file: beside it they can be moved together."""
     beside = path.resolve().parent == folder.resolve()
@@ -147,149 +198,144 @@ def reference(path: Path, folder: Path, *, written: bool) -> str:
     return f'{HERE}/{Path(os.path.relpath(path, folder)).as_posix()}'
 
 
-def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) -> tuple[str, list]:
-    """Text of the new config and its changes, after its model has been built.
+def inputs_of(
+    args: argparse.Namespace, cfg: Config, system: TrainingSystem, settings: dict[str, Any]
+) -> SystemInputs:
+    """Return what a system gets beside config and settings; counts classes if it needs them.
 
     Args:
-        source: the config to change.
+        args: the command line.
+        cfg: the config to change, parsed.
+        system: what it becomes.
+        settings: of the system; a ``frequency_file`` among them is taken out.
+
+    Raises:
+        ValueError: two files are given, the system takes none, needs one that cannot be had, or
+            cannot serve the config.
+    """
+    given, named = args.frequency_file, settings.get('frequency_file')
+    inputs = SystemInputs(weights=args.weights)
+    if 'frequency_file' in settings and given:
+        raise ValueError(
+            f'--frequency-file: expected one file, got {given!r} and --loss-options '
+            f'frequency_file={named!r}. Leave one out'
+        )
+    if named is not None:
+        return replace(inputs, frequency_file=settings.pop('frequency_file'))
+    if 'frequency_file' in settings:
+        return inputs
+    if not (system.needs.class_frequencies or system.needs.takes_frequencies):
+        if given and cfg.default_scope == 'mmpretrain':
+            raise ValueError(
+                f'--frequency-file: expected none for a classification config, got {given!r}. '
+                "class_prior='auto' and alpha='auto' count the training set themselves"
+            )
+        if given:
+            raise ValueError(
+                f'--frequency-file: expected none for {system.name!r}, got {given!r}. Leave it out'
+            )
+        return inputs
+    folder = Path(args.out).resolve().parent if args.out else Path.cwd()
+    with stage(f'while looking for the class frequencies of {args.config}'):
+        # A head that cannot carry the system is refused before its data are counted.
+        pretended = pretended_frequency(cfg)
+        system.changes(cfg, settings, replace(inputs, frequency_file='x.json', frequency=pretended))
+        found = frequency_file(args.config, folder, given, required=system.needs.class_frequencies)
+    if found is None:
+        return inputs
+    name = reference(found, folder, written=bool(args.out))
+    frequency = load_class_frequency(found, '--frequency-file')
+    return replace(inputs, frequency_file=name, frequency=frequency)
+
+
+def swap(
+    cfg: Config,
+    base: str,
+    folder: str | Path,
+    system: TrainingSystem,
+    settings: dict[str, Any],
+    inputs: SystemInputs,
+) -> tuple[str, list[ModelChange]]:
+    """Return the text of the new config and its changes, after its model has been built.
+
+    Args:
+        cfg: the config to change, parsed.
         base: how the new config refers to it, from ``folder``.
         folder: where the new config is going to be.
-        options: keyword arguments of ``loss_changes``.
+        system: what it becomes.
+        settings: of the system.
+        inputs: of the system.
     """
-    cfg = read_config(source)
-    scope = scope_module(cfg, source)
-    changes = scope.loss_changes(cfg, **options)
-    text = render_config(base, cfg, changes, scope.IMPORTS, scope.HOOKS)
+    text = system.render(base, cfg, settings, inputs)
     # What is built is what was written: parsed again, from the folder it will be used in.
     with tempfile.TemporaryDirectory(dir=folder, prefix='.swap_loss_') as trial:
         path = Path(trial) / 'config.py'
         base_there = base if '::' in base or Path(base).is_absolute() else f'../{base}'
-        trial_text = render_config(base_there, cfg, changes, scope.IMPORTS, scope.HOOKS)
+        trial_text = system.render(base_there, cfg, settings, inputs)
         path.write_text(
             trial_text.replace(HERE, Path(folder).resolve().as_posix()), encoding='utf-8'
         )
         built = Config.fromfile(path)
         with stage(lambda error: f'while building {failing_part(error, built.model, "model")}'):
             build_without_memory(built)
-    return text, changes
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f'{type(error).__name__}: {lines[0].strip()}' if lines else type(error).__name__
-
-
-def try_stock_config(path: str, folder: Path, options: dict[str, Any]) -> Outcome:
-    """Swaps one stock config; tells a refusal from a model that cannot be built either way."""
-    warnings.simplefilter('ignore')
-    name = str(Path(path).relative_to(folder))
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            swap(path, path, scratch, options)
-        return Outcome(name, 'swapped')
-    except Exception as error:  # any package may raise anything: the list is the purpose
-        swap_error = error
-    try:
-        build_without_memory(read_config(path))
-    except Exception as error:
-        return Outcome(name, 'not buildable', f'stock model: {one_line(error)}')
-    return Outcome(name, 'refused', one_line(swap_error))
-
-
-def _try_shared(shared: tuple[Path, dict[str, Any]], path: str) -> Outcome:
-    return try_stock_config(path, *shared)
-
-
-def check_all(scope: str, jobs: int, options: dict[str, Any]) -> None:
-    """Tries every stock config of a package and prints the count and the exceptions."""
-    import_module(PLUGINS[scope])
-    # Whether the model builds does not depend on the counts of data that are not there.
-    methods = import_module(f'{PLUGINS[scope]}.loss_swap').FREQUENCY_METHODS
-    if options.get('method') in methods:
-        options = {'frequency_file': None, **options}
-    folder = Path(str(import_module(scope).__file__)).parent / '.mim' / 'configs'
-    paths = [str(path) for path in folder.rglob('*.py') if '_base_' not in path.parts]
-    outcomes = list(
-        map_in_parallel(_try_shared, (folder, options), sorted(paths), jobs, chunksize=8)
-    )
-    counts = {state: 0 for state in ('swapped', 'refused', 'not buildable')}
-    print()
-    for outcome in outcomes:
-        counts[outcome.state] += 1
-        if outcome.reason:
-            print(f'{outcome.state}: {outcome.name}: {outcome.reason}')
-    print(
-        f'{counts["swapped"]} of {len(outcomes)} stock configs of {scope} swapped and built; '
-        f'{counts["refused"]} refused; {counts["not buildable"]} whose stock model does not build '
-        'here'
-    )
-
-
-def with_frequencies(
-    args: argparse.Namespace, folder: Path, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the options with ``frequency_file``, where the method takes one and there is one.
-
-    Raises:
-        ValueError: two files are given, the method takes none, or it needs one that cannot be
-            had.
-    """
-    given = args.frequency_file
-    if 'frequency_file' in options:
-        if given:
-            raise ValueError(
-                f'--frequency-file: expected one file, got {given!r} and --loss-options '
-                f'frequency_file={options["frequency_file"]!r}. Leave one out'
-            )
-        return options
-    cfg = read_config(args.config)
-    scope = scope_module(cfg, args.config)
-    if not scope.TAKES_FREQUENCIES:
-        if given:
-            raise ValueError(
-                f'--frequency-file: expected none for a classification config, got {given!r}. '
-                "class_prior='auto' and alpha='auto' count the training set themselves"
-            )
-        return options
-    with stage(f'while looking for the class frequencies of {args.config}'):
-        required = options['method'] in scope.FREQUENCY_METHODS
-        # A head that cannot carry the method is refused before its data are counted.
-        scope.loss_changes(cfg, **options, frequency_file=None)
-        found = frequency_file(args.config, folder, given, required=required)
-    if found is None:
-        return options
-    return {**options, 'frequency_file': reference(found, folder, written=bool(args.out))}
+    return text, system.changes(cfg, settings, inputs)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Swaps one config, or tries all."""
-    if (args.config is None) == (args.check_all is None):
-        args.usage_error('expected either CONFIG or --check-all')
-    options = swap_options(args)
+    """List the systems, swap one config, or try all."""
+    if sum((args.list, args.config is not None, args.check_all is not None)) != 1:
+        args.usage_error('expected either CONFIG or --check-all, or --list')
+    if args.list:
+        list_systems()
+        return
+    settings = settings_of(args)
     if args.check_all:
-        check_all(args.check_all, args.jobs, options)
+        systems = systems_of(args.check_all)
+        names = [*systems, *systems.combinations()] if args.system == 'all' else [args.system]
+        chosen = [resolved(systems, name).name for name in names]
+        if args.out:
+            check_output(args.out, suffixes=('.json',))
+        check_all(args.check_all, chosen, settings, jobs=args.jobs, out=args.out)
         return
     if args.out:
         inputs = [] if '::' in args.config else [args.config]
         check_output(args.out, inputs=inputs, suffixes=('.py',))
     folder = Path(args.out).resolve().parent if args.out else Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
-    options = with_frequencies(args, folder, options)
+    cfg = read_config(args.config)
+    scope = scope_of(cfg, args.config)
+    system = resolved(systems_of(scope), args.system)
+    given = inputs_of(args, cfg, system, settings)
     base = args.config
     if '::' not in base:
         base = Path(os.path.relpath(base, folder)).as_posix()
     with stage(f'while swapping the loss of {args.config}'):
-        text, changes = swap(args.config, base, folder, options)
+        text, changes = swap(cfg, base, folder, system, settings, given)
     if args.out:
         write_text(args.out, text)
         print(f'{args.out}: inherits {base}; the model builds. Changed:')
     else:
         print(text)
         print('The model builds. Changed:')
+    report(cfg, scope, system, changes, {'frequency_file': given.frequency_file, **settings})
+
+
+def report(
+    cfg: Config,
+    scope: str,
+    system: TrainingSystem,
+    changes: list[ModelChange],
+    settings: dict[str, Any],
+) -> None:
+    """Print what was changed, and what to know before training."""
     for change in changes:
-        settings = ', '.join(f'{key}={value!r}' for key, value in change.settings.items())
-        print(f'  {change.key}: {settings}')
-    cfg = read_config(args.config)
-    for line in scope_module(cfg, args.config).advice(cfg, **options):
+        shown = ', '.join(f'{key}={value!r}' for key, value in change.settings.items())
+        print(f'  {change.key}: {shown}')
+    if not changes:
+        print(f'  nothing: the config is {system.name!r} as it is')
+    if not system.trains:
+        print(f'{system.name}: test this config with weights of {system.source!r}; do not train it')
+    for line in import_module(f'{PLUGINS[scope]}.loss_swap').advice(
+        cfg, method=system.name, **settings
+    ):
         print(line)

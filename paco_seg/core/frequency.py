@@ -355,9 +355,23 @@ def read_prior(source: Any, key: str) -> tuple[Tensor, tuple[str, ...] | None]:
     return torch.from_numpy(values.astype(np.float64)), None
 
 
-def save_class_frequency(frequency: ClassFrequency, path: str | os.PathLike[str]) -> None:
-    """Write the file that :func:`load_class_frequency` reads; never leaves half a file."""
-    write_json(path, asdict(frequency))
+def save_class_frequency(
+    frequency: ClassFrequency, path: str | os.PathLike[str], data: str | None = None
+) -> None:
+    """Write the file that :func:`load_class_frequency` reads; never leaves half a file.
+
+    Args:
+        frequency: what is written.
+        path: of the JSON file.
+        data: identifies the data that were counted, for :func:`counted_data`.
+    """
+    write_json(path, asdict(frequency) | ({} if data is None else {'data': data}))
+
+
+def counted_data(path: str | os.PathLike[str], key: str = 'frequency_file') -> str | None:
+    """Return what a file says that was counted; None if it says nothing."""
+    content = _read_json(path, key, _FORM)
+    return content.get('data') if isinstance(content, dict) else None
 
 
 def check_num_classes(

@@ -294,7 +294,8 @@ class _LinspaceOnCPU(TorchFunctionMode):
 
 
 @contextmanager
-def _without_memory() -> Iterator[None]:
+def without_memory() -> Iterator[None]:
+    """Build modules on the meta device: shapes and names, no weights."""
     with torch.device('meta'), _LinspaceOnCPU():
         yield
 
@@ -302,5 +303,5 @@ def _without_memory() -> Iterator[None]:
 def build_without_memory(cfg: Config) -> nn.Module:
     """The model of ``cfg`` on the meta device: shapes and names, no weights, no downloads."""
     scope = cfg.get('default_scope') or 'mmengine'
-    with DefaultScope.overwrite_default_scope(scope), _without_memory():
+    with DefaultScope.overwrite_default_scope(scope), without_memory():
         return MODELS.build(copy.deepcopy(cfg.model))

@@ -31,7 +31,7 @@ class SystemInputs:
 
     Args:
         frequency_file: JSON file of the class frequencies of the training set, as the written
-            config is to name it. See :mod:`paco_seg.engine.class_frequencies`.
+            config is to name it.
         frequency: its content, where the file cannot be read under that name.
         weights: checkpoint of the system that :attr:`TrainingSystem.source` names.
         partners: names of the systems it is combined with.
@@ -142,7 +142,9 @@ class TrainingSystem:
                 given[unknown[0]],
                 'Leave it out',
             )
-        if self.needs.class_frequencies and inputs.frequency_file is None:
+        # A setting may ask a branch that is about a prior to do without, on purpose.
+        known = inputs.frequency_file is not None or 'frequency_file' in given
+        if self.needs.class_frequencies and not known:
             raise no_frequencies(f'{self.name}.frequency_file')
         return self.change(cfg, {**self.settings, **given}, inputs)
 

@@ -4,7 +4,7 @@ import mmseg
 import pytest
 from mmengine.config import Config
 
-from paco_seg.cli import swap
+from paco_seg.cli.stock_configs import check_all, try_stock_config
 from paco_seg.core.frequency import load_class_frequency
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
@@ -55,7 +55,7 @@ def test_a_model_that_does_not_build_is_not_written(tmp_path, run_tool, tiny_seg
     ],
 )
 def test_stock_config(name, state, reason):
-    outcome = swap.try_stock_config(str(STOCK / name), STOCK, dict(alpha=0.02))
+    (outcome,) = try_stock_config(str(STOCK / name), STOCK, ['gpaco'], dict(alpha=0.02))
     assert (outcome.name, outcome.state) == (name, state)
     assert reason in outcome.reason
     assert '\n' not in outcome.reason
@@ -63,7 +63,7 @@ def test_stock_config(name, state, reason):
 
 def test_a_refusal_is_told_from_a_broken_stock_model():
     name = 'fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py'
-    outcome = swap.try_stock_config(str(STOCK / name), STOCK, dict(alpha=-1.0))
+    (outcome,) = try_stock_config(str(STOCK / name), STOCK, ['gpaco'], dict(alpha=-1.0))
     assert outcome.state == 'refused'
     assert 'alpha: expected > 0, got -1' in outcome.reason
 
@@ -79,7 +79,7 @@ def test_check_all_counts_and_lists(tmp_path, monkeypatch, capsys):
         (configs / folder).mkdir(parents=True)
         (configs / folder / 'config.py').write_text(text)
     monkeypatch.setattr(mmseg, '__file__', str(tmp_path / '__init__.py'))
-    swap.check_all('mmseg', jobs=2, options={})
+    check_all('mmseg', ['gpaco'], {}, jobs=2)
     lines = capsys.readouterr().out.split('\n')
     assert lines[-2].startswith('1 of 2 stock configs of mmseg swapped and built; 0 refused; 1')
     assert any(line.startswith('not buildable: bad/config.py: stock model: ') for line in lines)

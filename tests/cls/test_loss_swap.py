@@ -8,7 +8,9 @@ from mmengine.config import Config
 from paco_seg import compat
 from paco_seg.cli import swap
 from paco_seg.cls.loss_swap import loss_changes, swap_loss
+from paco_seg.cls.systems import SYSTEMS
 from paco_seg.engine.model_changes import read_config
+from paco_seg.engine.systems import SystemInputs
 
 compat.setup()
 RESNET = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
@@ -56,7 +58,7 @@ def test_alpha_fits_any_number_of_classes_unless_it_is_given():
 )
 def test_written_config_equals_the_swap_and_builds(name, tmp_path):
     cfg = read_config(name)
-    text, _ = swap.swap(name, name, tmp_path, dict(method='gpaco', heads='main'))
+    text, _ = swap.swap(cfg, name, tmp_path, SYSTEMS['gpaco'], {}, SystemInputs())
     path = tmp_path / 'new.py'
     path.write_text(text)
     written, swapped = Config.fromfile(path), swap_loss(cfg)

@@ -142,7 +142,7 @@ class RegionBias(TrainingBranch):
         )
         self.frequency_file = frequency_file
         prior = image_prior(frequency_file, num_classes, 'region_bias.frequency_file')
-        extended = None if prior is None else torch.cat([prior, torch.ones(1)])
+        extended = None if prior is None else torch.cat([prior, prior.new_ones(1)])
         self.register_buffer('region_prior', extended, persistent=False)
 
     def check_class_names(self, classes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the systems of segmentation share: the heads of a config, their branches and their losses."""
+"""What the systems of segmentation share: heads of a config, their branches and losses."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def with_losses(
         else:
             replaced.append(plain)
     where = '.'.join([key, *inner, 'loss_decode'])
-    if not found or _counts_positions(base):
+    if not found or takes_losses_by_place(base):
         raise refusal(
             where,
             'a softmax CrossEntropyLoss of the prediction',
@@ -244,6 +244,6 @@ def is_softmax(loss: dict) -> bool:
     return kind == 'CrossEntropyLoss' and not (loss.get('use_sigmoid') or loss.get('use_mask'))
 
 
-def _counts_positions(base: type) -> bool:
+def takes_losses_by_place(base: type) -> bool:
     """Tell whether a head takes its losses by their places in the list (PIDNet, DDRNet)."""
     return any(cls.__name__ in ('PIDHead', 'DDRHead') for cls in base.__mro__)

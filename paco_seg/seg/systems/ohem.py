@@ -12,7 +12,13 @@ from mmseg.models.decode_heads.point_head import PointHead
 from paco_seg.core.checks import check_count
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import SystemInputs, TrainingSystem, refusal
-from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, change_heads, pixel_classifier
+from paco_seg.seg.systems.heads import (
+    IMPORTS,
+    SETTINGS,
+    change_heads,
+    pixel_classifier,
+    takes_losses_by_place,
+)
 
 KEY = 'ohem'
 # MMSegmentation's own configs keep 100 000 of the 512 x 1024 pixels of a crop.
@@ -33,6 +39,13 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
                 'a head that weights its pixels',
                 head['type'],
                 'PointRend chooses hard points itself; set heads=all for the head before it',
+            )
+        if takes_losses_by_place(base):
+            raise refusal(
+                f'{key}.type',
+                'a head that weights its pixels',
+                head['type'],
+                'It has hard example mining of its own (OhemCrossEntropy)',
             )
         given = dict(_delete_=True, **sampler) if head.get('sampler') else sampler
         if issubclass(base, IterativeDecodeHead):  # K-Net computes its losses with the inner head
