@@ -33,7 +33,8 @@ class ModelChange:
         path: keys from the root to the part, e.g. ``('decode_head',)`` or, for the second head of
             a cascade, ``('decode_head', 1)``.
         settings: what is set there; other settings stay.
-        root: key of the config that the path starts from.
+        root: key of the config that the path starts from; '' with an empty path sets keys of the
+            config itself, such as ``load_from``.
     """
 
     path: tuple[Key, ...]
@@ -43,7 +44,7 @@ class ModelChange:
     @property
     def key(self) -> str:
         """The config key of the part, as ``--cfg-options`` spells it."""
-        return '.'.join([self.root, *map(str, self.path)])
+        return '.'.join([self.root, *map(str, self.path)]) if self.root else 'config'
 
 
 def read_config(source: str | os.PathLike) -> Config:
@@ -77,11 +78,55 @@ def apply_changes(
 ) -> Config:
     """A copy of ``cfg`` with the changes, the ``custom_imports`` and the ``custom_hooks``."""
     changed = copy.deepcopy(cfg)
-    changed.merge_from_dict({change.key: dict(change.settings) for change in changes})
+    for change in changes:
+        settings = copy.deepcopy(change.settings)
+        changed.merge_from_dict({change.key: settings} if change.root else settings)
     changed.custom_imports = merged_imports(cfg, imports)
     if hooks:
         changed.custom_hooks = merged_hooks(cfg, hooks)
     return changed
+
+
+def merged_changes(changes: Sequence[ModelChange]) -> list[ModelChange]:
+    """Join changes of one part of the config, later ones over earlier ones.
+
+    A change below another one, through named parts alone, becomes part of that.
+    """
+    merged: dict[tuple[Key, ...], ModelChange] = {}
+    for change in changes:
+        settings = copy.deepcopy(change.settings)
+        place = (change.root, *change.path)
+        above = next((p for p in merged if _is_below(place, p)), None)
+        if above is not None:
+            for key in reversed(place[len(above) :]):
+                settings = {str(key): settings}
+            place = above
+        for below in [p for p in merged if p != place and _is_below(p, place)]:
+            inner = merged.pop(below).settings
+            for key in reversed(below[len(place) :]):
+                inner = {str(key): inner}
+            settings = _over(settings, inner)
+        before = merged[place].settings if place in merged else {}
+        path, root = place[1:], str(place[0])
+        merged[place] = ModelChange(path, _over(settings, before), root)
+    return list(merged.values())
+
+
+def _is_below(place: tuple[Key, ...], above: tuple[Key, ...]) -> bool:
+    rest = place[len(above) :]
+    return place[: len(above)] == above and all(isinstance(key, str) for key in rest)
+
+
+def _over(settings: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Settings over earlier ones; a part with ``_delete_`` replaces what was there."""
+    if settings.get('_delete_'):
+        return settings
+    both = {
+        key: _over(value, before[key])
+        for key, value in settings.items()
+        if isinstance(value, dict) and isinstance(before.get(key), dict)
+    }
+    return {**before, **settings, **both}
 
 
 def merged_imports(cfg: Config, imports: Sequence[str]) -> dict[str, Any]:
@@ -114,6 +159,9 @@ def render_config(
         lines.append(f'custom_hooks = {_value(merged_hooks(cfg, hooks))}')
     for root in dict.fromkeys(change.root for change in changes):
         own = [change for change in changes if change.root == root]
+        if not root:
+            lines += [f'{key} = {_value(item)}' for c in own for key, item in c.settings.items()]
+            continue
         lines.append(f'{root} = {_part(cfg.get(root), (root,), own)}')
     return '\n'.join(lines) + '\n'
 
@@ -122,10 +170,11 @@ def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> 
     """Source text of the part of the config at ``path``, whose parsed content is ``value``."""
     for change in changes:
         if (change.root, *change.path) == path:
-            items = [(key, _value(item)) for key, item in change.settings.items()]
+            if not isinstance(path[-1], int):
+                return _dict((key, _value(item)) for key, item in change.settings.items())
             # MMEngine merges dicts but replaces lists: an element of a list is stated in full.
-            inherited = [(None, _inherited(path))] if isinstance(path[-1], int) else []
-            return _dict([*inherited, *items])
+            full = ((key, _in_full(item, value.get(key))) for key, item in change.settings.items())
+            return _dict([(None, _inherited(path)), *((key, _value(item)) for key, item in full)])
     below = [c for c in changes if (c.root, *c.path)[: len(path)] == path]
     if not below:
         return _inherited(path)
@@ -135,6 +184,17 @@ def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> 
     # The root is the first key of a path.
     keys = dict.fromkeys(change.path[len(path) - 1] for change in below)
     return _dict((str(key), _part(value[key], (*path, key), changes)) for key in keys)
+
+
+def _in_full(setting: Any, inherited: Any) -> Any:
+    """What a setting over an inherited value comes to, as MMEngine merges the two."""
+    if not isinstance(setting, dict):
+        return setting
+    setting = dict(setting)
+    if setting.pop('_delete_', False) or not isinstance(inherited, dict):
+        inherited = {}
+    own = {key: _in_full(item, inherited.get(key)) for key, item in setting.items()}
+    return {**inherited, **own}
 
 
 def _inherited(path: tuple[Key, ...]) -> str:
