@@ -74,10 +74,9 @@ class ClassConfusion(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the metrics, and write the matrix and the samples."""
-        matrix = np.zeros(self.num_classes**2, dtype=np.int64)
+        matrix = np.zeros((self.num_classes, self.num_classes), dtype=np.int64)
         for pairs, counts in results:
-            matrix[pairs] += counts
-        matrix = matrix.reshape(self.num_classes, self.num_classes)
+            matrix.reshape(-1)[pairs] += counts
         if self.out_dir is not None and is_main_process():
             self._write(matrix, Path(self.out_dir))
         self._examples.clear()
