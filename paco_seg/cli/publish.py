@@ -9,6 +9,7 @@ written only if it predicts bit for bit what the original predicts.
 
 import argparse
 import copy
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 import paco_seg.seg  # noqa: F401
 from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
 from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
-from paco_seg.engine.cli import weights_of
+from paco_seg.engine.cli import PLUGINS, weights_of
 from paco_seg.engine.model_changes import build_without_memory, read_config
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_output, write_text, written_aside
@@ -50,8 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def checkpoint_config(checkpoint: dict[str, Any], source: str) -> Config:
-    """The config that MMEngine saved in the checkpoint."""
+def checkpoint_config(checkpoint: dict[str, Any], source: str, *, stock: bool = False) -> Config:
+    """Return the config that MMEngine saved in the checkpoint.
+
+    Raises:
+        ValueError: there is none, it names what no package registered, or it is not one of a
+            segmentor that ``stock`` asks for.
+    """
     text = checkpoint.get('meta', {}).get('cfg')
     if not isinstance(text, str):
         raise ValueError(
@@ -59,9 +65,24 @@ def checkpoint_config(checkpoint: dict[str, Any], source: str) -> Config:
             'Pass the config file with --config.'
         )
     cfg = config_from_text(text, source)
+    plugin = PLUGINS.get(str(cfg.get('default_scope')))
+    if plugin:
+        if stock:
+            check_stock_scope(cfg)
+        import_module(plugin)  # registers what a config of this task may name
     if not allows_pickle():
         check_config_of_stranger(cfg, source)
     return cfg
+
+
+def check_stock_scope(cfg: Config) -> None:
+    """Refuse anything but a segmentor, whatever else its config names."""
+    scope = cfg.get('default_scope')
+    if scope != 'mmseg':
+        raise ValueError(
+            '--stock: is for segmentation, to be used in plain MMSegmentation: expected '
+            f"default_scope='mmseg', got {scope!r}. Publish it without --stock"
+        )
 
 
 def without_run(cfg: Config) -> Config:
@@ -134,15 +155,11 @@ def run(args: argparse.Namespace) -> None:
     if args.config:
         cfg = read_config(args.config)
     else:
-        cfg = checkpoint_config(checkpoint, args.checkpoint)
+        cfg = checkpoint_config(checkpoint, args.checkpoint, stock=args.stock)
+    if args.stock:
+        check_stock_scope(cfg)
     published = cfg
     dropped: list[str] = []
-    scope = cfg.get('default_scope')
-    if args.stock and scope != 'mmseg':
-        raise ValueError(
-            f"--stock: expected a segmentation model (default_scope='mmseg'), got {scope!r}. "
-            'Publish it without --stock'
-        )
     if args.stock:
         published = stock_config(cfg)
         kept, dropped = strip_branches(weights, cfg, published, args.checkpoint)

@@ -9,7 +9,9 @@ state is beside the result, in ``FILE.json.part``.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
@@ -44,6 +46,28 @@ def count(cfg: Config, scope: str, loader: str, state_file: Path, jobs: int) -> 
 
     classes, images, number = class_statistics(cfg, loader)
     return ClassFrequency(classes, tuple(images.tolist()), None, number)
+
+
+def default_name(config: str) -> str:
+    """Return the name of the file about a config that is given none."""
+    return f'{Path(config).stem}_class-frequency.json'
+
+
+def write_statistics(
+    config: str,
+    out: Path,
+    *,
+    loader: str = 'train_dataloader',
+    jobs: int,
+    options: Mapping[str, Any] | None = None,
+) -> ClassFrequency:
+    """Count the data set of a loader of a config, write the file and remove the state."""
+    state_file = out.with_name(f'{out.name}.part')
+    cfg, scope = read_data_config(config, options)
+    frequency = count(cfg, scope, loader, state_file, jobs)
+    save_class_frequency(frequency, out)
+    state_file.unlink(missing_ok=True)
+    return frequency
 
 
 def counted(frequency: ClassFrequency) -> list[str]:
@@ -95,17 +119,15 @@ def report(frequency: ClassFrequency) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Count, write, and remove the state."""
+    """Count, write and report."""
     jobs = check_jobs(args.jobs)
-    out = Path(args.out or f'{Path(args.config).stem}_class-frequency.json')
+    out = Path(args.out or default_name(args.config))
     check_output(out, inputs=[args.config])
     if args.plot:
         check_output(args.plot, inputs=[args.config, out], key='--plot')
-    state_file = out.with_name(f'{out.name}.part')
-    cfg, scope = read_data_config(args.config, args.cfg_options)
-    frequency = count(cfg, scope, args.loader, state_file, jobs)
-    save_class_frequency(frequency, out)
-    state_file.unlink(missing_ok=True)
+    frequency = write_statistics(
+        args.config, out, loader=args.loader, jobs=jobs, options=args.cfg_options
+    )
     print(f'{out}: {frequency.num_images} images, {len(frequency.names)} classes')
     report(frequency)
     if args.plot:

@@ -5,12 +5,17 @@
 
 CONFIG is a file, or a packaged config such as mmseg::pspnet/pspnet_r50-d8_4xb2-80k_....py. The
 model of the new config is built (without memory, weights or downloads) before it is written.
+``ceco`` and ``region_rebalance`` take their prior from class frequencies: those of
+``--frequency-file``, or of the file that ``paco-seg statistics`` writes for CONFIG, beside OUT or
+in the current folder; without a file the training set is counted. ``gpaco`` uses such a file for
+``alpha='auto'`` where there is one.
 ``--check-all`` does this with every stock config of a package and lists those that do not work.
 """
 
 import argparse
 import math
 import os
+import sys
 import tempfile
 import warnings
 from importlib import import_module
@@ -19,15 +24,19 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config, DictAction
 
+from paco_seg.cli.statistics import default_name, write_statistics
 from paco_seg.engine.cli import PLUGINS, scope_of
 from paco_seg.engine.model_changes import (
     build_without_memory,
     read_config,
     render_config,
 )
-from paco_seg.engine.parallel import map_in_parallel
-from paco_seg.engine.stages import failing_part, stage
+from paco_seg.engine.parallel import check_jobs, map_in_parallel
+from paco_seg.engine.stages import EXPECTED, failing_part, reason, stage
 from paco_seg.files import check_output, write_text
+
+# MMEngine puts the folder of the config file in its place.
+HERE = '{{ fileDirname }}'
 
 
 class Outcome(NamedTuple):
@@ -56,7 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=DictAction,
         default={},
-        help='further settings of the loss, as key=value',
+        help='further settings of the loss, as key=value, such as loss_weight=0.2 or '
+        'warmup_iters=1000 for training from scratch',
+    )
+    parser.add_argument(
+        '--frequency-file',
+        help='class frequencies for segmentation, counted into this file if it does not exist; '
+        'default: CONFIG-NAME_class-frequency.json beside OUT or in the current folder',
     )
     parser.add_argument('--check-all', choices=list(PLUGINS), help='try every stock config')
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='for --check-all')
@@ -89,6 +104,49 @@ def scope_module(cfg: Config, source: str) -> Any:
     return import_module(f'{PLUGINS[scope_of(cfg, source)]}.loss_swap')
 
 
+def frequency_file(config: str, folder: Path, given: str | None, *, required: bool) -> Path | None:
+    """Find the class frequencies of a config's training set, or count them.
+
+    Args:
+        config: the config to change.
+        folder: where the new config is going to be.
+        given: value of ``--frequency-file``.
+        required: whether the method is about them; else they are only used where they are.
+
+    Returns:
+        The file; None if there is none and none is required.
+
+    Raises:
+        ValueError: there is no file, and the training set cannot be counted.
+    """
+    name = default_name(config)
+    places = [Path(given)] if given else [folder / name, Path(name)]
+    for place in places:
+        if place.is_file():
+            return place
+    if not (given or required):
+        return None
+    check_output(places[0], inputs=[config], suffixes=('.json',), key='--frequency-file')
+    print(f'{places[0]}: does not exist; counting the training set of {config}', file=sys.stderr)
+    try:
+        write_statistics(config, places[0], jobs=check_jobs(None))
+    except EXPECTED as error:
+        raise ValueError(
+            f'--frequency-file: expected the class frequencies of the training set, got none at '
+            f'{places[0]}, and it cannot be counted here: {reason(error)}. Where the data are, run '
+            f'`paco-seg statistics {config} -o {places[0].name}`, then give that file'
+        ) from error
+    return places[0]
+
+
+def reference(path: Path, folder: Path, *, written: bool) -> str:
+    """Return how a config in ``folder`` names a file: beside it they can be moved together."""
+    beside = path.resolve().parent == folder.resolve()
+    if not written or (path.is_absolute() and not beside):
+        return path.as_posix()
+    return f'{HERE}/{Path(os.path.relpath(path, folder)).as_posix()}'
+
+
 def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) -> tuple[str, list]:
     """Text of the new config and its changes, after its model has been built.
 
@@ -106,8 +164,9 @@ def swap(source: str, base: str, folder: str | Path, options: dict[str, Any]) ->
     with tempfile.TemporaryDirectory(dir=folder, prefix='.swap_loss_') as trial:
         path = Path(trial) / 'config.py'
         base_there = base if '::' in base or Path(base).is_absolute() else f'../{base}'
+        trial_text = render_config(base_there, cfg, changes, scope.IMPORTS, scope.HOOKS)
         path.write_text(
-            render_config(base_there, cfg, changes, scope.IMPORTS, scope.HOOKS), encoding='utf-8'
+            trial_text.replace(HERE, Path(folder).resolve().as_posix()), encoding='utf-8'
         )
         built = Config.fromfile(path)
         with stage(lambda error: f'while building {failing_part(error, built.model, "model")}'):
@@ -145,6 +204,10 @@ def _try_shared(shared: tuple[Path, dict[str, Any]], path: str) -> Outcome:
 def check_all(scope: str, jobs: int, options: dict[str, Any]) -> None:
     """Tries every stock config of a package and prints the count and the exceptions."""
     import_module(PLUGINS[scope])
+    # Whether the model builds does not depend on the counts of data that are not there.
+    methods = import_module(f'{PLUGINS[scope]}.loss_swap').FREQUENCY_METHODS
+    if options.get('method') in methods:
+        options = {'frequency_file': None, **options}
     folder = Path(str(import_module(scope).__file__)).parent / '.mim' / 'configs'
     paths = [str(path) for path in folder.rglob('*.py') if '_base_' not in path.parts]
     outcomes = list(
@@ -163,6 +226,42 @@ def check_all(scope: str, jobs: int, options: dict[str, Any]) -> None:
     )
 
 
+def with_frequencies(
+    args: argparse.Namespace, folder: Path, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options with ``frequency_file``, where the method takes one and there is one.
+
+    Raises:
+        ValueError: two files are given, the method takes none, or it needs one that cannot be
+            had.
+    """
+    given = args.frequency_file
+    if 'frequency_file' in options:
+        if given:
+            raise ValueError(
+                f'--frequency-file: expected one file, got {given!r} and --loss-options '
+                f'frequency_file={options["frequency_file"]!r}. Leave one out'
+            )
+        return options
+    cfg = read_config(args.config)
+    scope = scope_module(cfg, args.config)
+    if not scope.TAKES_FREQUENCIES:
+        if given:
+            raise ValueError(
+                f'--frequency-file: expected none for a classification config, got {given!r}. '
+                "class_prior='auto' and alpha='auto' count the training set themselves"
+            )
+        return options
+    with stage(f'while looking for the class frequencies of {args.config}'):
+        required = options['method'] in scope.FREQUENCY_METHODS
+        # A head that cannot carry the method is refused before its data are counted.
+        scope.loss_changes(cfg, **options, frequency_file=None)
+        found = frequency_file(args.config, folder, given, required=required)
+    if found is None:
+        return options
+    return {**options, 'frequency_file': reference(found, folder, written=bool(args.out))}
+
+
 def run(args: argparse.Namespace) -> None:
     """Swaps one config, or tries all."""
     if (args.config is None) == (args.check_all is None):
@@ -176,6 +275,7 @@ def run(args: argparse.Namespace) -> None:
         check_output(args.out, inputs=inputs, suffixes=('.py',))
     folder = Path(args.out).resolve().parent if args.out else Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
+    options = with_frequencies(args, folder, options)
     base = args.config
     if '::' not in base:
         base = Path(os.path.relpath(base, folder)).as_posix()
@@ -190,3 +290,6 @@ def run(args: argparse.Namespace) -> None:
     for change in changes:
         settings = ', '.join(f'{key}={value!r}' for key, value in change.settings.items())
         print(f'  {change.key}: {settings}')
+    cfg = read_config(args.config)
+    for line in scope_module(cfg, args.config).advice(cfg, **options):
+        print(line)

@@ -70,6 +70,19 @@ def read_config(source: str | os.PathLike) -> Config:
         return Config.fromfile(path)
 
 
+def starts_from_weights(cfg: Config) -> bool:
+    """Tell whether a training of ``cfg`` starts from a checkpoint, of the model or of a part."""
+
+    def named(part: Any) -> bool:
+        if isinstance(part, dict):
+            if part.get('pretrained') or (part.get('type') == 'Pretrained' and part['checkpoint']):
+                return True
+            return any(named(value) for value in part.values())
+        return isinstance(part, (list, tuple)) and any(named(value) for value in part)
+
+    return bool(cfg.get('load_from')) or named(cfg.get('model'))
+
+
 def apply_changes(
     cfg: Config,
     changes: Sequence[ModelChange],

@@ -161,3 +161,20 @@ def test_a_config_that_would_run_something_is_refused(tmp_path, arguments):
         cli.run(['publish', str(path), *arguments])
     assert not trace.exists()
     assert not path.with_name('weights_published.py').exists()
+
+
+@pytest.mark.parametrize('with_config', [False, True])
+def test_stock_is_for_segmentation_whatever_else_the_config_names(
+    tmp_path, run_tool, tiny_cls, with_config
+):
+    config = tmp_path / 'gpaco.py'
+    run_tool('swap', tiny_cls(), '-o', config)
+    run_tool('train', config, '--cfg-options', 'train_cfg.max_epochs=1')
+    checkpoint = tmp_path / 'work/epoch_1.pth'
+    options = ['--config', config] if with_config else []
+    with pytest.raises(ValueError, match=r'^--stock: is for segmentation') as caught:
+        run_tool('publish', checkpoint, '--stock', *options)
+    assert 'custom_hooks' not in str(caught.value)
+    # As the message says: the classes of this package are known without the config file.
+    run_tool('publish', checkpoint, *options)
+    assert (tmp_path / 'work/epoch_1_published.pth').is_file()

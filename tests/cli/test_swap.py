@@ -5,6 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from paco_seg.cli import swap
+from paco_seg.core.frequency import load_class_frequency
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
 
@@ -82,6 +83,96 @@ def test_check_all_counts_and_lists(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.split('\n')
     assert lines[-2].startswith('1 of 2 stock configs of mmseg swapped and built; 0 refused; 1')
     assert any(line.startswith('not buildable: bad/config.py: stock model: ') for line in lines)
+
+
+@pytest.mark.parametrize('method', ['ceco', 'region_rebalance'])
+def test_a_method_about_a_prior_gets_its_frequencies(method, tmp_path, run_tool, tiny_seg, capsys):
+    config, out = tiny_seg(), tmp_path / 'new/swapped.py'
+    run_tool('swap', config, '-o', out, '--method', method)
+    counted = out.parent / 'config_class-frequency.json'
+    assert load_class_frequency(counted).num_images == 7
+    assert sorted(path.name for path in out.parent.iterdir()) == [counted.name, out.name]
+    branch = Config.fromfile(out).model.decode_head.training_branches[method]
+    assert branch.frequency_file == str(counted)
+    assert str(tmp_path) not in out.read_text()
+    captured = capsys.readouterr()
+    assert 'counting the training set' in captured.err
+    # The file that is there is taken as it is, and both move together.
+    run_tool('swap', config, '-o', out, '--method', method)
+    assert 'counting' not in capsys.readouterr().err
+    out.parent.rename(tmp_path / 'moved')
+    run_tool('train', tmp_path / 'moved/swapped.py')
+
+
+def test_without_data_a_method_about_a_prior_is_refused(tmp_path, run_tool, tiny_seg):
+    config, out = tiny_seg(), tmp_path / 'new.py'
+    (tmp_path / 'data').rename(tmp_path / 'elsewhere')
+    command = f'paco-seg statistics {config} -o config_class-frequency.json'
+    with pytest.raises(ValueError, match=f'--frequency-file: expected .*{command}'):
+        run_tool('swap', config, '-o', out, '--method', 'ceco')
+    assert not out.exists()
+    run_tool('swap', config, '-o', out, '--method', 'ceco', '--loss-options', 'frequency_file=None')
+    assert Config.fromfile(out).model.decode_head.training_branches.ceco.frequency_file is None
+
+
+def test_a_head_that_cannot_carry_a_method_is_refused_before_counting(tmp_path, run_tool, tiny_seg):
+    config = tiny_seg("model['decode_head']['type'] = 'NoHead'\n")
+    with pytest.raises(ValueError, match="got 'NoHead'"):
+        run_tool('swap', config, '-o', tmp_path / 'new.py', '--method', 'ceco')
+    assert not list(tmp_path.glob('*.json'))
+
+
+def test_alpha_is_derived_where_frequencies_are_known(tmp_path, run_tool, tiny_seg, capsys):
+    config, out = tiny_seg(), tmp_path / 'new.py'
+    run_tool('swap', config, '-o', out)
+    assert 'alpha' not in Config.fromfile(out).model.decode_head.loss_contrast
+    assert 'loss_contrast.alpha: 0.01' in capsys.readouterr().out
+    given = tmp_path / 'given.json'
+    run_tool('swap', config, '-o', out, '--frequency-file', given)  # asked for: it is counted
+    assert Config.fromfile(out).model.decode_head.loss_contrast == dict(
+        type='PixelGPaCoLoss', alpha='auto', frequency_file=str(given)
+    )
+    assert 'loss_contrast.alpha' not in capsys.readouterr().out
+    given.rename(tmp_path / 'config_class-frequency.json')
+    run_tool('swap', config, '-o', out, '--alpha', 0.02)
+    loss = Config.fromfile(out).model.decode_head.loss_contrast
+    assert loss.alpha == 0.02
+    assert loss.frequency_file == str(tmp_path / 'config_class-frequency.json')
+
+
+def test_printed_configs_name_the_file_from_the_current_folder(
+    tmp_path, run_tool, tiny_seg, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run_tool('swap', tiny_seg(), '--frequency-file', 'given.json')
+    assert "frequency_file='given.json'" in capsys.readouterr().out
+    with pytest.raises(ValueError, match='--frequency-file: expected one file, got'):
+        run_tool(
+            'swap', 'config.py', '--frequency-file', 'a.json', '--loss-options', 'frequency_file=b'
+        )
+
+
+def test_from_scratch_the_weight_or_a_warm_up_is_offered(tmp_path, run_tool, tiny_seg, capsys):
+    config, out = tiny_seg(), tmp_path / 'new.py'
+    run_tool('swap', config, '-o', out)
+    assert 'loss_contrast.loss_weight: 1, and the config names no pretrained weights' in (
+        capsys.readouterr().out
+    )
+    for option in ('loss_weight=0.2', 'warmup_iters=3'):
+        run_tool('swap', config, '-o', out, '--loss-options', option)
+        assert 'from scratch' not in capsys.readouterr().out.lower()
+    for extra in (
+        "load_from = 'start.pth'\n",
+        "model['pretrained'] = 'open-mmlab://resnet18_v1c'\n",
+        "model['backbone']['init_cfg'] = [dict(type='Pretrained', checkpoint='resnet18.pth')]\n",
+    ):
+        run_tool('swap', tiny_seg(extra), '-o', out)
+        assert 'from scratch' not in capsys.readouterr().out.lower()
+
+
+def test_classification_takes_no_frequency_file(tmp_path, run_tool, tiny_cls):
+    with pytest.raises(ValueError, match='--frequency-file: expected none for a classification'):
+        run_tool('swap', tiny_cls(), '--frequency-file', tmp_path / 'a.json')
 
 
 def test_config_or_check_all(run_tool, capsys):

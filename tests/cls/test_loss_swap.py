@@ -40,6 +40,11 @@ def test_head_views_and_preprocessor_change_and_nothing_else():
     assert after.model.backbone == before.model.backbone
 
 
+def test_alpha_fits_any_number_of_classes_unless_it_is_given():
+    assert swap_loss(RESNET).model.head.loss.alpha == 'auto'
+    assert swap_loss(RESNET, alpha=0.05).model.head.loss.alpha == 0.05
+
+
 @pytest.mark.parametrize(
     'name',
     [

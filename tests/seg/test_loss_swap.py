@@ -10,7 +10,7 @@ from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.engine.model_changes import build_without_memory
 from paco_seg.seg import swap_loss
 from paco_seg.seg.heads import BranchDecodeHead, GPaCoDecodeHead
-from paco_seg.seg.loss_swap import METHODS
+from paco_seg.seg.loss_swap import METHODS, advice
 
 FCN = dict(
     type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=3,
@@ -85,6 +85,35 @@ def test_other_methods(method, tmp_path):
     head = MODELS.build(cfg.model.decode_head)
     assert isinstance(head, BranchDecodeHead)
     assert type(head.training_branches[method]).__name__ == METHODS[method].type
+
+
+@pytest.mark.parametrize('method', [method for method in METHODS if method != 'gpaco'])
+def test_no_prior_only_on_purpose(method):
+    with pytest.raises(ValueError, match=r'frequency_file: expected .*frequency_file=None'):
+        swap_loss(config(decode_head=FCN), method=method)
+    cfg = swap_loss(config(decode_head=FCN), method=method, frequency_file=None)
+    head = MODELS.build(cfg.model.decode_head)
+    assert head.training_branches[method].region_prior is None
+
+
+def test_alpha_follows_from_a_frequency_file():
+    def loss(**options):
+        return swap_loss(config(decode_head=FCN), **options).model.decode_head.loss_contrast
+
+    assert loss(frequency_file='a.json').alpha == 'auto'
+    assert loss(frequency_file='a.json', alpha=0.02).alpha == 0.02
+    assert 'alpha' not in loss()
+
+
+def test_advice_is_about_what_is_not_settled():
+    scratch = config(decode_head=FCN)
+    alpha, weight = advice(scratch)
+    assert alpha.startswith('loss_contrast.alpha: 0.01')
+    assert weight.startswith('loss_contrast.loss_weight: 1')
+    assert not advice(scratch, frequency_file='a.json', loss_weight=0.5)
+    assert not advice(scratch, method='ceco', frequency_file='a.json')
+    pretrained = dict(type='Pretrained', checkpoint='a.pth')
+    assert advice(config(decode_head=FCN, backbone=dict(init_cfg=pretrained))) == [alpha]
 
 
 @pytest.mark.parametrize(

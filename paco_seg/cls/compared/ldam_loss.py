@@ -27,6 +27,8 @@ class LDAMLoss(nn.Module):
         scale: factor on the cosines, > 0.
         drw_start_epoch: first epoch (from 0) of the re-weighting, which lasts to the end; None =
             never. It needs :class:`TrainingProgressHook`.
+        drw_start_share: share of the training after which the re-weighting starts, in [0, 1), for
+            trainings of any length, by epochs or iterations; with ``drw_start_epoch=None``.
         drw_beta: of the effective number of samples, in [0, 1).
         loss_weight: factor of the loss.
 
@@ -43,6 +45,7 @@ class LDAMLoss(nn.Module):
         max_margin: float = 0.5,
         scale: float = 30.0,
         drw_start_epoch: int | None = 160,
+        drw_start_share: float | None = None,
         drw_beta: float = 0.9999,
         loss_weight: float = 1.0,
     ) -> None:
@@ -53,15 +56,24 @@ class LDAMLoss(nn.Module):
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         if drw_start_epoch is not None:
             check_count(f'{KEY}.drw_start_epoch', drw_start_epoch)
+        if drw_start_share is not None:
+            check_range(f'{KEY}.drw_start_share', drw_start_share, low=0.0, high=1.0 - 1e-12)
+            if drw_start_epoch is not None:
+                raise ValueError(
+                    f'{KEY}.drw_start_epoch: expected None with drw_start_share='
+                    f'{drw_start_share}, got {drw_start_epoch}. Give one start of the re-weighting'
+                )
         self.class_counts = ClassCounts(class_counts, f'{KEY}.class_counts')
-        if drw_start_epoch is not None:
-            self.class_counts.check_counts('the re-weighting from drw_start_epoch on')
+        if drw_start_epoch is not None or drw_start_share is not None:
+            self.class_counts.check_counts('the re-weighting')
         self.max_margin = max_margin
         self.scale = scale
         self.drw_start_epoch = drw_start_epoch
+        self.drw_start_share = drw_start_share
         self.drw_beta = drw_beta
         self.loss_weight = loss_weight
-        self.epoch: int | None = None
+        self.epoch: float | None = None
+        self._start_epoch: float | None = drw_start_epoch
 
     def set_progress(self, epoch: float, max_epochs: float) -> None:
         """Take the current epoch; called by :class:`TrainingProgressHook`.
@@ -75,7 +87,10 @@ class LDAMLoss(nn.Module):
                 f'({max_epochs:g}), got {self.drw_start_epoch}. Set it to about 0.8 of '
                 'train_cfg.max_epochs, or to None for LDAM without re-weighting'
             )
-        self.epoch = int(epoch)
+        if self.drw_start_share is None:
+            self.epoch = int(epoch)
+        else:
+            self.epoch, self._start_epoch = epoch, self.drw_start_share * max_epochs
 
     def forward(self, cosines: Tensor, label: Tensor) -> Tensor:
         """Return the weighted mean of a batch.
@@ -97,11 +112,12 @@ class LDAMLoss(nn.Module):
         return self.loss_weight * class_weighted_mean(values, label, self._weights(counts))
 
     def _weights(self, counts: Tensor) -> Tensor:
-        if self.drw_start_epoch is None:
+        if self.drw_start_epoch is None and self.drw_start_share is None:
             return counts.new_ones(len(counts))
-        if self.epoch is None:
+        if self.epoch is None or self._start_epoch is None:
+            name = 'drw_start_epoch' if self.drw_start_share is None else 'drw_start_share'
             raise ValueError(
-                f'{KEY}.drw_start_epoch: expected to be told the epoch before the first step. Add '
-                "custom_hooks=[dict(type='TrainingProgressHook')], or set drw_start_epoch=None"
+                f'{KEY}.{name}: expected to be told the epoch before the first step. Add '
+                f"custom_hooks=[dict(type='TrainingProgressHook')], or set {name}=None"
             )
-        return drw_weights(counts, self.epoch, start_epoch=self.drw_start_epoch, beta=self.drw_beta)
+        return drw_weights(counts, self.epoch, start_epoch=self._start_epoch, beta=self.drw_beta)

@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from paco_seg.cls.heads.linear_keys import rename_linear_keys
 from paco_seg.cls.losses import ClassCounts
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.balanced_softmax import posthoc_adjusted_logits
@@ -19,8 +20,9 @@ from paco_seg.core.compared.balanced_softmax import posthoc_adjusted_logits
 class LogitAdjustedClsHead(LinearClsHead):
     """``LinearClsHead`` that predicts from ``logits - tau * log prior`` (arXiv 2007.07314, 4.1).
 
-    Training is that of ``LinearClsHead``, so a checkpoint trained with plain cross entropy can be
-    evaluated with this head, without training again. Use it with a loss that has no prior.
+    Training is that of ``LinearClsHead``, so a checkpoint trained with plain cross entropy, with
+    that head or ``VisionTransformerClsHead``, can be evaluated without training again. Use
+    it with a loss that has no prior.
 
     Args:
         num_classes: C.
@@ -60,3 +62,9 @@ class LogitAdjustedClsHead(LinearClsHead):
     ) -> dict[str, Tensor]:
         """Compute the loss of the logits as they are; arguments as in ``ClsHead``."""
         return self._get_loss(super().forward(feats), data_samples, **kwargs)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        rename_linear_keys(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -9,6 +9,7 @@ from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from paco_seg.cls.heads.linear_keys import rename_linear_keys
 from paco_seg.core.compared.tau_norm import scaled_logits
 
 
@@ -18,7 +19,8 @@ class LWSClsHead(LinearClsHead):
 
     Start from the stage-one checkpoint (``load_from``), with :class:`FrozenFeatureClassifier` and
     :class:`ClassAwareSampler`. The scales begin at 1 and are learned as they are, as released.
-    A checkpoint with the logarithms of the scales (``log_scales``) loads as well.
+    A checkpoint with the logarithms of the scales (``log_scales``) loads as well, and so does one
+    of ``VisionTransformerClsHead``.
 
     Args:
         num_classes: C.
@@ -38,6 +40,7 @@ class LWSClsHead(LinearClsHead):
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
+        rename_linear_keys(state_dict, prefix)
         logarithms = state_dict.pop(f'{prefix}log_scales', None)
         if logarithms is not None:
             state_dict[f'{prefix}scales'] = logarithms.exp()

@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from paco_seg.cls.heads.features import hard_labels
+from paco_seg.cls.heads.features import check_tensor, hard_labels
 from paco_seg.core.checks import check_choice, check_range
 from paco_seg.core.compared.tau_norm import tau_normalize
 
@@ -33,7 +33,8 @@ class ResLTClsHead(LinearClsHead):
         branch: ``'conv'``: 1x1 convolution D -> 3 D without bias, norm, ReLU (ImageNet and the
             like); ``'norm'``: one norm per branch on the same map (CIFAR).
         norm_cfg: of the branches.
-        pool_first: pool before the branches, which saves their cost (released ResNet-10).
+        pool_first: pool before the branches, which saves their cost (released ResNet-10). Then it
+            also takes features that a neck, or a backbone such as a vision transformer, has pooled.
         test_pool_first: the same at test only, as the released code does for every ImageNet-like
             model. The ReLU makes the results differ from the trained order.
         test_gamma: divide each class vector by its norm to this power at test, and drop the bias;
@@ -86,9 +87,13 @@ class ResLTClsHead(LinearClsHead):
         """Pooled features of the head, medium and tail branch, (N, 3, D).
 
         Raises:
-            ValueError: the last stage is no map of D channels.
+            ValueError: the last stage is no map of D channels, and with ``pool_first`` no D
+                pooled channels either.
         """
         features = feats[-1]
+        check_tensor(features)
+        if self.pool_first and features.dim() == 2:
+            features = features[..., None, None]  # a map of one place
         if features.dim() != 4 or features.shape[1] != self.in_channels:
             remedy = (
                 f'Set model.head.in_channels={features.shape[1]}'

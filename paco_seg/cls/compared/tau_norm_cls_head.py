@@ -9,6 +9,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from paco_seg.cls.heads.linear_keys import rename_linear_keys
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.tau_norm import tau_normalized_logits
 
@@ -17,9 +18,9 @@ from paco_seg.core.compared.tau_norm import tau_normalized_logits
 class TauNormClsHead(LinearClsHead):
     """``LinearClsHead`` that predicts with ``w_j / ||w_j||^tau`` and no bias (1910.09217, 4.2).
 
-    Training is that of ``LinearClsHead``, so that a checkpoint trained with plain cross entropy is
-    evaluated with this head, without training again. Choose tau on a validation set, never on the
-    test set.
+    Training is that of ``LinearClsHead``, so that a checkpoint trained with plain cross entropy,
+    with that head or ``VisionTransformerClsHead``, is evaluated without training again. Choose tau
+    on a validation set, never on the test set.
 
     Args:
         num_classes: C.
@@ -47,3 +48,9 @@ class TauNormClsHead(LinearClsHead):
     ) -> dict[str, Tensor]:
         """Compute the loss of the trained classifier and its bias; arguments as in ``ClsHead``."""
         return self._get_loss(super().forward(feats), data_samples, **kwargs)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        rename_linear_keys(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -6,6 +6,7 @@ from paco_seg.core.compared.balanced_softmax import (
     posthoc_adjusted_logits,
 )
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
+from paco_seg.core.compared.class_weights import class_weights
 from paco_seg.core.compared.hybrid import curriculum_weight, hybrid_loss, prototype_loss
 from paco_seg.core.compared.ldam import (
     class_weighted_mean,
@@ -47,6 +48,7 @@ __all__ = [
     'center_loss',
     'class_aware_indices',
     'class_weighted_mean',
+    'class_weights',
     'classes_in_image',
     'cosine_logits',
     'cross_entropy_per_sample',

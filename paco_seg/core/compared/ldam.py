@@ -57,7 +57,7 @@ def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
 
 
 def drw_weights(
-    class_counts: Tensor, epoch: int, *, start_epoch: int = 160, beta: float = 0.9999
+    class_counts: Tensor, epoch: float, *, start_epoch: float = 160, beta: float = 0.9999
 ) -> Tensor:
     """Return weights of deferred re-weighting: 1 before ``start_epoch``, then inverse effective.
 
@@ -65,7 +65,7 @@ def drw_weights(
 
     Args:
         class_counts: (C,) positive training counts.
-        epoch: current epoch, from 0.
+        epoch: current epoch, from 0; with fractions where a training counts iterations.
         start_epoch: first epoch of the weighted phase.
         beta: of the effective number, in [0, 1).
 

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import Tensor
 
 from paco_seg.engine.divergence import DivergedTrainingError
 
@@ -50,7 +51,7 @@ class NonFiniteLossHook(Hook):
             DivergedTrainingError: the last ``patience`` losses were not finite.
         """
         losses = {
-            name: float(value)
+            name: float(value.detach() if isinstance(value, Tensor) else value)
             for name, value in (outputs or {}).items()
             if 'loss' in name and getattr(value, 'numel', lambda: 1)() == 1
         }
