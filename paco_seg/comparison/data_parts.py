@@ -7,6 +7,7 @@ read no lists.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
 
 from paco_seg.comparison.split import SHARE, choose_held_out
 from paco_seg.core.frequency import ClassFrequency
@@ -45,6 +47,9 @@ class DataParts:
         fingerprint: hash of which samples train and which choose.
         ignore_index: label that is evaluated nowhere.
         set_aside: number of training samples that were set aside.
+        search_samples: number of samples that choose.
+        test_samples: number of samples that are reported.
+        palette: C colours of the data set, RGB from 0 to 255; None if it has none.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +60,9 @@ class DataParts:
     fingerprint: str
     ignore_index: int = 255
     set_aside: int = 0
+    search_samples: int = 0
+    test_samples: int = 0
+    palette: list[list[int]] | None = None
 
 
 @dataclass
@@ -126,7 +134,20 @@ def divide_data(
         fingerprint=hashlib.sha256(json.dumps(told).encode()).hexdigest(),
         ignore_index=ignore_index,
         set_aside=len(held_out),
+        search_samples=len(held_out) or _size(cfg, VAL, scope),
+        test_samples=_size(cfg, reported, scope),
+        palette=_palette(sets[0].dataset, len(classes)),
     )
+
+
+def _size(cfg: Config, loader: str, scope: str) -> int:
+    with DefaultScope.overwrite_default_scope(scope):
+        return len(DATASETS.build(copy.deepcopy(cfg[loader].dataset)))
+
+
+def _palette(dataset: Any, number: int) -> list[list[int]] | None:
+    palette = dataset.metainfo.get('palette')
+    return [list(map(int, c)) for c in palette] if palette and len(palette) == number else None
 
 
 def _training_sets(cfg: Config, scope: str) -> tuple[tuple[str, ...], int, list[_Samples]]:

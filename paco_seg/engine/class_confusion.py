@@ -117,7 +117,7 @@ class ClassConfusion(BaseMetric):
                     stem = written[found['img_path']] = f'example-{len(written)}'
                     for name in ('label', 'pred'):
                         row[name] = f'{stem}_{name}.png'
-                        _write_labels(folder / row[name], found[name])
+                        _write_labels(folder / row[name], found[name], self.num_classes)
                 rows.append(row)
         write_json(folder / EXAMPLES, rows)
         write_json(folder / CONFUSION, matrix.tolist(), indent=None)
@@ -152,9 +152,11 @@ def _label_and_prediction(sample: Mapping) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray([int(sample['gt_label'])]), np.asarray([int(pred)])
 
 
-def _write_labels(path: Path, labels: np.ndarray) -> None:
-    """Write a label map; labels above 65534 and negative ones are written as 65535."""
-    labels = np.where((labels < 0) | (labels > 65534), 65535, labels).astype(np.uint16)
+def _write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
+    """Write a label map of 8 bits, or 16 if there are so many classes; what is none is the most."""
+    kind: Any = np.uint8 if num_classes < 256 else np.uint16
+    nothing = np.iinfo(kind).max
+    outside = (labels < 0) | (labels >= num_classes)
     with written_aside(path) as unfinished:
-        if not cv2.imwrite(str(unfinished), labels):
+        if not cv2.imwrite(str(unfinished), np.where(outside, nothing, labels).astype(kind)):
             raise OSError(f'{path}: expected a picture that can be written, got none')
