@@ -47,6 +47,24 @@ class ModelChange:
         return '.'.join([self.root, *map(str, self.path)]) if self.root else 'config'
 
 
+@dataclass(frozen=True)
+class Inherited:
+    """Stands in the settings of a change for what the config has at a place.
+
+    Args:
+        place: keys from the top of the config.
+    """
+
+    place: tuple[Key, ...]
+
+    def of(self, cfg: Config) -> Any:
+        """Return a copy of what is there."""
+        value: Any = cfg
+        for key in self.place:
+            value = value[key]
+        return copy.deepcopy(value)
+
+
 def read_config(source: str | os.PathLike) -> Config:
     """Parse a config file or a packaged one such as ``mmseg::pspnet/....py``.
 
@@ -92,12 +110,36 @@ def apply_changes(
     """A copy of ``cfg`` with the changes, the ``custom_imports`` and the ``custom_hooks``."""
     changed = copy.deepcopy(cfg)
     for change in changes:
-        settings = copy.deepcopy(change.settings)
+        settings = _filled(change.settings, cfg)
+        if change.path and isinstance(change.path[-1], int) and settings.pop('_delete_', False):
+            # MMEngine empties parts of dicts alone.
+            changed.merge_from_dict(
+                {change.key.rsplit('.', 1)[0]: _with_item(changed, change, settings)}
+            )
+            continue
         changed.merge_from_dict({change.key: settings} if change.root else settings)
     changed.custom_imports = merged_imports(cfg, imports)
     if hooks:
         changed.custom_hooks = merged_hooks(cfg, hooks)
     return changed
+
+
+def _with_item(cfg: Config, change: ModelChange, settings: dict[str, Any]) -> list[Any]:
+    """The list that a change is about, with another element in its place."""
+    items = list(Inherited((change.root, *change.path[:-1])).of(cfg))
+    items[int(change.path[-1])] = settings
+    return items
+
+
+def _filled(value: Any, cfg: Config) -> Any:
+    """A copy of settings with what they inherit."""
+    if isinstance(value, Inherited):
+        return value.of(cfg)
+    if isinstance(value, dict):
+        return {key: _filled(item, cfg) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_filled(item, cfg) for item in value)
+    return copy.deepcopy(value)
 
 
 def merged_changes(changes: Sequence[ModelChange]) -> list[ModelChange]:
@@ -186,6 +228,9 @@ def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> 
             if not isinstance(path[-1], int):
                 return _dict((key, _value(item)) for key, item in change.settings.items())
             # MMEngine merges dicts but replaces lists: an element of a list is stated in full.
+            if change.settings.get('_delete_'):
+                own = {key: item for key, item in change.settings.items() if key != '_delete_'}
+                return _value(_in_full(own, None))
             full = ((key, _in_full(item, value.get(key))) for key, item in change.settings.items())
             return _dict([(None, _inherited(path)), *((key, _value(item)) for key, item in full)])
     below = [c for c in changes if (c.root, *c.path)[: len(path)] == path]
@@ -216,9 +261,11 @@ def _inherited(path: tuple[Key, ...]) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, Inherited):
+        return _inherited(value.place)
     if isinstance(value, dict):
         return _dict((key, _value(item)) for key, item in value.items())
-    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+    if isinstance(value, list) and any(isinstance(item, (dict, list, Inherited)) for item in value):
         return '[' + ', '.join(_value(item) for item in value) + ']'
     return repr(value)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from paco_seg.core.frequency import ClassFrequency, load_class_frequency
 from paco_seg.engine.model_changes import (
     ModelChange,
     apply_changes,
@@ -31,13 +32,28 @@ class SystemInputs:
     Args:
         frequency_file: JSON file of the class frequencies of the training set, as the written
             config is to name it. See :mod:`paco_seg.engine.class_frequencies`.
+        frequency: its content, where the file cannot be read under that name.
         weights: checkpoint of the system that :attr:`TrainingSystem.source` names.
         partners: names of the systems it is combined with.
     """
 
     frequency_file: str | None = None
+    frequency: ClassFrequency | None = None
     weights: str | None = None
     partners: tuple[str, ...] = ()
+
+    def class_frequency(self, key: str) -> ClassFrequency:
+        """Return the class frequencies.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: there are none, or the file is something else; names ``key``.
+        """
+        if self.frequency is not None:
+            return self.frequency
+        if self.frequency_file is None:
+            raise no_frequencies(key)
+        return load_class_frequency(self.frequency_file, key)
 
 
 @dataclass(frozen=True)
@@ -46,11 +62,13 @@ class Needs:
 
     Args:
         class_frequencies: ``SystemInputs.frequency_file``; it may not be None then.
+        takes_frequencies: it uses class frequencies where they are known, and does without.
         two_views: it writes a pipeline that yields two views of each image.
         class_balanced_sampler: it replaces the sampler of the training loader.
     """
 
     class_frequencies: bool = False
+    takes_frequencies: bool = False
     two_views: bool = False
     class_balanced_sampler: bool = False
 
@@ -125,12 +143,7 @@ class TrainingSystem:
                 'Leave it out',
             )
         if self.needs.class_frequencies and inputs.frequency_file is None:
-            raise refusal(
-                f'{self.name}.frequency_file',
-                'the class frequencies of the training set',
-                None,
-                'Write them with `paco-seg statistics CONFIG`',
-            )
+            raise no_frequencies(f'{self.name}.frequency_file')
         return self.change(cfg, {**self.settings, **given}, inputs)
 
     def apply(
@@ -302,6 +315,16 @@ def _own_settings(
                 'Put the name of its system in front of it',
             )
     return own
+
+
+def no_frequencies(key: str) -> ValueError:
+    """Return the error about class frequencies that are missing."""
+    return refusal(
+        key,
+        'the class frequencies of the training set',
+        None,
+        'Write them with `paco-seg statistics CONFIG`',
+    )
 
 
 def refusal(key: str, expected: str, got: Any, reason: str) -> ValueError:

@@ -7,7 +7,7 @@ compat.require('mmengine', 'mmcv', 'mmseg')
 compat.setup()
 
 with compat.without_onedl_notice():
-    from paco_seg.seg import compared, datasets, evaluation, heads, losses
+    from paco_seg.seg import compared, datasets, evaluation, heads, losses, systems
     from paco_seg.seg.loss_swap import swap_loss
 
-__all__ = ['compared', 'datasets', 'evaluation', 'heads', 'losses', 'swap_loss']
+__all__ = ['compared', 'datasets', 'evaluation', 'heads', 'losses', 'swap_loss', 'systems']

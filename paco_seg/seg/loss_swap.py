@@ -1,13 +1,14 @@
-"""Any MMSegmentation config with another training loss around its decode heads."""
+"""Any MMSegmentation config with another training loss around its decode heads: GPaCo and branches.
+
+A thin call of :mod:`paco_seg.seg.systems`, which knows every other system too.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmengine.config import Config
-from mmseg.registry import MODELS
 
 from paco_seg.core.checks import check_choice
 from paco_seg.core.frequency import REMEDY
@@ -17,47 +18,16 @@ from paco_seg.engine.model_changes import (
     read_config,
     starts_from_weights,
 )
-from paco_seg.seg.heads import BranchDecodeHead
-from paco_seg.seg.heads.branch_decode_head import branch_head_class
+from paco_seg.engine.systems import SystemInputs
+from paco_seg.seg.systems import SYSTEMS, ceco, gpaco, region_rebalance
+from paco_seg.seg.systems.heads import HEADS, IMPORTS
 
-IMPORTS = ('paco_seg.seg',)
 HOOKS = ()
-
-
-class Method(NamedTuple):
-    """How a method is put around a head.
-
-    Attributes:
-        head: registered type of the head; it takes ``base_type``.
-        path: where in the head's arguments the loss or branch is configured.
-        type: registered type of that loss or branch.
-        needs_frequencies: whether it is about a prior that ``frequency_file`` gives.
-    """
-
-    head: str
-    path: tuple[str, ...]
-    type: str
-    needs_frequencies: bool = False
-
-
 METHODS = {
-    'gpaco': Method('GPaCoDecodeHead', ('loss_contrast',), 'PixelGPaCoLoss'),
-    'ceco': Method(
-        'BranchDecodeHead',
-        ('training_branches', 'ceco'),
-        'CeCoBranch',
-        needs_frequencies=True,
-    ),
-    'region_rebalance': Method(
-        'BranchDecodeHead',
-        ('training_branches', 'region_rebalance'),
-        'RegionRebalanceBranch',
-        needs_frequencies=True,
-    ),
+    'gpaco': gpaco.ATTACHED,
+    'ceco': ceco.ATTACHED,
+    'region_rebalance': region_rebalance.ATTACHED,
 }
-TAKES_FREQUENCIES = True
-FREQUENCY_METHODS = tuple(name for name, method in METHODS.items() if method.needs_frequencies)
-HEADS = ('main', 'all')
 
 
 def swap_loss(
@@ -96,35 +66,15 @@ def loss_changes(
     """List what :func:`swap_loss` changes; same arguments and errors."""
     check_choice('method', method, tuple(METHODS))
     check_choice('heads', heads, HEADS)
-    loss = _with_defaults(method, loss)
-    model = cfg.get('model') or {}
-    if not model.get('decode_head'):
+    system = SYSTEMS[method.replace('_', '-')]
+    if system.needs.class_frequencies and 'frequency_file' not in loss:
         raise ValueError(
-            f'model.decode_head: expected the decode head of a segmentor, got a model of type '
-            f'{model.get("type")!r} without one. The loss is attached to a decode head'
+            f'frequency_file: expected the class frequencies that the prior of {method!r} is '
+            f'made of, got none. {REMEDY}, or set frequency_file=None to train without a prior'
         )
-    *others, main = _heads(model)
-    changes = [_change(*main, method, loss)]
-    if heads == 'all':
-        for path, head in others:
-            try:
-                changes.append(_change(path, head, method, loss))
-            except ValueError:
-                continue  # an auxiliary head of another kind stays what it is
-    return changes
-
-
-def _with_defaults(method: str, loss: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings with what follows from a frequency file, or refuse its absence."""
-    if METHODS[method].needs_frequencies:
-        if 'frequency_file' not in loss:
-            raise ValueError(
-                f'frequency_file: expected the class frequencies that the prior of {method!r} is '
-                f'made of, got none. {REMEDY}, or set frequency_file=None to train without a prior'
-            )
-    elif loss.get('frequency_file') is not None:
-        return {'alpha': 'auto', **loss}
-    return loss
+    inputs = SystemInputs(frequency_file=loss.get('frequency_file'))
+    # Not .changes(): a method about a prior may be asked to do without on purpose.
+    return system.change(cfg, dict(system.settings, heads=heads, **loss), inputs)
 
 
 def advice(cfg: Config, *, method: str = 'gpaco', **loss: Any) -> list[str]:
@@ -147,36 +97,3 @@ def advice(cfg: Config, *, method: str = 'gpaco', **loss: Any) -> list[str]:
             'warmup_iters=N, such as a tenth of the iterations)'
         )
     return lines
-
-
-def _heads(model: dict) -> Iterator[tuple[tuple, dict]]:
-    """Yield (path, config) of every head; the main one, which predicts, comes last."""
-    for key in ('auxiliary_head', 'decode_head'):
-        head = model.get(key)
-        if isinstance(head, (list, tuple)):
-            yield from (((key, i), item) for i, item in enumerate(head))
-        elif head:
-            yield (key,), head
-
-
-def _change(path: tuple, head: dict, method: str, loss: dict[str, Any]) -> ModelChange:
-    key = '.'.join(['model', *map(str, path)])
-    base_type = head.get('type')
-    if not isinstance(base_type, str):
-        raise ValueError(
-            f'{key}.type: expected the registered name of a head, got {base_type!r}. '
-            'Write the name as a string'
-        )
-    known = MODELS.get(base_type)
-    if isinstance(known, type) and issubclass(known, BranchDecodeHead):
-        raise ValueError(
-            f'{key}.type: expected a stock head, got {base_type!r}, which has training branches '
-            'already. Change its settings instead'
-        )
-    head_type, (*outer, last), loss_type, _ = METHODS[method]
-    # Refuses a head that cannot work, with the reason, before anything is built.
-    branch_head_class(MODELS.get(head_type), base_type)
-    settings: dict[str, Any] = {last: dict(type=loss_type, **loss)}
-    for name in reversed(outer):
-        settings = {name: settings}
-    return ModelChange(path, dict(type=head_type, base_type=base_type, **settings))

@@ -2,5 +2,6 @@
 
 from paco_seg.seg.datasets.digit_scenes import DigitScenesDataset
 from paco_seg.seg.datasets.load_label_map import LoadLabelMap
+from paco_seg.seg.datasets.rare_class_dataset import RareClassDataset
 
-__all__ = ['DigitScenesDataset', 'LoadLabelMap']
+__all__ = ['DigitScenesDataset', 'LoadLabelMap', 'RareClassDataset']

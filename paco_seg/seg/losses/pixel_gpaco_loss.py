@@ -11,8 +11,9 @@ from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_choice, check_count, check_range
+from paco_seg.core.checks import check_bool, check_choice, check_count, check_range
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, row_counts, world_size
+from paco_seg.core.frequency import REMEDY
 from paco_seg.core.paco import PaCoSettings, paco_loss
 from paco_seg.seg.losses.loss_name import check_loss_name
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha
@@ -34,7 +35,10 @@ class PixelGPaCoLoss(nn.Module):
         warmup_iters: the loss weight grows linearly from 0 over these iterations; for training
             from scratch.
         frequency_file: JSON of class frequencies; reports alpha |P| by class group, and feeds
-            ``alpha='auto'``.
+            ``alpha='auto'`` and ``class_prior``.
+        class_prior: whether the log of the pixel prior of ``frequency_file`` is added to the center
+            logits. For heads whose other losses see their logits with the prior too, such as
+            ``LogitAdjustedCrossEntropyLoss``: without it the two pull against each other.
         loss_weight: factor of the loss.
         loss_name: key of the loss in the log; has to start with ``loss`` to be summed.
         **settings: fields of :class:`paco_seg.core.paco.PaCoSettings`. ``alpha`` is 0.01 and
@@ -48,12 +52,15 @@ class PixelGPaCoLoss(nn.Module):
         ValueError: a setting is out of range; the message starts with ``loss_contrast.<key>``.
     """
 
+    class_prior: Tensor | None
+
     def __init__(
         self,
         *,
         scope: str = 'image',
         warmup_iters: int = 0,
         frequency_file: str | None = None,
+        class_prior: bool = False,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_gpaco',
         **settings: Any,
@@ -66,6 +73,17 @@ class PixelGPaCoLoss(nn.Module):
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         check_count(f'{KEY}.warmup_iters', warmup_iters)
         check_loss_name(f'{KEY}.loss_name', loss_name)
+        check_bool(f'{KEY}.class_prior', class_prior)
+        prior = None
+        if class_prior:
+            if self.alpha.frequency is None:
+                raise ValueError(
+                    f'{KEY}.frequency_file: expected a file because class_prior is True, got None. '
+                    f'{REMEDY}'
+                )
+            prior = torch.from_numpy(self.alpha.frequency.prior(f'{KEY}.frequency_file')).float()
+        # Not in checkpoints: it follows from the config.
+        self.register_buffer('class_prior', prior, persistent=False)
         self.scope = scope
         self.warmup_iters = warmup_iters
         self.loss_weight = loss_weight
@@ -121,6 +139,7 @@ class PixelGPaCoLoss(nn.Module):
             ignore_index=ignore_index,
             keys=keys,
             key_labels=key_labels,
+            class_prior=self.class_prior,
             reduction='sum' if self.scope == 'world' else 'mean',
             unit_rows=True,
         )

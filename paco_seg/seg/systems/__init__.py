@@ -1,0 +1,36 @@
+"""Training systems for segmentation, in the order of the tables; each is one file."""
+
+from paco_seg.engine.systems import Systems
+from paco_seg.seg.systems import (
+    ce,
+    ceco,
+    class_weighted_ce,
+    dice,
+    focal,
+    gpaco,
+    log_prior,
+    log_prior_test,
+    ohem,
+    rare_class_sampling,
+    region_rebalance,
+)
+
+SYSTEMS = Systems(
+    (
+        ce.SYSTEM,
+        class_weighted_ce.SYSTEM,
+        focal.SYSTEM,
+        ohem.SYSTEM,
+        dice.SYSTEM,
+        rare_class_sampling.SYSTEM,
+        log_prior.SYSTEM,
+        log_prior_test.SYSTEM,
+        gpaco.SYSTEM,
+        region_rebalance.FROZEN,
+        region_rebalance.LEARNABLE,
+        region_rebalance.BIAS,
+        ceco.SYSTEM,
+    )
+)
+
+__all__ = ['SYSTEMS']

@@ -1,0 +1,40 @@
+"""CeCo: region features against fixed simplex centers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
+from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, Attachment, change_heads, with_branch
+
+ATTACHED = Attachment('BranchDecodeHead', ('training_branches', 'ceco'), 'CeCoBranch')
+
+
+def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
+    """List the heads that get the branch."""
+    loss = {key: value for key, value in settings.items() if key != 'heads'}
+    loss = dict(frequency_file=inputs.frequency_file) | loss
+    return change_heads(
+        cfg,
+        settings['heads'],
+        lambda key, head: with_branch(key, head, ATTACHED, loss, inputs.partners),
+    )
+
+
+SYSTEM = TrainingSystem(
+    name='ceco',
+    title='CE + CeCo',
+    paper='Zhong et al., Understanding Imbalanced Semantic Segmentation Through Neural Collapse, '
+    'CVPR 2023 (arXiv 2301.01100)',
+    summary='the mean feature of each class is drawn to its corner of a fixed simplex',
+    change=change,
+    imports=IMPORTS,
+    settings=SETTINGS,
+    passes_on=True,
+    search=dict(loss_weight=(0.04, 0.4)),
+    needs=Needs(class_frequencies=True),
+)

@@ -1,0 +1,58 @@
+"""Dice loss beside cross entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmseg.models.decode_heads.point_head import PointHead
+
+from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.systems import SystemInputs, TrainingSystem, refusal
+from paco_seg.seg.systems.heads import (
+    IMPORTS,
+    SETTINGS,
+    change_heads,
+    pixel_classifier,
+    with_losses,
+)
+
+
+def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
+    """List the cross entropies that get MMSegmentation's ``DiceLoss`` beside them."""
+    dice = dict(
+        type='DiceLoss',
+        use_sigmoid=False,
+        loss_weight=settings['loss_weight'],
+        loss_name='loss_dice',
+    )
+
+    def settings_of(key: str, head: dict) -> dict[str, Any]:
+        if issubclass(pixel_classifier(key, head), PointHead):
+            raise refusal(
+                f'{key}.type', 'a head that predicts maps', head['type'], 'DiceLoss needs a map'
+            )
+        if head.get('sampler'):
+            raise refusal(
+                f'{key}.sampler', 'none', head['sampler'], 'DiceLoss takes no weights of pixels'
+            )
+        return with_losses(key, head, lambda loss: [{**_named(loss)}, dice])
+
+    return change_heads(cfg, settings['heads'], settings_of)
+
+
+def _named(loss: dict[str, Any]) -> dict[str, Any]:
+    return {'loss_name': 'loss_ce', **loss}
+
+
+SYSTEM = TrainingSystem(
+    name='dice',
+    title='CE + Dice',
+    paper='Milletari et al., V-Net, 3DV 2016 (arXiv 1606.04797)',
+    summary='cross entropy plus one minus the overlap of prediction and label',
+    change=change,
+    imports=IMPORTS,
+    settings=dict(SETTINGS, loss_weight=1.0),
+    search=dict(loss_weight=(1.0, 3.0)),
+)

@@ -1,0 +1,55 @@
+"""GPaCo: pixels are contrasted with each other and with the class centers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
+from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, Attachment, change_heads, with_branch
+
+ATTACHED = Attachment('GPaCoDecodeHead', ('loss_contrast',), 'PixelGPaCoLoss')
+
+
+def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
+    """List the heads that get projector and contrastive loss.
+
+    With class frequencies ``alpha`` is 'auto' unless it is given, for the paper's 0.01 is that of
+    data sets of many classes.
+    """
+    loss = {key: value for key, value in settings.items() if key != 'heads'}
+    if inputs.frequency_file is not None:
+        loss = {'alpha': 'auto', 'frequency_file': inputs.frequency_file, **loss}
+    if 'log-prior' in inputs.partners:
+        # Without the prior in its centers the contrast pulls the classifier back to it.
+        loss = {'class_prior': True, **loss}
+    return change_heads(
+        cfg,
+        settings['heads'],
+        lambda key, head: with_branch(key, head, ATTACHED, loss, inputs.partners),
+    )
+
+
+SYSTEM = TrainingSystem(
+    name='gpaco',
+    title='CE + GPaCo',
+    paper='Cui et al., Generalized Parametric Contrastive Learning, TPAMI 2023 (arXiv 2209.12400)',
+    summary='a contrastive loss of drawn pixels and the class centers beside cross entropy',
+    change=change,
+    imports=IMPORTS,
+    settings=SETTINGS,
+    passes_on=True,
+    search=dict(loss_weight=(0.1, 1.0)),
+    needs=Needs(takes_frequencies=True),
+    combines_with=(
+        'class-weighted-ce',
+        'focal',
+        'rare-class-sampling',
+        'log-prior',
+        'region-rebalance',
+        'region-rebalance-learnable',
+    ),
+)
