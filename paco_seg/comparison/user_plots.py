@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Patch
 
-from paco_seg.comparison.plots import colour, plt, read, save
+from paco_seg.comparison.plots import colour, read, save
 from paco_seg.engine.class_confusion import EXAMPLES
 
 _MOST_EXAMPLES = 6
@@ -133,8 +135,11 @@ def draw_examples(
     first = next(iter(found.values()), {})
     # The labels choose them: they are the same for every system.
     paths = [name for name in first if all(name in rows for rows in found.values())]
-    images = {name: cv2.imread(name, cv2.IMREAD_COLOR) for name in paths[:_MOST_EXAMPLES]}
-    images = {name: image for name, image in images.items() if image is not None}
+    images: dict[str, np.ndarray] = {}
+    for name in paths[:_MOST_EXAMPLES]:
+        image = cv2.imread(name, cv2.IMREAD_COLOR)
+        if image is not None:
+            images[name] = image
     if not images:
         return False
     if measure == 'IoU':
@@ -180,7 +185,7 @@ def _draw_maps(
         axis.set_xticks([])
         axis.set_yticks([])
     named = sorted(shown)[:_MOST_NAMES]
-    patches = [plt.Rectangle((0, 0), 1, 1, color=colours[label] / 255) for label in named]
+    patches = [Patch(color=colours[label] / 255) for label in named]
     figure.legend(
         patches,
         [classes[label] for label in named],
