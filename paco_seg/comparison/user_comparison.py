@@ -355,6 +355,8 @@ class _Comparison:
         seconds = estimate.seconds(iters, request.workers)
         free = shutil.disk_usage(self.out).free
         searched = sum(len(study.candidates(system)) for system in study.systems)
+        left = seconds * (total - done) / total
+        step = f'{estimate.trial.step:.3g} s per step of the baseline, {request.workers} at a time'
         lines = [
             f'{request.config}: {len(study.systems)} systems ({names}; baseline {BASELINE}), '
             f'{len(self.seeds)} seeds, {iters} iterations each',
@@ -365,9 +367,7 @@ class _Comparison:
             f'  reported on: {parts.reported}, {parts.test_samples} samples',
             f'  groups: {grouping.rule}',
             f'  finished: {done} of {total} trainings and tests',
-            f'  estimated: {duration(seconds)} in total, '
-            f'{duration(seconds * (total - done) / total)} left ({estimate.trial.step:.3g} s per step of the baseline, {request.workers} at a '
-            'time)',
+            f'  estimated: {duration(seconds)} in total, {duration(left)} left ({step})',
             f'  disk: {estimate.bytes / 2**30:.2f} GiB in total, {free / 2**30:.1f} GiB free',
         ]
         print('\n'.join(lines), flush=True)
