@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from paco_seg.comparison.replacement import replace_part, replacing
 from paco_seg.engine.model_changes import ModelChange
 
 VALIDATIONS = 8  # in a training: points of the curves
@@ -83,25 +84,23 @@ def length_changes(
     kept = [hook for hook in custom if hook.get('type') not in _STOPS_EARLY]
     if len(kept) != len(custom):
         top['custom_hooks'] = kept
-    loop_settings = dict(
-        _delete_=True, type='IterBasedTrainLoop', max_iters=iters, val_interval=interval
-    )
+    checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=iters)
     changes = [
-        ModelChange((), loop_settings, 'train_cfg'),
+        replace_part(
+            cfg,
+            'train_cfg',
+            dict(type='IterBasedTrainLoop', max_iters=iters, val_interval=interval),
+        ),
         ModelChange(
             (),
             dict(
-                checkpoint=dict(
-                    _delete_=True, type='CheckpointHook', by_epoch=False, interval=iters
-                ),
+                checkpoint=replacing(hooks.get('checkpoint'), checkpoint),
                 logger=dict(logger, interval=log, log_metric_by_epoch=False),
             ),
             'default_hooks',
         ),
-        ModelChange(
-            (),
-            dict(_delete_=True, type='LogProcessor', by_epoch=False, window_size=log),
-            'log_processor',
+        replace_part(
+            cfg, 'log_processor', dict(type='LogProcessor', by_epoch=False, window_size=log)
         ),
     ]
     return [*changes, ModelChange((), top, '')] if top else changes

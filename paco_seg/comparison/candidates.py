@@ -28,10 +28,17 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Short name, for folders and tables."""
+        """Short name, for folders."""
         rate = [] if self.rate == 1.0 else [f'lr-x{self.rate:g}']
         own = [f'{key.rsplit(".", 1)[-1]}-{value}' for key, value in self.settings.items()]
         return '_'.join([*own, *rate]).replace('/', '-').replace(' ', '') or 'defaults'
+
+    @property
+    def text(self) -> str:
+        """The settings in words, for tables."""
+        own = [f'{key} {value}' for key, value in self.settings.items()]
+        rate = [] if self.rate == 1.0 else [f'{self.rate:g} x learning rate']
+        return ', '.join([*own, *rate]) or 'defaults'
 
 
 def candidates_of(system: TrainingSystem, *, has_rate: bool) -> list[Candidate]:

@@ -21,6 +21,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from paco_seg.comparison.replacement import replace_part
 from paco_seg.comparison.split import SHARE, choose_held_out
 from paco_seg.core.frequency import ClassFrequency
 from paco_seg.engine.model_changes import ModelChange
@@ -313,9 +314,9 @@ def _set_aside(
     dataset = parts[0] if len(parts) == 1 else dict(type='ConcatDataset', datasets=parts)
     return [
         *changes,
-        ModelChange((), dict(_delete_=True, **loader, dataset=dataset), VAL),
+        replace_part(cfg, VAL, dict(loader, dataset=dataset)),
         # The validation data are what is reported now.
-        ModelChange((), dict(_delete_=True, **_plain(cfg[VAL])), TEST),
+        replace_part(cfg, TEST, _plain(cfg[VAL])),
     ]
 
 

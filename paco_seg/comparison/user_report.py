@@ -320,7 +320,7 @@ def _search_blocks(results: Mapping[str, Any]) -> list[Block]:
     rows = [
         [
             system['title'],
-            entry['label'].replace('_', ', '),
+            entry['text'],
             '-' if entry['value'] is None else f'{entry["value"]:.2f}',
             'chosen' if entry['label'] == system['chosen'] else '',
         ]

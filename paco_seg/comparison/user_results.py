@@ -116,6 +116,7 @@ def _system(result: SystemResult, measure: str, metric: str, grouping: Grouping)
         search=[
             dict(
                 label=candidate.label,
+                text=candidate.text,
                 settings=candidate.settings,
                 rate=candidate.rate,
                 value=number(value),

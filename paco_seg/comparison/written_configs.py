@@ -7,6 +7,7 @@ with ``paco-seg train``.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from mmengine.config import Config
 from paco_seg.comparison.budget import length_changes
 from paco_seg.comparison.candidates import Candidate
 from paco_seg.comparison.data_parts import TEST, VAL, DataParts
+from paco_seg.comparison.replacement import replace_part
 from paco_seg.engine.model_changes import (
     ModelChange,
     build_without_memory,
@@ -63,7 +65,6 @@ class WrittenConfigs:
     def write_base(self, iters: int, name: str = 'base') -> Path:
         """Write what all systems share, for trainings of so many iterations."""
         evaluator = dict(
-            _delete_=True,
             type='mmengine.ClassConfusion',
             num_classes=len(self.parts.classes),
             measure=self.measure,
@@ -71,10 +72,10 @@ class WrittenConfigs:
         )
         changes = [
             *self.parts.changes,
-            ModelChange((), dict(evaluator), 'val_evaluator'),
-            ModelChange((), dict(evaluator, rare=list(self.rare)), 'test_evaluator'),
-            ModelChange((), dict(_delete_=True, type='ValLoop'), 'val_cfg'),
-            ModelChange((), dict(_delete_=True, type='TestLoop'), 'test_cfg'),
+            replace_part(self.cfg, 'val_evaluator', evaluator),
+            replace_part(self.cfg, 'test_evaluator', dict(evaluator, rare=list(self.rare))),
+            replace_part(self.cfg, 'val_cfg', dict(type='ValLoop')),
+            replace_part(self.cfg, 'test_cfg', dict(type='TestLoop')),
             *length_changes(self.cfg, iters, per_epoch=self.per_epoch, full=self.full),
             # Another folder would be one for all systems.
             ModelChange((), dict(work_dir=None), ''),
@@ -86,7 +87,7 @@ class WrittenConfigs:
         cfg = read_config(base)
         changes = [
             *length_changes(cfg, iters),
-            ModelChange((), dict(_delete_=True, **cfg[VAL].to_dict()), TEST),
+            replace_part(cfg, TEST, cfg[VAL].to_dict()),
         ]
         return self._write('search', base.name, cfg, changes)
 
@@ -134,13 +135,16 @@ class WrittenConfigs:
         path = self.write_system(base, system, Candidate(), f'checked/{system.name}')
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter('ignore')  # of MM about itself, once per system
+                # Of MM about itself, once per system.
+                warnings.simplefilter('ignore')
+                logging.disable(logging.WARNING)
                 build_without_memory(Config.fromfile(path))
         except (NotImplementedError, RuntimeError) as error:
             # A model that reads values while it is built has none without memory.
             if 'meta' not in str(error):
                 raise
         finally:
+            logging.disable(logging.NOTSET)
             path.unlink()
 
     def rate(self, base: Path) -> float | None:
