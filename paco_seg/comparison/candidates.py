@@ -53,7 +53,7 @@ def candidates_of(system: TrainingSystem, *, has_rate: bool) -> list[Candidate]:
         has_rate: whether the config has one learning rate to multiply.
 
     Returns:
-        The defaults alone if there is nothing to choose.
+        One if there is nothing to choose.
     """
     own: list[dict[str, Any]] = [
         dict(zip(system.search, values, strict=True))
@@ -63,7 +63,6 @@ def candidates_of(system: TrainingSystem, *, has_rate: bool) -> list[Candidate]:
         return [Candidate(settings) for settings in own]
     if not has_rate:
         return [Candidate(settings) for settings in spread(own, NUMBER)]
-    own = own or [{}]
     settings_tried = spread(own, NUMBER if len(own) >= NUMBER else min(len(own), 2))
     rates = RATES[: NUMBER // len(settings_tried)]
     return [Candidate(settings, rate) for settings in settings_tried for rate in rates]

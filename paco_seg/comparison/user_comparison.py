@@ -51,6 +51,7 @@ from paco_seg.files import check_folder, write_json
 
 BASELINE = 'ce'
 RESULTS, COSTS = 'results.json', 'costs.json'
+_TOLD = 5  # finished trainings that would be repeated and are named
 SEARCH_SHARE = 0.2  # length of a search training relative to a final one
 # task -> what a class is measured by, and the metric that chooses and is judged. Accuracy is the
 # mean over the classes: the share of right images hardly notices the rare ones where the test has
@@ -170,7 +171,10 @@ class _Comparison:
         systems = self._servable(configs, trial_base, systems)
         trial = self._trial(configs, trial_base, systems[0], parts)
         study, iters, estimate = self._study(configs, systems, trial, parts)
-        done, total = study.finished(self.out)
+        done, total, repeated = study.finished(self.out)
+        if repeated and not self.request.force:
+            more = [f'... and {len(repeated) - _TOLD} more'] * (len(repeated) > _TOLD)
+            print('\n'.join([*repeated[:_TOLD], *more]), flush=True)
         self._tell(parts, grouping, study, iters, estimate, done, total)
         if self.request.dry_run:
             return []

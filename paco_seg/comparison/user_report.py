@@ -56,8 +56,8 @@ def report_blocks(
         Heading(f'Which loss helps on {results["config"]}', 1),
         Text(
             f'Mean and standard deviation over the seeds {_listed(results["seeds"])}; percent, on '
-            f'{results["reported"]}. {results["iters"]} iterations per training. Settings were '
-            f'chosen on {results["search_data"]}.'
+            f'{results["reported"]}. {results["iters"]} iterations per training. '
+            f'{_choosing(results)} {results["search_data"]}.'
         ),
         Heading('Verdict'),
         Items(verdict_lines(results)),
@@ -458,6 +458,12 @@ def _has(results: Mapping[str, Any], key: str) -> bool:
 def _mean_text(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f'{fmean(known):.1f}' if known else '-'
+
+
+def _choosing(results: Mapping[str, Any]) -> str:
+    if any(system['search'] for system in results['systems']):
+        return 'Settings were chosen on'
+    return 'Settings are the defaults; the curves are on'
 
 
 def _listed(values: Sequence[int]) -> str:

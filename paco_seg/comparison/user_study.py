@@ -123,28 +123,38 @@ class UserStudy:
             self._finals(runner, [results[system.name] for system in ready])
         return list(results.values())
 
-    def finished(self, root: Path) -> tuple[int, int]:
-        """Return how many cells are done and how many there are, without running any.
+    def finished(self, root: Path) -> tuple[int, int, list[str]]:
+        """Return how far the study has come, without running any of it.
 
-        What a search has not chosen yet counts as not done.
+        Returns:
+            Number of finished cells and of all cells, and a line for each finished one that would
+            be repeated, with the reason. What a search has not chosen yet counts as not done.
         """
         done = total = 0
+        repeated: list[str] = []
+
+        def result_of(cell: Cell | None) -> dict | None:
+            if cell is None:
+                return None
+            changed = cell.what_changed(root / cell.name)
+            if changed is not None:
+                repeated.append(f'{cell.name} would be repeated, since {changed}')
+            return cell.finished_result(root / cell.name)
+
         for system in self.systems:
             candidates = self.candidates(system)
             total += len(candidates) + len(self.seeds)
-            values: list[float | None] = []
+            search: list[tuple[Candidate, float | None]] = []
             for candidate in candidates:
-                cell = self._search_cell(system, candidate)
-                result = cell and cell.finished_result(root / cell.name)
-                values.append(self._value(system, result) if result else None)
-                done += result is not None and result != {}
-            if any(value is None for value in values):
+                result = result_of(self._search_cell(system, candidate))
+                search.append((candidate, self._value(system, result) if result else None))
+                done += result is not None
+            chosen = best(search) if search else Candidate()
+            if chosen is None or any(value is None for _, value in search):
                 continue
-            chosen = best(list(zip(candidates, values, strict=True)))
             for seed in self.seeds:
-                cell = self._final_cell(system, chosen or Candidate(), seed)
-                done += bool(cell and cell.finished_result(root / cell.name))
-        return done, total
+                done += result_of(self._final_cell(system, chosen, seed)) is not None
+        return done, total, repeated
 
     def _search(self, runner: CellRunner, results: Sequence[SystemResult]) -> None:
         tasks, cells = [], []
