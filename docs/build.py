@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.report import summary_table
 from paco_seg.comparison.suites import SUITES
 from paco_seg.files import write_text
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 QUICKSTART = ROOT / 'docs' / 'quickstart' / 'results.json'
 COMPARE = ROOT / 'docs' / 'compare'
+SYSTEMS = ROOT / 'docs' / 'systems'
 LOSS = ROOT / 'benchmarks' / 'results' / 'loss_cpu.json'
 ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
 DISPATCH = ROOT / 'benchmarks' / 'results' / 'dispatch_cpu.json'
@@ -231,6 +233,70 @@ def heads_table() -> str:
     return '\n'.join(rows)
 
 
+def systems_table(scope: str) -> str:
+    """Return the systems of a task: what they change, need and cost, and how far they reach."""
+    systems, counted = systems_of(scope), stock_counts(scope)
+    lines = [
+        '| System | What it changes | Needs | Settings worth searching | At inference '
+        '| Stock configs |',
+        '|---' * 6 + '|',
+    ]
+    for name in [*systems, *systems.combinations()]:
+        system = systems.resolve(name)
+        needs = [text for key, text in NEEDS.items() if getattr(system.needs, key)]
+        if system.source:
+            needs.append(f'weights of `{system.source}`')
+        if not system.trains:
+            needs.append('no training')
+        search = '; '.join(
+            f'`{key}` {", ".join(map(str, values))}' for key, values in system.search.items()
+        )
+        found = counted['systems'].get(name)
+        cells = (
+            f'`{name}`',
+            system.summary,
+            ', '.join(needs) or 'nothing',
+            search or 'none',
+            system.inference,
+            str(found['swapped']) if found else 'not tried',
+        )
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    buildable = counted['configs'] - len(counted['not_buildable'])
+    return '\n'.join(lines) + (
+        f'\n\nStock configs: those of {counted["configs"]} that the system was written into and '
+        f'built; {buildable} of them build here without a system, the others want packages or '
+        'compiled operations that are not installed.'
+    )
+
+
+def stock_counts(scope: str) -> dict[str, Any]:
+    """Return what ``paco-seg swap --check-all`` wrote."""
+    return json.loads((SYSTEMS / f'{scope}.json').read_text())
+
+
+def refusals_table(scope: str) -> str:
+    """Return why systems refuse stock configs, and how many."""
+    counted = stock_counts(scope)
+    found: dict[str, dict[str, int]] = {}
+    for name, result in counted['systems'].items():
+        for reason in result['refused'].values():
+            systems = found.setdefault(reason, {})
+            systems[name] = systems.get(name, 0) + 1
+    lines = ['| Reason | Systems and number of configs |', '|---|---|']
+    for reason, systems in sorted(found.items(), key=lambda item: -max(item[1].values())):
+        cells = ', '.join(f'`{name}` {number}' for name, number in systems.items())
+        lines.append(f'| {reason.replace("|", ",")} | {cells} |')
+    return '\n'.join(lines)
+
+
+# What a table of systems says about each need.
+NEEDS = {
+    'class_frequencies': 'class frequencies',
+    'takes_frequencies': 'class frequencies where they are known',
+    'two_views': 'two views of each image',
+    'class_balanced_sampler': 'another sampling of the training set',
+}
+
 # The last part of a config's name, without crop and imbalance ratio.
 DATA_SETS = {
     'cifar10-lt': 'CIFAR-10-LT',
@@ -324,6 +390,12 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     'configs/README.md': {'configs:table': configs_table},
     'docs/decode_heads.md': {'heads:table': heads_table},
     'docs/gpu.md': {'synchronisations:table': synchronisations_table},
+    'docs/systems.md': {
+        'mmseg-systems:table': partial(systems_table, 'mmseg'),
+        'mmseg-refusals:table': partial(refusals_table, 'mmseg'),
+        'mmpretrain-systems:table': partial(systems_table, 'mmpretrain'),
+        'mmpretrain-refusals:table': partial(refusals_table, 'mmpretrain'),
+    },
     'docs/results.md': {
         'demo-seg:table': partial(comparison_table, 'demo-seg'),
         'demo-cls:table': partial(comparison_table, 'demo-cls'),

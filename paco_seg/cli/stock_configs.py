@@ -18,8 +18,10 @@ from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.engine.cli import PLUGINS
 from paco_seg.engine.model_changes import (
     ModelChange,
+    apply_changes,
     build_without_memory,
     read_config,
+    render_config,
     without_memory,
 )
 from paco_seg.engine.parallel import map_in_parallel
@@ -36,6 +38,26 @@ class Outcome(NamedTuple):
     name: str
     state: str
     reason: str = ''
+
+
+# What no system looks at or changes: configs that differ in it alone share an outcome.
+DROPPED = (
+    'optim_wrapper',
+    'optimizer',
+    'param_scheduler',
+    'val_dataloader',
+    'test_dataloader',
+    'val_evaluator',
+    'test_evaluator',
+    'val_cfg',
+    'test_cfg',
+    'tta_model',
+    'tta_pipeline',
+    'default_hooks',
+)
+LENGTHS = ('max_iters', 'max_epochs', 'val_interval')
+CHANGED = ('model', 'train_dataloader', 'data_preprocessor', 'custom_hooks', 'custom_imports')
+_seen: dict[str, list[Outcome]] = {}
 
 
 def pretended_frequency(cfg: Config) -> ClassFrequency:
@@ -84,6 +106,10 @@ def try_stock_config(
     name = str(Path(path).relative_to(folder))
     try:
         cfg = read_config(path)
+        kept = Config({key: value for key, value in cfg.items() if key not in DROPPED})
+        same = _identity(kept, names, settings)
+        if same in _seen:
+            return [outcome._replace(name=name) for outcome in _seen[same]]
         build_without_memory(cfg)
         systems = import_module(f'{PLUGINS[cfg.default_scope]}.systems').SYSTEMS
     except Exception as error:  # any package may raise anything: the list is the purpose
@@ -93,16 +119,17 @@ def try_stock_config(
     with tempfile.TemporaryDirectory() as scratch:
         # Parsed once per config, not once per system. Tuples become lists in it.
         base = Path(scratch) / 'base.json'
-        base.write_text(json.dumps(cfg.to_dict(), default=str), encoding='utf-8')
+        base.write_text(json.dumps(kept.to_dict(), default=str), encoding='utf-8')
         frequency = Path(scratch) / 'frequency.json'
-        save_class_frequency(pretended_frequency(cfg), frequency)
+        save_class_frequency(pretended_frequency(kept), frequency)
         inputs = SystemInputs(frequency_file=str(frequency), weights=WEIGHTS)
         for system in names:
             try:
-                _try_system(cfg, systems.resolve(system), settings, inputs, base)
+                _try_system(kept, systems.resolve(system), settings, inputs, base)
                 outcomes.append(Outcome(name, 'swapped'))
             except Exception as error:
                 outcomes.append(Outcome(name, 'refused', one_line(error)))
+    _seen[same] = outcomes
     return outcomes
 
 
@@ -114,17 +141,27 @@ def _try_system(
     base: Path,
 ) -> None:
     """Swap a config in memory and in a file, which have to agree, and build what is new."""
-    changed = system.apply(cfg, settings, inputs)
+    changes = system.changes(cfg, settings, inputs)
+    changed = apply_changes(cfg, changes, system.imports, system.hooks)
     written = base.with_name('swapped.py')
-    written.write_text(system.render(base.name, cfg, settings, inputs), encoding='utf-8')
+    text = render_config(base.name, cfg, changes, system.imports, system.hooks)
+    written.write_text(text, encoding='utf-8')
     parsed = Config.fromfile(written)
-    for root in ('model', 'train_dataloader', 'data_preprocessor', 'custom_hooks'):
+    for root in CHANGED:
         if _plain(parsed.get(root)) != _plain(changed.get(root)):
             raise AssertionError(f'{root}: the written config is not the changed one')
-    _build_changed(changed, system.changes(cfg, settings, inputs))
+    _build_changed(changed, changes)
+
+
+def _identity(cfg: Config, names: Sequence[str], settings: dict[str, Any]) -> str:
+    content = _plain(cfg)
+    for key in LENGTHS:
+        (content.get('train_cfg') or {}).pop(key, None)
+    return json.dumps([content, names, settings], default=str)
 
 
 def _plain(value: Any) -> Any:
+    value = value.to_dict() if isinstance(value, Config) else value
     return json.loads(json.dumps(value, default=str))
 
 

@@ -95,6 +95,7 @@ class TrainingSystem:
             ``inputs.weights`` there if they are given.
         trains: False: it changes the prediction alone, and tests the weights of ``source``.
         inference: what it costs at inference, in words.
+        acts_on: what it changes or corrects, in words; says why two systems do not combine.
         combines_with: names of systems it can be combined with as ``a+b``; both list each other.
     """
 
@@ -113,6 +114,7 @@ class TrainingSystem:
     source_key: str = 'load_from'
     trains: bool = True
     inference: str = 'none'
+    acts_on: str = ''
     combines_with: tuple[str, ...] = ()
 
     def changes(
@@ -193,9 +195,10 @@ class Systems(Mapping[str, TrainingSystem]):
                         f'{other}.combines_with: expected {system.name!r} in it, for that lists '
                         f'{other!r}, got {self[other].combines_with}'
                     )
-            for named in (system.source, *system.combines_with):
-                if named is not None and named not in self:
-                    raise ValueError(f'{system.name}: expected a listed system, got {named!r}')
+            named = (*system.combines_with, *([system.source] if system.source else []))
+            for other in named:
+                if other not in self:
+                    raise ValueError(f'{system.name}: expected a listed system, got {other!r}')
 
     def __getitem__(self, name: str) -> TrainingSystem:
         """Return a single system; :meth:`resolve` knows combinations and has a better error."""
@@ -239,9 +242,15 @@ class Systems(Mapping[str, TrainingSystem]):
                 if second.name not in first.combines_with:
                     raise ValueError(
                         f'system: expected systems that combine, got {name!r}. '
-                        f'{_partners(first)}; {_partners(second)}'
+                        f'{_conflict(first, second)}{_partners(first)}; {_partners(second)}'
                     )
         return systems[0] if len(systems) == 1 else combined(systems)
+
+
+def _conflict(first: TrainingSystem, second: TrainingSystem) -> str:
+    if first.acts_on and first.acts_on == second.acts_on:
+        return f'Both act on {first.acts_on}. '
+    return ''
 
 
 def _partners(system: TrainingSystem) -> str:

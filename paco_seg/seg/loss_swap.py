@@ -20,7 +20,7 @@ from paco_seg.engine.model_changes import (
 )
 from paco_seg.engine.systems import SystemInputs
 from paco_seg.seg.systems import SYSTEMS, ceco, gpaco, region_rebalance
-from paco_seg.seg.systems.heads import HEADS, IMPORTS
+from paco_seg.seg.systems.heads import HEADS, IMPORTS, base_type, change_heads
 
 HOOKS = ()
 METHODS = {
@@ -72,6 +72,7 @@ def loss_changes(
             f'frequency_file: expected the class frequencies that the prior of {method!r} is '
             f'made of, got none. {REMEDY}, or set frequency_file=None to train without a prior'
         )
+    change_heads(cfg, heads, lambda key, head: dict(type=base_type(key, head)))  # stock heads alone
     inputs = SystemInputs(frequency_file=loss.get('frequency_file'))
     # Not .changes(): a method about a prior may be asked to do without on purpose.
     return system.change(cfg, dict(system.settings, heads=heads, **loss), inputs)

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 PACKAGE = 'paco_seg'
+WRAPPERS = ('RareClassDataset',)  # data sets of ours around another, which stands for them
 _DROPPED = object()
 
 
@@ -19,9 +20,9 @@ def stock_config(cfg: Config) -> Config:
     """The config of the same model and evaluation in plain MMSegmentation.
 
     A head with training branches becomes its base head, a metric or dataset of this package the
-    stock class it extends, a loss of this package cross entropy (a published model is
-    evaluated; its training losses only have to exist), a hook of this package goes unless it
-    extends a stock one.
+    stock class it extends or the data set that it is around, a loss of this package cross entropy
+    (a published model is evaluated; its training losses only have to exist), a hook of this package
+    goes unless it extends a stock one.
 
     Args:
         cfg: a complete segmentation config.
@@ -81,6 +82,8 @@ def _stock(value: Any, key: str, ours: dict[str, type]) -> Any:
     if not isinstance(value, dict):
         return copy.deepcopy(value)
     cls = ours.get(str(value.get('type')).rsplit('.', 1)[-1])
+    if cls is not None and cls.__name__ in WRAPPERS:
+        return _stock(value['dataset'], f'{key}.dataset', ours)
     if cls is not None:
         value = _counterpart(dict(value), cls, key)
         if value is _DROPPED:

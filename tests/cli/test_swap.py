@@ -1,3 +1,5 @@
+import json
+from importlib import import_module
 from pathlib import Path
 
 import mmseg
@@ -179,3 +181,83 @@ def test_config_or_check_all(run_tool, capsys):
     with pytest.raises(SystemExit):
         run_tool('swap')
     assert 'expected either CONFIG or --check-all' in capsys.readouterr().err
+
+
+def test_list_prints_the_systems_of_both_tasks(run_tool, capsys):
+    run_tool('swap', '--list')
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index('classification:')
+    for scope, part in (('seg', lines[:start]), ('cls', lines[start:])):
+        systems = import_module(f'paco_seg.{scope}.systems').SYSTEMS
+        shown = [line.split()[0] for line in part[1 : 1 + len(systems)]]
+        assert shown == list(systems)
+    assert 'gpaco+log-prior' in lines[start - 1]
+
+
+def test_a_combination_with_settings_of_both(tmp_path, run_tool, tiny_seg):
+    out = tmp_path / 'new.py'
+    settings = ('gpaco.loss_weight=0.2', 'log-prior.tau=0.5')
+    run_tool('swap', tiny_seg(), '-o', out, '--system', 'gpaco+log-prior', '--set', *settings)
+    head = Config.fromfile(out).model.decode_head
+    assert head.loss_contrast.loss_weight == 0.2
+    assert head.loss_contrast.class_prior is True
+    assert head.loss_decode.tau == 0.5
+    assert Path(head.loss_decode.frequency_file).is_file()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--system', 'other'], "system: expected one of ce, .*got 'other'"),
+        (['--system', 'focal+dice'], 'focal combines with gpaco; dice combines with no other'),
+        (['--system', 'focal', '--set', 'alpha=1'], r'focal\.alpha: expected a setting of'),
+        (['--system', 'dice', '--frequency-file', 'a.json'], "expected none for 'dice'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options, message, run_tool, tiny_seg):
+    with pytest.raises(ValueError, match=message):
+        run_tool('swap', tiny_seg(), *options)
+
+
+def test_frequencies_are_counted_again_when_the_data_have_changed(
+    tmp_path, run_tool, tiny_seg, capsys
+):
+    config, out = tiny_seg(), tmp_path / 'new.py'
+    file = tmp_path / 'config_class-frequency.json'
+    for _ in range(2):
+        run_tool('swap', config, '-o', out, '--system', 'log-prior')
+    assert capsys.readouterr().err.count('counting') == 1
+    before = load_class_frequency(file)
+    for folder in ('images', 'labels'):
+        (tmp_path / 'data' / folder / 'train/0.png').unlink()
+    run_tool('swap', config, '-o', out, '--system', 'log-prior')
+    assert f'{file}: is of other data; counting again' in capsys.readouterr().err
+    assert load_class_frequency(file).num_images == before.num_images - 1
+    (tmp_path / 'data').rename(tmp_path / 'elsewhere')  # nothing to compare with
+    run_tool('swap', config, '-o', out, '--system', 'log-prior')
+    assert 'counting' not in capsys.readouterr().err
+
+
+def test_frequencies_of_classification(tmp_path, run_tool, tiny_cls, capsys):
+    config, out = tiny_cls(), tmp_path / 'new.py'
+    for _ in range(2):
+        run_tool('swap', config, '-o', out, '--system', 'class-weighted-ce')
+    assert capsys.readouterr().err.count('counting') == 1
+    assert len(Config.fromfile(out).model.head.loss.class_weight) == 4
+
+
+def test_check_all_of_several_systems(tmp_path, monkeypatch, capsys):
+    configs = tmp_path / '.mim/configs'
+    configs.mkdir(parents=True)
+    stock = str(STOCK / 'pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes.py')
+    (configs / 'pid.py').write_text(f'_base_ = {stock!r}')
+    (configs / 'bad.py').write_text("model = dict(type='EncoderDecoder', backbone=dict())")
+    monkeypatch.setattr(mmseg, '__file__', str(tmp_path / '__init__.py'))
+    check_all('mmseg', ['ce', 'focal'], {}, jobs=1, out=str(tmp_path / 'out.json'))
+    assert 'refused: pid.py: ValueError: model.decode_head.loss_decode' in capsys.readouterr().out
+    found = json.loads((tmp_path / 'out.json').read_text())
+    assert (found['scope'], found['configs']) == ('mmseg', 2)
+    assert list(found['not_buildable']) == ['bad.py']
+    assert found['systems']['ce'] == dict(swapped=1, refused={})
+    assert found['systems']['focal']['swapped'] == 0
+    assert list(found['systems']['focal']['refused']) == ['pid.py']

@@ -55,6 +55,13 @@ def test_everything_else_of_ours_is_replaced():
     assert cfg.val_evaluator.type == 'LongTailIoUMetric'
 
 
+def test_a_data_set_of_ours_around_another_becomes_that_one():
+    inner = dict(type='BaseSegDataset', data_root='d')
+    wrapped = dict(type='RareClassDataset', dataset=inner, temperature=0.1)
+    plain = stock_config(Config(dict(train_dataloader=dict(batch_size=2, dataset=wrapped))))
+    assert plain.train_dataloader == dict(batch_size=2, dataset=inner)
+
+
 def test_losses_of_ours_become_cross_entropy():
     head = dict(type='FCNHead', loss_decode=[dict(type='PixelGPaCoLoss', loss_weight=0.5)])
     plain = stock_config(Config(dict(model=dict(decode_head=head))))

@@ -9,7 +9,14 @@ from mmengine.config import Config
 
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
-from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, Attachment, change_heads, with_branch
+from paco_seg.seg.systems.heads import (
+    IMPORTS,
+    REGIONS,
+    SETTINGS,
+    Attachment,
+    change_heads,
+    with_branch,
+)
 
 ATTACHED = Attachment('BranchDecodeHead', ('training_branches', 'ceco'), 'CeCoBranch')
 
@@ -33,6 +40,7 @@ SYSTEM = TrainingSystem(
     summary='the mean feature of each class is drawn to its corner of a fixed simplex',
     change=change,
     imports=IMPORTS,
+    acts_on=REGIONS,
     settings=SETTINGS,
     passes_on=True,
     search=dict(loss_weight=(0.04, 0.4)),

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import SystemInputs, TrainingSystem
-from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, change_heads, with_losses
+from paco_seg.seg.systems.heads import HARD_PIXELS, IMPORTS, SETTINGS, change_heads, with_losses
 
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
@@ -29,6 +29,7 @@ SYSTEM = TrainingSystem(
     summary='softmax cross entropy times (1 - p)^gamma: what is classified well counts less',
     change=change,
     imports=IMPORTS,
+    acts_on=HARD_PIXELS,
     settings=dict(SETTINGS, gamma=2.0),
     search=dict(gamma=(1.0, 2.0)),
     combines_with=('gpaco',),

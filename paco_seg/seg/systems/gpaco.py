@@ -17,20 +17,24 @@ ATTACHED = Attachment('GPaCoDecodeHead', ('loss_contrast',), 'PixelGPaCoLoss')
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """List the heads that get projector and contrastive loss.
 
-    With class frequencies ``alpha`` is 'auto' unless it is given, for the paper's 0.01 is that of
-    data sets of many classes.
+    A head that has them keeps its settings but for those that are given. With class frequencies
+    ``alpha`` of others is 'auto' unless it is given, for the paper's 0.01 is that of data sets of
+    many classes.
     """
-    loss = {key: value for key, value in settings.items() if key != 'heads'}
+    given = loss = {key: value for key, value in settings.items() if key != 'heads'}
     if inputs.frequency_file is not None:
         loss = {'alpha': 'auto', 'frequency_file': inputs.frequency_file, **loss}
     if 'log-prior' in inputs.partners:
         # Without the prior in its centers the contrast pulls the classifier back to it.
         loss = {'class_prior': True, **loss}
-    return change_heads(
-        cfg,
-        settings['heads'],
-        lambda key, head: with_branch(key, head, ATTACHED, loss, inputs.partners),
-    )
+
+    def settings_of(key: str, head: dict) -> dict[str, Any]:
+        if head['type'] == ATTACHED.head and not inputs.partners:
+            # A recipe of GPaCo is GPaCo as it is.
+            return dict(loss_contrast=given) if given else {}
+        return with_branch(key, head, ATTACHED, loss, inputs.partners)
+
+    return change_heads(cfg, settings['heads'], settings_of)
 
 
 SYSTEM = TrainingSystem(

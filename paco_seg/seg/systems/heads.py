@@ -24,6 +24,11 @@ HEADS = ('main', 'all')
 # cascade), 'all' also the earlier heads of a cascade and the auxiliary heads, as far as they can.
 SETTINGS = dict(heads='main')
 
+# What systems act on; two that act on the same do not combine.
+FREQUENCY = 'the frequency of the classes: corrected twice, rare ones are favoured'
+HARD_PIXELS = 'the weight of hard pixels'
+REGIONS = 'the mean features of class regions'
+
 HeadPath = tuple[Key, ...]
 
 

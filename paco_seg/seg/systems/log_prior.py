@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
-from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, change_heads, with_losses
+from paco_seg.seg.systems.heads import FREQUENCY, IMPORTS, SETTINGS, change_heads, with_losses
 
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
@@ -34,6 +34,7 @@ SYSTEM = TrainingSystem(
     summary='cross entropy of logits plus the log pixel prior; predictions use the raw logits',
     change=change,
     imports=IMPORTS,
+    acts_on=FREQUENCY,
     settings=dict(SETTINGS, tau=1.0),
     search=dict(tau=(0.5, 1.0)),
     needs=Needs(class_frequencies=True),

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 from paco_seg.seg.systems.heads import (
+    FREQUENCY,
     IMPORTS,
     Attachment,
     change_heads,
@@ -38,6 +39,7 @@ SYSTEM = TrainingSystem(
     summary='no training: the log pixel prior is taken off the logits of a trained model',
     change=change,
     imports=IMPORTS,
+    acts_on=FREQUENCY,
     settings=dict(tau=1.0),
     search=dict(tau=(0.25, 0.5, 1.0)),
     needs=Needs(class_frequencies=True),

@@ -13,6 +13,7 @@ from paco_seg.core.checks import check_count
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import SystemInputs, TrainingSystem, refusal
 from paco_seg.seg.systems.heads import (
+    HARD_PIXELS,
     IMPORTS,
     SETTINGS,
     change_heads,
@@ -72,6 +73,7 @@ SYSTEM = TrainingSystem(
     summary='the losses of the config on the pixels of low confidence alone',
     change=change,
     imports=IMPORTS,
+    acts_on=HARD_PIXELS,
     settings=dict(SETTINGS, thresh=0.7, min_kept=None),
     search=dict(thresh=(0.7, 0.9)),
 )

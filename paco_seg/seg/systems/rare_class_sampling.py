@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from paco_seg.engine.model_changes import Inherited, ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem, refusal
-from paco_seg.seg.systems.heads import IMPORTS
+from paco_seg.seg.systems.heads import FREQUENCY, IMPORTS
 
 KEY = 'train_dataloader.dataset'
 
@@ -35,6 +35,7 @@ SYSTEM = TrainingSystem(
     summary='draws a class by its rarity, an image that has it, and a crop that keeps it',
     change=change,
     imports=IMPORTS,
+    acts_on=FREQUENCY,
     settings=dict(temperature=0.01, min_pixels=3000, min_crop_ratio=0.5),
     search=dict(temperature=(0.01, 0.1)),
     needs=Needs(class_frequencies=True, class_balanced_sampler=True),

@@ -10,7 +10,14 @@ from mmengine.config import Config
 
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
-from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, Attachment, change_heads, with_branch
+from paco_seg.seg.systems.heads import (
+    IMPORTS,
+    REGIONS,
+    SETTINGS,
+    Attachment,
+    change_heads,
+    with_branch,
+)
 
 ATTACHED = Attachment(
     'BranchDecodeHead', ('training_branches', 'region_rebalance'), 'RegionRebalanceBranch'
@@ -45,6 +52,7 @@ FROZEN = TrainingSystem(
     'frozen as released',
     change=change,
     imports=IMPORTS,
+    acts_on=REGIONS,
     settings=SETTINGS,
     passes_on=True,
     search=dict(loss_weight=(0.1, 1.0)),
@@ -58,6 +66,7 @@ LEARNABLE = TrainingSystem(
     summary='Region Rebalance whose own layers are trained too',
     change=partial(change, learnable=True),
     imports=IMPORTS,
+    acts_on=REGIONS,
     settings=SETTINGS,
     passes_on=True,
     search=dict(loss_weight=(0.1, 1.0)),
@@ -71,6 +80,7 @@ BIAS = TrainingSystem(
     summary='Region Rebalance whose bias of the image also enters the prediction',
     change=partial(change, attached=BIASED),
     imports=IMPORTS,
+    acts_on=REGIONS,
     settings=SETTINGS,
     passes_on=True,
     search=dict(region_weight=(0.1, 1.0)),
