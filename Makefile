@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-cls test lint format type-check coverage bench docs
+.PHONY: gpu help install quickstart quickstart-cls test lint format type-check coverage bench docs
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 16
@@ -55,6 +55,9 @@ coverage: install  ## line and branch coverage of the tests
 
 docs: install  ## tables of the documents from committed results and the code (CHECK=1 only compares)
 	$(BIN)/python docs/build.py $(if $(CHECK),--check)
+
+gpu:  ## everything that has to be done on a GPU, with PYTHON as it is (torch and Triton), < 8 min
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
 
 bench: install  ## speed and memory of the loss; results go to benchmarks/results/
 	@for script in benchmarks/bench_*.py; do \

@@ -29,6 +29,7 @@ COMPARE = ROOT / 'docs' / 'compare'
 LOSS = ROOT / 'benchmarks' / 'results' / 'loss_cpu.json'
 ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
 DISPATCH = ROOT / 'benchmarks' / 'results' / 'dispatch_cpu.json'
+SYNCHRONISATIONS = ROOT / 'benchmarks' / 'results' / 'synchronisations.json'
 STEP = ROOT / 'benchmarks' / 'results' / 'train_step_cpu.json'
 TITLES = {
     'streaming': 'paco_seg (streaming, default)',
@@ -299,6 +300,14 @@ def natural(link: tuple[str, str]) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', link[0])]
 
 
+def synchronisations_table() -> str:
+    """Return how often a training step of each system makes the host wait for the device."""
+    lines = ['| task | system | waits of ours per step |', '|---|---|---|']
+    for task, counts in json.loads(SYNCHRONISATIONS.read_text()).items():
+        lines += [f'| {task} | {system} | {count} |' for system, count in counts.items()]
+    return '\n'.join(lines)
+
+
 # file -> marker -> what stands there
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     'README.md': {
@@ -314,6 +323,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     },
     'configs/README.md': {'configs:table': configs_table},
     'docs/decode_heads.md': {'heads:table': heads_table},
+    'docs/gpu.md': {'synchronisations:table': synchronisations_table},
     'docs/results.md': {
         'demo-seg:table': partial(comparison_table, 'demo-seg'),
         'demo-cls:table': partial(comparison_table, 'demo-cls'),

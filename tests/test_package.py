@@ -26,6 +26,8 @@ DISTRIBUTIONS = {
     'cv2': 'opencv-python',
     'sklearn': 'scikit-learn',
     'yaml': 'pyyaml',
+    # Comes with PyTorch where there are kernels to run, and is imported when one is about to.
+    'triton': 'torch',
 }
 
 
@@ -54,7 +56,8 @@ class Block:
 sys.meta_path.insert(0, Block())
 import pkgutil, importlib, torch, paco_seg.core
 for module in pkgutil.walk_packages(paco_seg.core.__path__, 'paco_seg.core.'):
-    importlib.import_module(module.name)
+    if not module.name.endswith('.fused_kernels'):  # imported when a kernel is about to run
+        importlib.import_module(module.name)
 embeddings = torch.nn.functional.normalize(torch.eye(4) + 0.1).requires_grad_()
 loss = paco_seg.core.parametric_contrastive_loss(
     embeddings, torch.tensor([0, 0, 1, 1]), torch.zeros(4, 2), alpha=0.1, temperature=0.2)

@@ -24,6 +24,7 @@ alone. The tests hold the interpreter to float64: see ``TOLERANCE`` in the tests
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -139,32 +140,38 @@ def _float32_precision() -> str:
     return 'bf16x3' if torch.get_float32_matmul_precision() == 'highest' else 'tf32'
 
 
-def reason_against(embeddings: Tensor, dtype: torch.dtype) -> str | None:
+def reason_against(embeddings: Tensor, row_dtype: torch.dtype) -> str | None:
     """Tell why the kernels cannot run on such rows, as the end of ``impl: expected ...``.
 
     Args:
         embeddings: (..., D), any dtype.
-        dtype: of the arithmetic; float64 if any input is float64.
+        row_dtype: of the products, :func:`product_dtype`; float64 if any input is float64.
 
     Returns:
         None where they can.
     """
-    if dtype == torch.float64:
+    if row_dtype == torch.float64:
         return "float32, float16 or bfloat16 input for 'triton', got float64"
-    if embeddings.shape[-1] > MAX_CHANNELS:
-        return f"at most {MAX_CHANNELS} channels for 'triton', got {embeddings.shape[-1]}"
-    return _device_reason(embeddings.device.type, embeddings.device.index)
+    channels, device = embeddings.shape[-1], embeddings.device
+    if channels > MAX_CHANNELS:
+        return f"at most {MAX_CHANNELS} channels for 'triton', got {channels}"
+    reason: str | None = _device_reason(device.type, device.index, row_dtype, channels)
+    return reason
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _device_reason(kind: str, index: int | None) -> str | None:
+def _device_reason(
+    kind: str, index: int | None, row_dtype: torch.dtype, channels: int
+) -> str | None:
     """Tell why a device cannot run the kernels, in a compiled graph once and for all."""
-    return _find_device_reason(kind, index)
+    return _find_device_reason(kind, index) or _find_kernel_reason(
+        kind, index, row_dtype, product_precision(row_dtype), channels
+    )
 
 
 @functools.cache
 def _find_device_reason(kind: str, index: int | None) -> str | None:
-    """Tell why a device cannot run the kernels; found once by running the smallest one."""
+    """Tell why no kernel can run on a device; the second half of the answer is in the kernels."""
     try:
         from paco_seg.core import fused_kernels
     except ImportError as error:
@@ -178,26 +185,46 @@ def _find_device_reason(kind: str, index: int | None) -> str | None:
         )
     if torch.version.hip is not None:
         return "an NVIDIA device for 'triton', got one of AMD, on which it was never tried"
-    device = torch.device(kind, index)
+    device = torch.device(kind, index or 0)
     capability = torch.cuda.get_device_capability(device)
     if capability < MIN_CAPABILITY:
         return (
             f"compute capability {MIN_CAPABILITY[0]}.{MIN_CAPABILITY[1]} or newer for 'triton', "
             f'got {capability[0]}.{capability[1]} ({torch.cuda.get_device_name(device)})'
         )
-    # Triton may need a C compiler for its launcher, and knows only the chips of its time.
+    return None
+
+
+@functools.cache
+def _find_kernel_reason(
+    kind: str, index: int | None, row_dtype: torch.dtype, precision: str, channels: int
+) -> str | None:
+    """Tell why the kernels for such rows cannot run; found once by running them on a few.
+
+    Triton may need a C compiler for its launcher, knows only the chips of its time, and finds out
+    at the first launch whether a tile fits the shared memory of the chip.
+    """
+    if kind != 'cuda':  # the interpreter runs everything
+        return None
     try:
-        _run_smallest(device)
+        _run_few_rows(torch.device(kind, index or 0), row_dtype, precision, channels)
     except Exception as error:
         return f"kernels that compile and run for 'triton', got {type(error).__name__}: {error}"
     return None
 
 
-def _run_smallest(device: torch.device) -> None:
-    """Launch a kernel on one row, one logit."""
-    one = torch.ones(1, 1, device=device)
-    label = torch.zeros(1, dtype=torch.int32, device=device)
-    _launch_logits(one, label, one[0], one[0], one[0], 0.0)
+def _run_few_rows(
+    device: torch.device, row_dtype: torch.dtype, precision: str, channels: int
+) -> None:
+    """Launch every kernel on 16 rows and 16 keys, which Triton specialises like larger numbers."""
+    rows = torch.zeros(1, 16, channels, dtype=row_dtype, device=device)
+    label = torch.zeros(1, 16, dtype=torch.int32, device=device)
+    logits = torch.zeros(1, 16, 16, device=device)
+    inputs = (rows, label, label, rows[0], label[0], logits)
+    settings = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, precision)
+    with torch.no_grad():
+        value, log_den, count = _forward(*inputs, *settings)
+        _backward(value, log_den, count, *inputs, *settings, True, True, True)
 
 
 @torch.library.custom_op('paco_seg::fused_loss', mutates_args=())
@@ -230,7 +257,7 @@ def _forward(
     )
     high, low = _operands(embeddings, precision)
     key_high, key_low = _operands(keys, precision)
-    with torch.cuda.device_of(embeddings):
+    with _device_of(embeddings):
         fused_kernels.forward_kernel[(-(-anchors // tile.rows), sets)](
             high,
             low,
@@ -303,7 +330,7 @@ def _backward(
 
     logits_grad = logits.new_empty(logits.shape if need_logits else 0)
     if need_logits:
-        with torch.cuda.device_of(embeddings):
+        with _device_of(embeddings):
             _launch_logits(logits, label, log_den, by_den, by_target, smoothing, logits_grad)
 
     unit, half_factor = torch.ones(1, device=grad.device), 1.0
@@ -320,7 +347,7 @@ def _backward(
 
     rows_grad = embeddings.new_empty(embeddings.shape if need_rows else 0)
     keys_grad = keys.new_empty(keys.shape if need_keys else 0)
-    with torch.cuda.device_of(embeddings):
+    with _device_of(embeddings):
         if need_rows:
             fused_kernels.rows_kernel[(-(-anchors // tile.rows), sets)](
                 high,
@@ -424,7 +451,7 @@ def _launch_logits(
     by_den: Tensor,
     by_target: Tensor,
     smoothing: float,
-    out: Tensor | None = None,
+    out: Tensor,
 ) -> None:
     """Write the gradient by logits (..., C) to ``out``."""
     from paco_seg.core import fused_kernels
@@ -436,7 +463,7 @@ def _launch_logits(
         log_den,
         by_den,
         by_target,
-        torch.empty_like(logits) if out is None else out,
+        out,
         count,
         classes,
         smoothing,
@@ -445,6 +472,13 @@ def _launch_logits(
         BLOCK_C=_LOGIT_CLASSES,
         num_warps=4,
     )
+
+
+def _device_of(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of a tensor the one on which Triton launches."""
+    if tensor.device.type == 'cuda':
+        return torch.cuda.device(tensor.device)
+    return contextlib.nullcontext()
 
 
 def _operands(rows: Tensor, precision: str) -> tuple[Tensor, Tensor]:

@@ -299,9 +299,10 @@ def paco_loss(
     )
 
     dtype = compute_dtype(embeddings, center_logits, keys)
-    impl = _choose(settings, embeddings, dtype)
-    # Half rows stay as they are where the products accumulate in float32 anyway.
-    row_dtype = fused.product_dtype(embeddings, keys) if impl == 'triton' else dtype
+    # Half rows stay as they are where their products accumulate in float32 anyway.
+    half_or_wide = dtype if dtype == torch.float64 else fused.product_dtype(embeddings, keys)
+    impl = _choose(settings, embeddings, half_or_wide)
+    row_dtype = half_or_wide if impl == 'triton' else dtype
     with torch.autocast(device_type=embeddings.device.type, enabled=False):
         rows, valid = _contrast_rows(
             embeddings.to(row_dtype),
@@ -366,16 +367,16 @@ def _per_anchor(
     return torch.where(counted, values, torch.zeros_like(values))
 
 
-def _choose(settings: PaCoSettings, embeddings: Tensor, dtype: torch.dtype) -> str:
+def _choose(settings: PaCoSettings, embeddings: Tensor, row_dtype: torch.dtype) -> str:
     """Take the kernels where they are asked for or can run on a GPU; else leave ``impl``.
 
     Raises:
         RuntimeError: 'triton' is asked for and cannot run here; says why.
     """
     if settings.impl == 'auto' and embeddings.device.type == 'cuda':
-        return 'auto' if fused.reason_against(embeddings, dtype) else 'triton'
+        return 'auto' if fused.reason_against(embeddings, row_dtype) else 'triton'
     if settings.impl == 'triton':
-        reason = fused.reason_against(embeddings, dtype)
+        reason = fused.reason_against(embeddings, row_dtype)
         if reason is not None:
             raise RuntimeError(
                 f"{settings.name('impl')}: expected {reason}. Set impl='auto', which takes "

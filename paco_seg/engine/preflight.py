@@ -122,6 +122,7 @@ def check_settings(cfg: Config) -> None:
     if seed is not None:
         _check_whole('randomness.seed', seed, 0, 2**32 - 1)
     _check_num_classes(cfg)
+    _check_in_index(cfg)
     _check_size(cfg)
     check_imports(cfg)
     check_work_dir(cfg.get('work_dir'))
@@ -196,16 +197,45 @@ def _check_optimizer(cfg: Config) -> None:
     raise ValueError(f'{key}.type: expected a registered optimizer, got {kind!r}. {advice}')
 
 
-def _check_num_classes(cfg: Config) -> None:
-    model = cfg.get('model')
-    for name in ('decode_head', 'auxiliary_head', 'head'):
+def _heads(model: Any, names: Sequence[str]) -> Iterator[tuple[str, dict]]:
+    """Key and config of each head under these names, of cascades too."""
+    for name in names:
         heads = model.get(name) if isinstance(model, dict) else None
-        places = {name: heads}
+        places = {f'model.{name}': heads}
         if isinstance(heads, (list, tuple)):
-            places = {f'{name}[{number}]': head for number, head in enumerate(heads)}
+            places = {f'model.{name}[{number}]': head for number, head in enumerate(heads)}
         for place, head in places.items():
-            if isinstance(head, dict) and head.get('num_classes') is not None:
-                _check_whole(f'model.{place}.num_classes', head['num_classes'], 1)
+            if isinstance(head, dict):
+                yield place, head
+
+
+def _check_num_classes(cfg: Config) -> None:
+    for place, head in _heads(cfg.get('model'), ('decode_head', 'auxiliary_head', 'head')):
+        if head.get('num_classes') is not None:
+            _check_whole(f'{place}.num_classes', head['num_classes'], 1)
+
+
+def _check_in_index(cfg: Config) -> None:
+    """Compare the features that heads take with those that the backbone returns.
+
+    Only where the config says how many there are: a backbone with ``out_indices``, no neck.
+    """
+    model = cfg.get('model')
+    if not isinstance(model, dict) or model.get('neck') is not None:
+        return
+    backbone = model.get('backbone')
+    outputs = backbone.get('out_indices') if isinstance(backbone, dict) else None
+    if not isinstance(outputs, (list, tuple)):
+        return
+    for place, head in _heads(model, ('decode_head', 'auxiliary_head')):
+        given = head.get('in_index', -1)
+        for index in given if isinstance(given, (list, tuple)) else [given]:
+            if isinstance(index, int) and not -len(outputs) <= index < len(outputs):
+                raise ValueError(
+                    f'{place}.in_index: expected indices below {len(outputs)}, since '
+                    f'model.backbone.out_indices={tuple(outputs)} gives that many features, got '
+                    f'{given!r}. Change in_index, or add the stage to out_indices'
+                )
 
 
 def _check_size(cfg: Config) -> None:

@@ -11,6 +11,9 @@ from torch import nn
 
 from paco_seg.engine.stages import failing_part, reason, stage
 
+# What NumPy says when MMEngine packs the items of a dataset that has none.
+EMPTY = 'need at least one array to concatenate'
+
 
 class StagedRunner(Runner):
     """Runner with a named stage around each part it builds, each file it loads and each step.
@@ -103,8 +106,22 @@ class StagedRunner(Runner):
             ),
             'dataloader',
         )
-        with stage(lambda error: f'while building {failing_part(error, dataloader, name)}'):
-            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+
+        def key(error: Exception) -> str:
+            # An error raised from another has the frames of one of the two, inner or outer.
+            errors = [one for one in (error, error.__cause__) if one is not None]
+            return max((failing_part(one, dataloader, name) for one in errors), key=len)
+
+        with stage(lambda error: f'while building {key(error)}'):
+            try:
+                loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+            except ValueError as error:
+                if EMPTY not in str(error):
+                    raise
+                raise ValueError(
+                    'expected items, got none. Check data_root, data_prefix, ann_file and the '
+                    'suffixes of the files'
+                ) from error
         number = len(loader.dataset) if hasattr(loader.dataset, '__len__') else '?'
         self.logger.info(f'{name}: {number} items')
         for dataset in inner_datasets(loader.dataset):

@@ -79,6 +79,7 @@ HEADS = [
     ('projector=dict(hidden_channels=2.5)', 'model.decode_head'),
     ("projector=dict(norm_cfg=dict(type='BNN'))", 'model.decode_head'),
     ('base_type=3', 'model.decode_head'),
+    ('in_index=3', 'model.decode_head.in_index'),
     ("training_branches=['ceco']", 'model.decode_head'),
     ("loss_decode=dict(type='LogitAdjustedCrossEntropyLoss')", 'model.decode_head.*frequency_file'),
 ]
@@ -197,7 +198,8 @@ def test_test_names_what_it_cannot_write_or_read(tiny_seg, refused, tmp_path):
     assert '--out: expected' in printed
     assert 'nope.pth' in refused('test', tiny_seg(), 'nope.pth')
     config = tiny_seg("test_dataloader['dataset']['img_suffix'] = '.gif'\n")
-    assert 'test_dataloader' in refused('test', config, checkpoint)
+    printed = refused('test', config, checkpoint)
+    assert 'while building test_dataloader.dataset: expected items, got none' in printed
 
 
 def test_swap_names_the_argument_or_file(tiny_seg, refused, tmp_path):

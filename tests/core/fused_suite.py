@@ -162,6 +162,12 @@ def test_half_rows_and_float32_keys_are_multiplied_in_float32():
     torch.testing.assert_close(loss, wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_few_rows_run_every_kernel(precision):
+    """What is tried on a device before its first step."""
+    _, dtype = precision
+    fused._run_few_rows(torch.device('cpu'), dtype, fused.product_precision(dtype), 24)
+
+
 def test_second_derivatives_are_refused():
     tensors = TILED.tensors()
     rows = tensors['embeddings'].requires_grad_()

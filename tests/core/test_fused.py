@@ -59,9 +59,12 @@ def rows(channels=8, dtype=torch.float32, device='cpu'):
 @pytest.fixture
 def device_reason(monkeypatch):
     """Forgets what was found about devices, before and after."""
-    fused._find_device_reason.cache_clear()
+    found = (fused._find_device_reason, fused._find_kernel_reason)
+    for function in found:
+        function.cache_clear()
     yield
-    fused._find_device_reason.cache_clear()
+    for function in found:
+        function.cache_clear()
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def hopper(monkeypatch, device_reason):
     """A CUDA device of capability 9.0 on which every kernel compiles."""
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (9, 0))
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'some device')
-    monkeypatch.setattr(fused, '_run_smallest', lambda device: None)
+    monkeypatch.setattr(fused, '_run_few_rows', lambda *_: None)
 
 
 class TestChoice:
@@ -121,10 +124,10 @@ class TestChoice:
             self.choose('triton', device='cuda:0')
 
     def test_no_compiler_for_the_launcher(self, monkeypatch, hopper):
-        def fail(device):
+        def fail(*_):
             raise RuntimeError('Failed to find C compiler')
 
-        monkeypatch.setattr(fused, '_run_smallest', fail)
+        monkeypatch.setattr(fused, '_run_few_rows', fail)
         assert self.choose(device='cuda:0') == 'auto'
         with pytest.raises(RuntimeError, match='got RuntimeError: Failed to find C compiler'):
             self.choose('triton', device='cuda:0')
@@ -194,3 +197,59 @@ class TestOperands:
     def test_halves_are_taken_as_they_are(self):
         half = self.values.half()
         assert fused._operands(half, 'half')[0] is half
+
+
+@pytest.mark.gpu
+class TestOnDevice:
+    """The real tensor cores; ``benchmarks/gpu.py`` reports their errors."""
+
+    # As in the interpreter: roundings of the operands, times 1 / T.
+    @pytest.mark.parametrize(
+        ('dtype', 'products', 'tolerance'),
+        [
+            (torch.float32, 'highest', 2**-15),
+            (torch.float32, 'high', 2**-9),
+            (torch.float16, 'highest', 2**-10),
+            (torch.bfloat16, 'highest', 2**-7),
+        ],
+    )
+    def test_values_and_gradients(self, dtype, products, tolerance):
+        rng = torch.Generator().manual_seed(0)
+        made = [
+            torch.nn.functional.normalize(torch.randn(2, 700, 128, generator=rng), dim=-1),
+            torch.randn(2, 700, 40, generator=rng),
+            torch.nn.functional.normalize(torch.randn(500, 128, generator=rng), dim=-1),
+        ]
+        leaves = [tensor.to('cuda', dtype).requires_grad_() for tensor in made]
+        labels = torch.randint(0, 40, (2, 700), generator=rng).cuda()
+        labels[:, ::7] = 255
+        key_labels = torch.randint(-1, 40, (500,), generator=rng).cuda()
+
+        def evaluate(leaves, impl):
+            loss = parametric_contrastive_loss(
+                leaves[0],
+                labels,
+                leaves[1],
+                alpha=0.05,
+                temperature=0.07,
+                ignore_index=255,
+                contrast_ignored=False,
+                label_smoothing=0.1,
+                keys=leaves[2],
+                key_labels=key_labels,
+                reduction='sum',
+                impl=impl,
+            )
+            return [loss.detach(), *torch.autograd.grad(loss, leaves)]
+
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision(products)
+        try:
+            actual, again = evaluate(leaves, 'auto'), evaluate(leaves, 'triton')
+            assert all(torch.equal(a, b) for a, b in zip(actual, again, strict=True))
+        finally:
+            torch.set_float32_matmul_precision(before)
+        exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+        for value, wanted in zip(actual, evaluate(exact, 'dense'), strict=True):
+            error = (value.double() - wanted).abs().max()
+            assert error <= tolerance / 0.07 * wanted.abs().max().clamp(min=1.0)

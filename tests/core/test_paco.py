@@ -939,8 +939,8 @@ class TestErrors:
             ({'label_smoothing': -0.1}, r'label_smoothing: expected .*, got -0\.1'),
             ({'reduction': 'max'}, r"reduction: expected one of 'none', 'mean', 'sum', got 'max'"),
             (
-                {'impl': 'triton'},
-                r"impl: expected one of 'auto', 'dense', 'streaming', got 'triton'",
+                {'impl': 'fast'},
+                r"impl: expected one of 'auto', 'dense', 'streaming', 'triton', got 'fast'",
             ),
             ({'chunk_size': 0}, r'chunk_size: expected a positive integer or None, got 0'),
             ({'ignore_index': -1}, r'ignore_index: expected another value than -1 because keys'),

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from paco_seg.engine.preflight import check_data_folders
+from paco_seg.engine.preflight import check_data_folders, check_settings
 
 
 def config(scope: str = 'mmseg', **dataset: object) -> Config:
@@ -65,3 +65,42 @@ def test_remote_and_self_downloading_data_are_left_alone():
     check_data_folders(config('mmpretrain', **cifar), ['train_dataloader'])
     with pytest.raises(FileNotFoundError, match='data_root'):
         check_data_folders(config('mmpretrain', download=False, **cifar), ['train_dataloader'])
+
+
+def heads(decode_head=None, **model):
+    return Config(dict(model=dict(decode_head=decode_head, **model)))
+
+
+BACKBONE = dict(type='ResNetV1c', out_indices=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ('model', 'place'),
+    [
+        (dict(decode_head=dict(in_index=2)), 'decode_head'),
+        (dict(decode_head=dict(in_index=-3)), 'decode_head'),
+        (dict(decode_head=dict(in_index=[0, 1, 2])), 'decode_head'),
+        (dict(decode_head=[dict(in_index=0), dict(in_index=2)]), r'decode_head\[1\]'),
+        (dict(decode_head=dict(), auxiliary_head=dict(in_index=5)), 'auxiliary_head'),
+    ],
+)
+def test_a_head_that_takes_no_feature_is_named(model, place):
+    cfg = heads(backbone=BACKBONE, **model)
+    message = rf'^model\.{place}\.in_index: expected indices below 2, since model\.backbone\.out'
+    with pytest.raises(ValueError, match=message):
+        check_settings(cfg)
+
+
+@pytest.mark.parametrize(
+    'model',
+    [
+        dict(decode_head=dict(in_index=1), backbone=BACKBONE),
+        dict(decode_head=dict(in_index=[0, 1]), backbone=BACKBONE),
+        dict(decode_head=dict(), auxiliary_head=[dict(in_index=-2)], backbone=BACKBONE),
+        dict(decode_head=dict(in_index=3), backbone=BACKBONE, neck=dict(type='FPN')),
+        dict(decode_head=dict(in_index=3), backbone=dict(type='HRNet')),
+        dict(decode_head=dict(in_index=3), backbone=dict(type='Own', out_indices=1)),
+    ],
+)
+def test_heads_whose_features_exist_or_are_not_known_pass(model):
+    check_settings(heads(**model))

@@ -7,8 +7,9 @@ import copy
 import mmseg.models  # noqa: F401
 import pytest
 import torch
+import torch.multiprocessing
 import torch.nn.functional as F
-from helpers import head_zoo, synchronisations
+from helpers import head_zoo, pretended_ranks, synchronisations
 from helpers.pretended_cuda import PretendedTensor, pretended_cuda, to_device
 from helpers.synchronisations import PRECISIONS, Losses, train
 from mmengine.registry import DefaultScope
@@ -19,6 +20,7 @@ from mmseg.structures import SegDataSample
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from tests.conftest import free_port
 
 HEADS = sorted(set(head_zoo.ZOO) - set(head_zoo.NEEDS_OPS))
 BN = dict(type='BN')
@@ -133,6 +135,13 @@ def test_counts_of_every_system(frequency_file):
     gpaco_counts = [count for title, count in counts.items() if title.startswith('GPaCo')]
     assert gpaco_counts == [0] * len(gpaco_counts)
     synchronisations.check('segmentation', counts)
+
+
+def test_ranks_that_share_pixels_wait_once(tmp_path):
+    """For the numbers of rows of the others, without which nothing can be received."""
+    torch.multiprocessing.spawn(pretended_ranks.run, (free_port(), str(tmp_path)), nprocs=2)
+    for rank in range(2):
+        assert torch.load(tmp_path / f'{rank}.pt') == {'image': 0, 'world': 1, 'queue': 1}
 
 
 def test_parameters_stay_on_the_device():

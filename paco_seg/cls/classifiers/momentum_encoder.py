@@ -54,15 +54,16 @@ class MomentumEncoder(nn.Module):
         is_first = not self._has_copied and int(self.updates) == 0
         self._has_copied = True
         self.updates += 1
-        mine, theirs = [], []
+        mine: list[Tensor] = []
+        theirs: list[Tensor] = []
         for name, source in modules.items():
             own = self.get_submodule(name)
             for parameter, other in zip(own.parameters(), source.parameters(), strict=True):
                 mine.append(parameter)
                 theirs.append(other.detach().to(parameter.dtype))
             if is_first:
-                for buffer, other in zip(own.buffers(), source.buffers(), strict=True):
-                    buffer.copy_(other)
+                for buffer, given in zip(own.buffers(), source.buffers(), strict=True):
+                    buffer.copy_(given)
         # One kernel for many parameters; weight 1 copies.
         torch._foreach_lerp_(mine, theirs, 1.0 if is_first else 1.0 - self.momentum)
 

@@ -93,12 +93,7 @@ class BranchDecodeHead:
 
     def loss(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Compute the losses of the base head and of the branches; arguments as the base head's."""
-        taps: list[TappedFeatures] = []
-        self._taps: list[TappedFeatures] | None = taps
-        try:
-            losses = super().loss(*args, **kwargs)
-        finally:
-            self._taps = None
+        losses, taps = self._base_loss(*args, **kwargs)
         if len(taps) != 1:
             raise RuntimeError(
                 f'base_type: {type(self).__name__} classified {len(taps)} times in one training '
@@ -111,6 +106,20 @@ class BranchDecodeHead:
             for name, value in branch(inputs).items():
                 losses[name] = losses[name] + value if name in losses else value
         return losses
+
+    def _base_loss(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[dict[str, Tensor], list[TappedFeatures]]:
+        """Compute the losses of the base head and keep what it classified.
+
+        A function of its own: torch.compile cannot go on inside ``try`` after a graph break.
+        """
+        taps: list[TappedFeatures] = []
+        self._taps: list[TappedFeatures] | None = taps
+        try:
+            return super().loss(*args, **kwargs), taps
+        finally:
+            self._taps = None
 
     def branches(self) -> list[nn.Module]:
         """List the branches that add losses."""

@@ -64,6 +64,7 @@ class PixelAlpha:
         if self.frequency is not None:
             check_classes(self.frequency, classes, FILE_KEY)
 
+    @torch.compiler.assume_constant_result  # the log is no part of a compiled graph
     def resolve(self, num_rows: int) -> float:
         """Return alpha for sets of ``num_rows`` pixels; log the scale of alpha the first time."""
         if num_rows not in self._resolved:

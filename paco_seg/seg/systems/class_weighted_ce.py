@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from paco_seg.core.compared.class_weights import class_weights
+from paco_seg.core.compared.class_weights import WEIGHTINGS, class_weights
 from paco_seg.core.frequency import check_num_classes
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
@@ -22,10 +22,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     """List the cross entropies with ``class_weight``."""
     frequency = inputs.class_frequency(KEY)
     # The pixels of an image are far too alike to be counted as so many samples.
-    by = 'pixels' if settings['weighting'] == 'inverse' else 'images'
+    by = 'pixels' if settings['weights'] == 'inverse' else 'images'
     weights = class_weights(
         torch.from_numpy(frequency.counts(by, KEY)),
-        weighting=settings['weighting'],
+        weighting=settings['weights'],
         beta=settings['beta'],
     )
     rounded = [float(f'{weight:.{DIGITS}g}') for weight in weights.tolist()]
@@ -46,8 +46,8 @@ SYSTEM = TrainingSystem(
     'of images',
     change=change,
     imports=IMPORTS,
-    settings=dict(SETTINGS, weighting='inverse', beta=0.999),
-    search=dict(weighting=('inverse', 'effective-number')),
+    settings=dict(SETTINGS, weights='inverse', beta=0.999),
+    search=dict(weights=WEIGHTINGS),
     needs=Needs(class_frequencies=True),
     combines_with=('gpaco',),
 )

@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core import parametric_contrastive_loss
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.core.paco import PaCoSettings
 
 B, N, D, C = 2, 9, 5, 3
@@ -69,3 +70,24 @@ def test_keys_are_contrasted_in_every_scope(scope):
 def test_bad_settings_name_the_key(settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build(**settings)
+
+
+def test_the_class_prior_reaches_the_center_logits(tmp_path):
+    file = tmp_path / 'frequency.json'
+    save_class_frequency(ClassFrequency(('a', 'b', 'c'), (4, 3, 2), (70, 20, 10), 5), file)
+    settings = dict(alpha=0.3, frequency_file=str(file))
+    prior = torch.tensor([0.7, 0.2, 0.1])
+    expected = parametric_contrastive_loss(
+        *rows(), alpha=0.3, temperature=0.07, ignore_index=255, class_prior=prior
+    )
+    loss = build(class_prior=True, **settings)
+    torch.testing.assert_close(loss(*rows()), expected)
+    assert not loss.state_dict()  # it follows from the config
+    without = build(**settings)(*rows())
+    assert not torch.allclose(without, expected)
+    torch.testing.assert_close(without, build(alpha=0.3)(*rows()))  # off by default
+
+
+def test_the_class_prior_needs_a_file():
+    with pytest.raises(ValueError, match=r'loss_contrast\.frequency_file: expected a file'):
+        build(class_prior=True)

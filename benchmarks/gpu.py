@@ -1,0 +1,467 @@
+"""Everything that has to be done on a GPU, in one command of under eight minutes (``make gpu``).
+
+python benchmarks/gpu.py [--seconds 450] [--out benchmarks/results/gpu.json]
+
+Sections, most important first; one that fails or has no time left says so and the others go on.
+Those of the loss need torch and Triton alone, the last two an MM package each. The last lines are
+a short table; everything is in the JSON, which is complete after every section.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import common
+import torch
+from published_formulation import published_formulation
+from torch import Tensor
+from torch.nn import functional as F
+
+from paco_seg.core import parametric_contrastive_loss
+from paco_seg.files import write_json
+
+ROOT = Path(__file__).parents[1]
+ALPHA, TEMPERATURE = 0.01, 0.07
+CHANNELS, CLASSES = 128, 150
+IGNORE = 255
+# name -> (impl, dtype of rows and logits, torch.set_float32_matmul_precision)
+METHODS = {
+    'fused bf16x3': ('triton', 'float32', 'highest'),
+    'fused tf32': ('triton', 'float32', 'high'),
+    'fused float16': ('triton', 'float16', 'highest'),
+    'fused bfloat16': ('triton', 'bfloat16', 'highest'),
+    'streaming': ('streaming', 'float32', 'highest'),
+    'streaming tf32': ('streaming', 'float32', 'high'),
+    'dense': ('dense', 'float32', 'highest'),
+    'dense tf32': ('dense', 'float32', 'high'),
+    'published': ('published', 'float32', 'highest'),
+}
+# What the interpreter and the roundings of the operands allow, relative to the largest entry of
+# the truth (at least 1) and to 1 / T; the same bounds as in the tests of the kernels.
+LIMITS = {
+    'fused bf16x3': 2**-15,
+    'fused tf32': 2**-9,
+    'fused float16': 2**-10,
+    'fused bfloat16': 2**-7,
+    'streaming': 2e-5,
+    'streaming tf32': 2**-9,
+}
+# (G, N, M): the recipes of segmentation and classification, a large map, one set of all pixels.
+SPEED = [(4, 8192, 0), (1, 8192, 0), (2, 8192, 4096), (1, 512, 8192), (1, 16384, 0), (1, 32768, 0)]
+LARGEST = (1, 131072, 0)
+CROSSOVER = [(1, n, 0) for n in (64, 128, 256, 512, 1024, 2048)] + [(1, 256, 1024)]
+# Where the target names it, (method, times faster than published at 4 x 8192).
+FASTER = {'fused bf16x3': 10.0, 'fused float16': 20.0, 'fused bfloat16': 20.0}
+LARGEST_MS = 100.0
+STEP_RATIO = 1.05
+
+
+class Clock:
+    """Seconds that are left for everything."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until the end, negative after it."""
+        return self._end - time.monotonic()
+
+
+def inputs(
+    size: tuple[int, int, int],
+    device: str,
+    dtype: str = 'float32',
+    *,
+    channels: int = CHANNELS,
+    classes: int = CLASSES,
+) -> dict[str, Tensor]:
+    """Unit rows, labels, logits and keys from a CPU generator; leaves where gradients flow."""
+    sets, anchors, keys = size
+    rng = torch.Generator().manual_seed(0)
+    kind = getattr(torch, dtype)
+
+    def leaf(tensor: Tensor) -> Tensor:
+        return tensor.to(device, kind).requires_grad_()
+
+    made = {
+        'embeddings': leaf(
+            F.normalize(torch.randn(sets, anchors, channels, generator=rng), dim=-1)
+        ),
+        'labels': torch.randint(0, classes, (sets, anchors), generator=rng).to(device),
+        'center_logits': leaf(torch.randn(sets, anchors, classes, generator=rng)),
+    }
+    if keys:
+        rows = F.normalize(torch.randn(keys, channels, generator=rng), dim=-1)
+        made['keys'] = rows.to(device, kind)
+        made['key_labels'] = torch.randint(-1, classes, (keys,), generator=rng).to(device)
+    return made
+
+
+def loss_of(impl: str, tensors: dict[str, Tensor], **settings: Any) -> Tensor:
+    """The loss by one implementation."""
+    if impl == 'published':
+        return published_formulation(
+            tensors['embeddings'],
+            tensors['labels'],
+            tensors['center_logits'],
+            alpha=ALPHA,
+            temperature=TEMPERATURE,
+        )
+    settings = dict(alpha=ALPHA, temperature=TEMPERATURE, unit_rows=True) | settings
+    return parametric_contrastive_loss(**tensors, impl=impl, **settings)
+
+
+def outputs(impl: str, tensors: dict[str, Tensor], **settings: Any) -> list[Tensor]:
+    """The loss and its gradients."""
+    leaves = [tensor for tensor in tensors.values() if tensor.requires_grad]
+    loss = loss_of(impl, tensors, **settings)
+    return [loss.detach(), *torch.autograd.grad(loss.sum(), leaves)]
+
+
+def errors(device: str, clock: Clock, methods: list[str], anchors: int = 1500) -> dict[str, Any]:
+    """Largest error of each method against float64, beside what the checks without a GPU allow."""
+    found: dict[str, Any] = {}
+    settings = dict(
+        ignore_index=IGNORE, contrast_ignored=False, reduction='none', label_smoothing=0.1
+    )
+    for method in methods:
+        if method not in LIMITS or clock.left() < 0:
+            continue
+        impl, dtype, products = METHODS[method]
+        torch.set_float32_matmul_precision(products)
+        tensors = inputs((2, anchors, anchors // 2), device, dtype)
+        tensors['labels'][:, ::7] = IGNORE
+        tensors['keys'].requires_grad_()
+        actual = outputs(impl, tensors, **settings)
+        torch.set_float32_matmul_precision('highest')
+        exact = {
+            name: tensor.detach().double().requires_grad_(tensor.requires_grad)
+            if tensor.is_floating_point()
+            else tensor
+            for name, tensor in tensors.items()
+        }
+        truth = outputs('dense', exact, **settings)
+        names = ('loss', 'embeddings', 'logits', 'keys')
+        worst = {
+            name: float((a.double() - t).abs().max() / t.abs().max())
+            for name, a, t in zip(names, actual, truth, strict=True)
+        }
+        scaled = max(
+            float((a.double() - t).abs().max()) / max(1.0, float(t.abs().max()))
+            for a, t in zip(actual, truth, strict=True)
+        )
+        found[method] = worst | {'within': scaled <= LIMITS[method] / TEMPERATURE}
+    return found
+
+
+def repeatable(device: str, clock: Clock, methods: list[str], size: Any) -> dict[str, Any]:
+    """Whether two runs give the same bits."""
+    found: dict[str, Any] = {}
+    for method in methods:
+        impl, dtype, products = METHODS[method]
+        if impl in ('dense', 'published') or clock.left() < 0:
+            continue
+        torch.set_float32_matmul_precision(products)
+        tensors = inputs(size, device, dtype)
+        first, second = outputs(impl, tensors), outputs(impl, tensors)
+        found[method] = all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    torch.set_float32_matmul_precision('highest')
+    return found
+
+
+def synchronisations(device: str, clock: Clock, methods: list[str], size: Any) -> dict[str, Any]:
+    """Whether a step of the loss runs while PyTorch forbids the host to wait for the device."""
+    found: dict[str, Any] = {}
+    for method in methods:
+        impl, dtype, products = METHODS[method]
+        if impl == 'published' or clock.left() < 0:
+            continue
+        torch.set_float32_matmul_precision(products)
+        tensors = inputs(size, device, dtype)
+        outputs(impl, tensors)  # compiles, and looks at the device once and for all
+        if device == 'cuda':
+            torch.cuda.set_sync_debug_mode('error')
+        try:
+            outputs(impl, tensors)
+            found[method] = 'none'
+        except RuntimeError as error:
+            found[method] = str(error).split('\n')[0]
+        finally:
+            if device == 'cuda':
+                torch.cuda.set_sync_debug_mode('default')
+    torch.set_float32_matmul_precision('highest')
+    return found
+
+
+def measure(method: str, size: tuple[int, int, int], device: str, seconds: float) -> dict[str, Any]:
+    """Milliseconds of forward and backward and peak memory over the inputs."""
+    impl, dtype, products = METHODS[method]
+    torch.set_float32_matmul_precision(products)
+    tensors = inputs(size, device, dtype)
+    leaves = [tensor for tensor in tensors.values() if tensor.requires_grad]
+
+    def call() -> list[float]:
+        for leaf in leaves:
+            leaf.grad = None
+        laps = common.Laps(device)
+        loss = loss_of(impl, tensors)
+        laps.mark()
+        loss.backward()
+        laps.mark()
+        return laps.milliseconds()
+
+    try:
+        call()
+        call()
+        for leaf in leaves:
+            leaf.grad = None
+        peak = common.PeakMemory(device)
+        call()
+        memory = peak.mib()
+        laps = common.repeat(call, seconds=seconds, most=50, least=3)
+    finally:
+        torch.set_float32_matmul_precision('highest')
+    return dict(
+        method=method,
+        size=list(size),
+        forward=common.summary([lap[0] for lap in laps]),
+        backward=common.summary([lap[1] for lap in laps]),
+        both=common.summary([sum(lap) for lap in laps]),
+        peak_mib=memory,
+    )
+
+
+def speed(
+    device: str,
+    clock: Clock,
+    methods: list[str],
+    sizes: list[tuple[int, int, int]],
+    seconds: float = 0.6,
+) -> list[dict[str, Any]]:
+    """Each method at each size; one that does not fit the memory is listed as such."""
+    records = []
+    for size in sizes:
+        for method in methods:
+            if METHODS[method][0] == 'published' and size[2]:
+                continue  # the released loss of segmentation has no keys
+            record = dict(method=method, size=list(size))
+            if clock.left() < 0:
+                records.append(record | {'not_run': 'no time left'})
+                continue
+            try:
+                record = measure(method, size, device, seconds)
+            except torch.OutOfMemoryError:
+                record['not_run'] = 'out of memory'
+                torch.cuda.empty_cache()
+            records.append(record)
+    return records
+
+
+def tests(clock: Clock) -> dict[str, Any]:
+    """The tests that are marked ``gpu``."""
+    command = [sys.executable, '-m', 'pytest', '-q', '-m', 'gpu', 'tests/core']
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=max(clock.left(), 1)
+    )
+    return dict(passed=done.returncode == 0, said=done.stdout.strip().splitlines()[-1:])
+
+
+def segmentation_steps(clock: Clock) -> dict[str, Any]:
+    """Training steps with and without GPaCo, by the benchmark of steps; needs MMSegmentation."""
+    import mmseg  # noqa: F401
+
+    command = [sys.executable, 'benchmarks/bench_train_step.py', '--preset', 'gpu']
+    command += ['--only', 'upernet-swin-t', 'deeplabv3plus-r50']
+    path = common.RESULTS / 'train_step_gpu.json'
+    path.unlink(missing_ok=True)  # of another day
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=max(clock.left(), 1)
+    )
+    if not path.exists():
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return json.loads(path.read_text())
+
+
+def classification_step(device: str, clock: Clock) -> dict[str, Any]:
+    """Training steps of a ResNet-32 on 128 images of 32 x 32; needs MMPretrain."""
+    from mmpretrain.registry import MODELS
+    from mmpretrain.structures import DataSample
+
+    import paco_seg.cls  # noqa: F401
+
+    samples = []
+    for label in range(128):
+        sample = DataSample().set_gt_label(label % 100)
+        samples.append(sample.to(device))
+    images = torch.randn(128, 3, 32, 32, device=device)
+    common_parts = dict(
+        backbone=dict(type='CIFARResNet', depth=32), neck=dict(type='GlobalAveragePooling')
+    )
+    sizes = dict(num_classes=100, in_channels=64)
+    heads = {
+        'cross entropy': dict(type='LinearClsHead', **sizes),
+        'GPaCo': dict(
+            type='GPaCoClsHead', queue_size=1024, loss=dict(class_prior=[1.0] * 100), **sizes
+        ),
+    }
+    found: dict[str, Any] = {}
+    for name, head in heads.items():
+        contrastive = name == 'GPaCo'
+        kind = 'GPaCoClassifier' if contrastive else 'ImageClassifier'
+        model = MODELS.build(dict(type=kind, **common_parts, head=head)).to(device).train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+        def call(model: Any = model, optimizer: Any = optimizer, two: bool = contrastive) -> Any:
+            laps = common.Laps(device)
+            losses = model.loss([images, images] if two else images, samples)
+            total = sum(value for key, value in losses.items() if 'loss' in key)
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+            laps.mark()
+            return laps.milliseconds()
+
+        common.repeat(call, seconds=1.0, most=5)
+        laps = common.repeat(call, seconds=min(5.0, max(clock.left(), 0.1)), most=100, least=3)
+        found[name] = common.summary([lap[0] for lap in laps])
+    return found
+
+
+def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each target with what was measured; None where it was not."""
+    outcome = []
+
+    def milliseconds(method: str, size: tuple[int, int, int]) -> float | None:
+        for record in results.get('speed') or []:
+            if record['method'] == method and tuple(record['size']) == size and 'both' in record:
+                return float(record['both']['median_ms'])
+        return None
+
+    def add(name: str, measured: float | None, limit: float, at_least: bool) -> None:
+        met = None
+        if measured is not None:
+            met = measured >= limit if at_least else measured <= limit
+        sign = '>=' if at_least else '<='
+        outcome.append(dict(name=name, wanted=f'{sign} {limit:g}', measured=measured, met=met))
+
+    theirs = milliseconds('published', SPEED[0])
+    for method, factor in FASTER.items():
+        ours = milliseconds(method, SPEED[0])
+        ratio = theirs / ours if theirs and ours else None
+        add(f'{method}, 4 x 8192: times faster than published', ratio, factor, True)
+    for method in ('fused float16', 'fused bfloat16'):
+        add(f'{method}, N = 131072: ms', milliseconds(method, LARGEST), LARGEST_MS, False)
+    steps = results.get('segmentation steps') or {}
+    ratio = None
+    for label, record in steps.get('models', {}).items():
+        if label.startswith('upernet-swin-t'):
+            ratio = record['over_ce']['gpaco']
+    add('UPerNet Swin-T, 512 x 512: GPaCo step over cross entropy', ratio, STEP_RATIO, False)
+    return outcome
+
+
+def report(results: dict[str, Any]) -> str:
+    """The short table: errors, repeatability, waits, times, targets, and what failed."""
+    rows = []
+    for method, found in (results.get('errors') or {}).items():
+        rows.append(
+            [
+                method,
+                f'{found["loss"]:.1e}',
+                f'{found["embeddings"]:.1e}',
+                'yes' if found['within'] else 'NO',
+                {True: 'yes', False: 'NO'}.get((results.get('repeatable') or {}).get(method), '?'),
+                str((results.get('synchronisations') or {}).get(method, '?')),
+            ]
+        )
+    header = ['method', 'error of loss', 'of dX', 'within bound', 'repeatable', 'waits']
+    parts = [common.table(header, rows)] if rows else []
+    rows = [
+        [
+            record['method'],
+            ' x '.join(map(str, record['size'])),
+            f'{record["both"]["median_ms"]:.2f}' if 'both' in record else record['not_run'],
+            f'{record["peak_mib"]:.0f}' if 'both' in record else '',
+        ]
+        for record in [*(results.get('speed') or []), *(results.get('crossover') or [])]
+    ]
+    if rows:
+        parts.append(common.table(['method', 'G x N x M', 'ms', 'peak MiB'], rows))
+    lines = []
+    for target in results.get('targets') or []:
+        verdict = {True: 'met', False: 'MISSED', None: 'not measured'}[target['met']]
+        measured = '' if target['measured'] is None else f': {target["measured"]:.2f}'
+        lines.append(f'{verdict}: {target["name"]}{measured} (wanted {target["wanted"]})')
+    lines += [f'not run: {name}: {reason}' for name, reason in results['not_run'].items()]
+    return '\n\n'.join([*parts, '\n'.join(lines)])
+
+
+def run(device: str, clock: Clock, out: Path, sizes: dict[str, Any] | None = None) -> dict:
+    """Every section in turn; the JSON is written after each."""
+    sizes = dict(speed=[*SPEED, LARGEST], crossover=CROSSOVER, small=(2, 1000, 300)) | (sizes or {})
+    methods = list(METHODS)
+    if device != 'cuda':
+        methods = [name for name in METHODS if not name.startswith('fused')]
+    quick = ['fused bf16x3', 'fused float16', 'streaming', 'dense']
+    halves = [name for name in methods if name in ('fused float16', 'fused bfloat16')]
+    main, largest = sizes['speed'][:-1], sizes['speed'][-1:]
+    small = sizes['small']
+    sections: dict[str, Callable[[], Any]] = {
+        'errors': lambda: errors(device, clock, methods, sizes.get('anchors', 1500)),
+        'repeatable': lambda: repeatable(device, clock, methods, small),
+        'synchronisations': lambda: synchronisations(device, clock, methods, small),
+        'speed': lambda: (
+            speed(device, clock, methods, main) + speed(device, clock, halves, largest)
+        ),
+        'crossover': lambda: speed(
+            device, clock, [name for name in quick if name in methods], sizes['crossover'], 0.2
+        ),
+    }
+    if device == 'cuda':
+        sections |= {
+            'tests': lambda: tests(clock),
+            'segmentation steps': lambda: segmentation_steps(clock),
+            'classification steps': lambda: classification_step(device, clock),
+        }
+    results: dict[str, Any] = {'environment': common.environment(device), 'not_run': {}}
+    for name, section in sections.items():
+        if clock.left() < 0:
+            results['not_run'][name] = 'no time left'
+            continue
+        started = time.monotonic()
+        try:
+            results[name] = section()
+        except Exception as error:  # the others are to run whatever happens to one
+            results['not_run'][name] = f'{type(error).__name__}: {str(error).splitlines()[:1]}'
+        print(f'{name}: {time.monotonic() - started:.0f} s', flush=True)
+        results['targets'] = targets(results)
+        write_json(out, results)
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run everything on the GPU, or say in one line that there is none."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--seconds', type=float, default=450.0, help='for everything (450)')
+    parser.add_argument('--out', type=Path, default=common.RESULTS / 'gpu.json')
+    args = parser.parse_args(arguments)
+    if not torch.cuda.is_available():
+        print(
+            'benchmarks/gpu.py: expected a CUDA device, got none. docs/gpu.md says what is checked '
+            'without one',
+            file=sys.stderr,
+        )
+        return 2
+    print(f'\n{report(run("cuda", Clock(args.seconds), args.out))}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Every system, and every combination, on configs that nobody tuned it to."""
+
+import json
+from pathlib import Path
+
+import mmseg
+import pytest
+from mmengine.config import Config
+
+from paco_seg.cli.stock_configs import try_stock_config
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.systems import SYSTEMS
+
+STOCK = Path(mmseg.__file__).parent / '.mim/configs'
+NAMES = [*SYSTEMS, *SYSTEMS.combinations()]
+STARTED = [*(name for name in SYSTEMS if SYSTEMS[name].trains), 'gpaco+log-prior']
+FREQUENCY = ClassFrequency(('sky', 'road', 'tree', 'car'), (7, 7, 6, 5), (400, 300, 200, 100), 7)
+
+
+@pytest.fixture
+def _plain_text(monkeypatch):
+    """Configs as text without a formatter, on which a training of two iterations spends itself."""
+    monkeypatch.setattr(
+        Config,
+        'pretty_text',
+        property(lambda cfg: ''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items())),
+    )
+
+
+def test_the_systems_that_users_expect_are_there():
+    wanted = {
+        'ce', 'class-weighted-ce', 'focal', 'ohem', 'dice', 'rare-class-sampling', 'log-prior',
+        'log-prior-test', 'gpaco', 'region-rebalance', 'region-rebalance-learnable',
+        'region-bias', 'ceco', 'gpaco+log-prior', 'gpaco+region-rebalance',
+    }  # fmt: skip
+    assert wanted <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py',  # a transformer
+        'pspnet/pspnet_r50-d8_4xb4-40k_voc12aug-512x512.py',  # a CNN; ConcatDataset
+        'ocrnet/ocrnet_hr18_4xb2-160k_cityscapes-512x1024.py',  # a cascade
+    ],
+)
+def test_stock_configs_are_swapped_and_build(name):
+    outcomes = try_stock_config(str(STOCK / name), STOCK, NAMES, {})
+    found = dict(zip(NAMES, outcomes, strict=True))
+    assert {n: o for n, o in found.items() if o.state != 'swapped'} == {}
+
+
+@pytest.mark.usefixtures('_plain_text')
+@pytest.mark.parametrize('name', STARTED)
+def test_two_iterations_and_an_evaluation(name, tmp_path, tiny_seg, run_tool, capsys):
+    config, out = tiny_seg(), tmp_path / 'new.py'
+    save_class_frequency(FREQUENCY, tmp_path / 'config_class-frequency.json')  # saves counting
+    run_tool('swap', config, '--system', name, '-o', out)
+    assert f'{out}: inherits config.py; the model builds.' in capsys.readouterr().out
+    run_tool('train', out, '--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')
+    (scalars,) = (tmp_path / 'work').rglob('scalars.json')
+    rows = [json.loads(line) for line in scalars.read_text().splitlines()]
+    assert any('mIoU' in row for row in rows)
+
+
+@pytest.mark.usefixtures('_plain_text')
+def test_what_does_not_train_tests_the_weights_of_its_source(tmp_path, tiny_seg, run_tool, capsys):
+    config, out = tiny_seg(), tmp_path / 'new.py'
+    run_tool('train', config, '--cfg-options', 'train_cfg.max_iters=1')
+    run_tool('swap', config, '--system', 'log-prior-test', '--set', 'tau=0.5', '-o', out)
+    assert "test this config with weights of 'ce'" in capsys.readouterr().out
+    assert Config.fromfile(out).model.decode_head.tau == 0.5
+    (weights,) = (tmp_path / 'work').glob('iter_1.pth')
+    run_tool('test', out, weights)
+    assert 'mIoU' in capsys.readouterr().out

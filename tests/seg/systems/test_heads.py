@@ -1,0 +1,187 @@
+"""What each system writes into heads of different kinds."""
+
+import pytest
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+import paco_seg.seg  # noqa: F401
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.engine.systems import SystemInputs
+from paco_seg.seg.systems import SYSTEMS
+
+FCN = dict(
+    type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=3,
+    norm_cfg=dict(type='BN'),
+)  # fmt: skip
+CE, DICE = dict(type='CrossEntropyLoss', loss_weight=0.4), dict(type='DiceLoss', loss_weight=3.0)
+KNET = dict(
+    type='IterativeDecodeHead', num_stages=0, kernel_update_head=[],
+    kernel_generate_head=dict(FCN, loss_decode=CE),
+)  # fmt: skip
+PIXELS = (800, 150, 50)
+LOSS_SYSTEMS = ('class-weighted-ce', 'focal', 'dice', 'log-prior')
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    frequency = ClassFrequency(('a', 'b', 'c'), (9, 5, 2), PIXELS, 10)
+    save_class_frequency(frequency, tmp_path / 'frequency.json')
+    return SystemInputs(str(tmp_path / 'frequency.json'))
+
+
+def config(**model):
+    model = {'data_preprocessor': dict(size=(64, 128)), **model}
+    return Config(dict(default_scope='mmseg', model=dict(type='EncoderDecoder', **model)))
+
+
+def head(name, cfg, inputs, **settings):
+    return SYSTEMS.resolve(name).apply(cfg, settings, inputs).model.decode_head
+
+
+def test_class_weights(inputs):
+    cfg = config(decode_head=dict(FCN, loss_decode=CE))
+    loss = head('class-weighted-ce', cfg, inputs).loss_decode
+    assert (loss.type, loss.loss_weight) == ('CrossEntropyLoss', 0.4)
+    # mean 1 over the pixels: each class has a third of the loss
+    shares = [
+        weight * pixels / 1000 for weight, pixels in zip(loss.class_weight, PIXELS, strict=True)
+    ]
+    assert shares == pytest.approx([1 / 3] * 3, rel=1e-4)
+    effective = head('class-weighted-ce', cfg, inputs, weights='effective', beta=0.5)
+    numbers = [(1 - 0.5**images) / 0.5 for images in (9, 5, 2)]
+    ratio = effective.loss_decode.class_weight[2] / effective.loss_decode.class_weight[0]
+    assert ratio == pytest.approx(numbers[0] / numbers[2], rel=1e-4)
+    assert MODELS.build(effective).loss_decode.class_weight == effective.loss_decode.class_weight
+    with pytest.raises(ValueError, match='expected 4 classes'):
+        head('class-weighted-ce', config(decode_head=dict(FCN, num_classes=4)), inputs)
+
+
+def test_focal_keeps_the_settings_of_the_loss(inputs):
+    cfg = config(decode_head=dict(FCN, loss_decode=dict(CE, avg_non_ignore=True)))
+    assert head('focal', cfg, inputs, gamma=1.0).loss_decode == dict(
+        type='SoftmaxFocalLoss', loss_weight=0.4, avg_non_ignore=True, gamma=1.0
+    )
+
+
+def test_ohem_keeps_the_share_of_the_crop_that_mmsegmentation_keeps(inputs):
+    found = head('ohem', config(decode_head=FCN), inputs)
+    assert found.sampler == dict(type='OHEMPixelSampler', thresh=0.7, min_kept=1562)
+    large = config(decode_head=FCN, data_preprocessor=dict(size=(512, 1024)))
+    assert head('ohem', large, inputs).sampler.min_kept == 100_000
+    assert head('ohem', large, inputs, min_kept=5, thresh=0.9).sampler.min_kept == 5
+    inner = head('ohem', config(decode_head=KNET), inputs)
+    assert inner.kernel_generate_head.sampler.type == 'OHEMPixelSampler'
+
+
+def test_dice_stands_beside_the_cross_entropy(inputs):
+    losses = head('dice', config(decode_head=FCN), inputs, loss_weight=2.0).loss_decode
+    assert [loss.type for loss in losses] == ['CrossEntropyLoss', 'DiceLoss']
+    assert losses[1].loss_weight == 2.0
+    built = MODELS.build(head('dice', config(decode_head=FCN), inputs))
+    assert [loss.loss_name for loss in built.loss_decode] == ['loss_ce', 'loss_dice']
+
+
+def test_the_log_prior_replaces_class_weights(inputs):
+    weighted = dict(CE, class_weight=[1.0, 2.0, 3.0])
+    loss = head('log-prior', config(decode_head=dict(FCN, loss_decode=weighted)), inputs)
+    assert loss.loss_decode == dict(
+        type='LogitAdjustedCrossEntropyLoss',
+        loss_weight=0.4,
+        frequency_file=inputs.frequency_file,
+        tau=1.0,
+    )
+
+
+def test_gpaco_beside_the_log_prior_has_the_prior_in_its_centers(inputs):
+    both = head('gpaco+log-prior', config(decode_head=FCN), inputs)
+    assert (both.type, both.base_type) == ('GPaCoDecodeHead', 'FCNHead')
+    assert both.loss_decode.type == 'LogitAdjustedCrossEntropyLoss'
+    assert both.loss_contrast.class_prior is True
+    built = MODELS.build(both).training_branches.gpaco.loss_contrast
+    assert built.class_prior.tolist() == pytest.approx([0.8, 0.15, 0.05])
+    alone = head('gpaco', config(decode_head=FCN), inputs)
+    assert 'class_prior' not in alone.loss_contrast
+    assert alone.loss_contrast.alpha == 'auto'
+
+
+def test_gpaco_and_region_rebalance_share_a_head(inputs):
+    both = head('gpaco+region-rebalance', config(decode_head=FCN), inputs, **{'gpaco.alpha': 0.02})
+    assert both.type == 'GPaCoDecodeHead'
+    assert both.loss_contrast.alpha == 0.02
+    assert set(MODELS.build(both).training_branches) == {'gpaco', 'region_rebalance'}
+
+
+@pytest.mark.parametrize('name', LOSS_SYSTEMS)
+def test_losses_of_lists_and_of_inner_heads(name, inputs):
+    found = head(name, config(decode_head=dict(FCN, loss_decode=[CE, DICE])), inputs).loss_decode
+    assert found[-1] == DICE  # what is no cross entropy stays
+    assert found[0] != CE or len(found) == 3
+    inner = head(name, config(decode_head=KNET), inputs).kernel_generate_head
+    assert inner.loss_decode != CE
+    assert inner.channels == 8
+
+
+@pytest.mark.parametrize('name', [*LOSS_SYSTEMS, 'ohem'])
+def test_the_last_head_of_a_cascade_or_all(name, inputs):
+    cfg = config(decode_head=[FCN, dict(FCN, channels=4)], auxiliary_head=FCN)
+    main = SYSTEMS[name].apply(cfg, {}, inputs).model
+    assert main.decode_head[0] == FCN == main.auxiliary_head
+    assert main.decode_head[1].channels == 4
+    assert main.decode_head[1] != dict(FCN, channels=4)
+    every = SYSTEMS[name].apply(cfg, dict(heads='all'), inputs).model
+    assert every.auxiliary_head != FCN
+    assert every.decode_head[0] != FCN
+
+
+@pytest.mark.parametrize(
+    ('name', 'changed', 'message'),
+    [
+        ('focal', dict(loss_decode=DICE), r'\.loss_decode: expected a softmax .*Dice'),
+        ('log-prior', dict(loss_decode=dict(CE, use_sigmoid=True)), 'expected a softmax'),
+        ('log-prior', dict(num_classes=2, out_channels=1), r'out_channels: expected one channel'),
+        ('log-prior-test', dict(num_classes=2, out_channels=1), r'out_channels'),
+        (
+            'dice',
+            dict(sampler=dict(type='OHEMPixelSampler')),
+            r'\.sampler: expected none',
+        ),
+        ('dice', dict(type='PointHead'), 'DiceLoss needs a map'),
+        ('ohem', dict(type='PointHead'), 'PointRend chooses hard points itself'),
+        ('ohem', dict(type='PIDHead'), 'hard example mining of its own'),
+        ('focal', dict(type='PIDHead', loss_decode=[CE, CE]), 'expected a softmax'),
+        ('focal', dict(type='STDCHead'), 'binary boundaries'),
+        ('focal', dict(type='NoHead'), "got 'NoHead'"),
+        ('ceco', dict(type='GPaCoDecodeHead', base_type='FCNHead'), 'expected a stock head'),
+    ],
+)
+def test_a_head_that_cannot_be_served(name, changed, message, inputs):
+    with pytest.raises(ValueError, match=rf'(model\.decode_head|base_type).*{message}'):
+        head(name, config(decode_head={**FCN, **changed}), inputs)
+
+
+def test_rare_class_sampling_wraps_the_training_set(inputs):
+    cfg = config(decode_head=FCN)
+    cfg.train_dataloader = dict(batch_size=2, dataset=dict(type='D', data_root='data'))
+    loader = SYSTEMS['rare-class-sampling'].apply(cfg, dict(temperature=0.1), inputs)
+    found = loader.train_dataloader
+    assert found.batch_size == 2
+    assert found.dataset.type == 'RareClassDataset'
+    assert found.dataset.dataset == dict(type='D', data_root='data')
+    assert found.dataset.temperature == 0.1
+    assert found.dataset.index_file == inputs.frequency_file[:-5] + '_by-image.json'
+    for broken in (None, found.dataset):
+        cfg.train_dataloader = dict(dataset=broken)
+        with pytest.raises(ValueError, match=r'train_dataloader\.dataset: expected'):
+            SYSTEMS['rare-class-sampling'].apply(cfg, {}, inputs)
+
+
+def test_ce_takes_branches_away(inputs):
+    stock = config(decode_head=[FCN, dict(FCN, channels=4)], auxiliary_head=FCN)
+    assert SYSTEMS['ce'].changes(stock) == []
+    for name in ('gpaco', 'region-bias', 'gpaco+log-prior', 'log-prior-test'):
+        swapped = SYSTEMS.resolve(name).apply(stock, {}, inputs)
+        back = SYSTEMS['ce'].apply(swapped).model
+        assert back.decode_head[0] == FCN
+        last = back.decode_head[1].to_dict()
+        last.pop('loss_decode', None)  # stated in full where a loss of ours was replaced
+        assert last == dict(FCN, channels=4)
