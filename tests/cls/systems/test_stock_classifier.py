@@ -67,9 +67,7 @@ def test_a_head_of_several_layers_is_served_by_what_only_changes_loss_or_sampler
         return
     with pytest.raises(ValueError, match=r'^model\.head\.hidden_dim: expected None, .* got 3072'):
         SYSTEMS[name].changes(layers, None, INPUTS)
-    with pytest.raises(
-        ValueError, match=r"^model\.head\.type: expected a linear head .* 'Stacked"
-    ):
+    with pytest.raises(ValueError, match=r"^model\.head\.type: expected a linear head .* 'Stacked"):
         SYSTEMS[name].changes(other, None, INPUTS)
 
 
