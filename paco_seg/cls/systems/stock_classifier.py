@@ -108,7 +108,7 @@ def with_loss(cfg: Config, head: Mapping[str, Any], loss: Mapping[str, Any]) -> 
         ValueError: a hook of the config exchanges the loss during the training.
     """
     check_recipe(cfg, 'loss')
-    return ModelChange((), dict(head=dict(loss=replacing(loss, head.get('loss')))))
+    return ModelChange(('head',), dict(loss=replacing(loss, head.get('loss'))))
 
 
 def linear_settings(head: Mapping[str, Any], *without: str) -> dict[str, Any]:
