@@ -41,7 +41,16 @@ def study(tiny_cls, tmp_path):
     file = tmp_path / 'out' / 'data' / 'class_frequency.json'
     save_class_frequency(parts.frequency, file)
     configs = WrittenConfigs(
-        tmp_path / 'out' / 'configs', str(path), cfg, parts, file, 'accuracy', [0], 3, 6
+        folder=tmp_path / 'out' / 'configs',
+        source=str(path),
+        cfg=cfg,
+        parts=parts,
+        frequency_file=file,
+        measure='accuracy',
+        rare=[0],
+        per_epoch=3,
+        full=6,
+        baseline=SYSTEMS['ce'],
     )
     base = configs.write_base(10)
 
