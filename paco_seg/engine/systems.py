@@ -193,9 +193,9 @@ class Systems(Mapping[str, TrainingSystem]):
                         f'{other}.combines_with: expected {system.name!r} in it, for that lists '
                         f'{other!r}, got {self[other].combines_with}'
                     )
-            for other in (system.source, *system.combines_with):
-                if other is not None and other not in self:
-                    raise ValueError(f'{system.name}: expected a listed system, got {other!r}')
+            for named in (system.source, *system.combines_with):
+                if named is not None and named not in self:
+                    raise ValueError(f'{system.name}: expected a listed system, got {named!r}')
 
     def __getitem__(self, name: str) -> TrainingSystem:
         """Return a single system; :meth:`resolve` knows combinations and has a better error."""
