@@ -18,7 +18,7 @@ from paco_seg.comparison.replacement import replace_part, replacing
 from paco_seg.engine.model_changes import ModelChange
 
 VALIDATIONS = 8  # in a training: points of the curves
-LOGGED = 50  # in a training, at most
+LOGGED, LOG_INTERVAL = 50, 100  # rows in a training, and iterations between two at most
 _ENDLESS = 10**8  # MMEngine's INF is 10 ** 9
 _LENGTHS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'total_iters', 'warmup_iters')
 _STOPS_EARLY = ('EarlyStoppingHook',)
@@ -68,7 +68,7 @@ def length_changes(
     loop = cfg.get('train_cfg') or {}
     full = full or int(loop.get('max_iters') or loop.get('max_epochs', 0) * per_epoch) or iters
     interval = max(1, math.ceil(iters / VALIDATIONS))
-    log = max(1, math.ceil(iters / LOGGED))
+    log = min(max(1, math.ceil(iters / LOGGED)), LOG_INTERVAL)
     hooks = dict(cfg.get('default_hooks') or {})
     logger = dict(hooks.get('logger') or dict(type='LoggerHook'))
     top: dict[str, Any] = {}

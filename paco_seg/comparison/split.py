@@ -33,7 +33,8 @@ def choose_held_out(
         Indices, ascending. More than the share only where the classes ask for it.
 
     Raises:
-        ValueError: the share is out of range, or there are fewer than two samples.
+        ValueError: the share is out of range, there are fewer than two samples, or each holds the
+            last ones of a class.
     """
     if not 0 < share <= 0.5:
         raise ValueError(f'share: expected a number above 0, at most 0.5, got {share}')
@@ -85,4 +86,10 @@ def choose_held_out(
         if can_go(index):
             take(index)
             missing -= 1
+    if not chosen:
+        raise ValueError(
+            f'train_dataloader.dataset: expected samples that can be set aside, got '
+            f'{len(classes_of)} of which each is the last one of a class. Give the config a '
+            'validation and a test split'
+        )
     return sorted(chosen)

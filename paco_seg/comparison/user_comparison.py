@@ -166,7 +166,7 @@ class _Comparison:
         grouping = group_by_rule(parts.frequency, self.request.groups)
         frequency_file = self.out / 'data' / 'class_frequency.json'
         save_class_frequency(parts.frequency, frequency_file)
-        configs = self._configs(parts, grouping, frequency_file)
+        configs = self._configs(parts, grouping, frequency_file, systems[0])
         trial_base = configs.write_trial(STEPS)
         systems = self._servable(configs, trial_base, systems)
         trial = self._trial(configs, trial_base, systems[0], parts)
@@ -226,7 +226,11 @@ class _Comparison:
             )
 
     def _configs(
-        self, parts: DataParts, grouping: Grouping, frequency_file: Path
+        self,
+        parts: DataParts,
+        grouping: Grouping,
+        frequency_file: Path,
+        baseline: TrainingSystem,
     ) -> WrittenConfigs:
         trained = apply_changes(self.cfg, parts.changes, ())
         per_epoch = epoch_iters(trained)
@@ -247,6 +251,7 @@ class _Comparison:
             rare=grouping.tail[::-1][:6],
             per_epoch=per_epoch,
             full=full,
+            baseline=baseline,
         )
 
     def _servable(

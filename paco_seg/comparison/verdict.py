@@ -19,7 +19,7 @@ from statistics import fmean, stdev
 LEVEL = 0.05
 MARGIN = 1.0  # points of the metric: the smallest difference that matters
 SMALLEST = 3  # seeds for a statement
-_MOST = 1000  # seeds that are ever suggested
+_MOST = 30  # seeds that are ever suggested
 
 BETTER, WORSE = 'better', 'worse'
 EQUIVALENT, TOO_FEW = 'equivalent within the noise', 'too few seeds'
@@ -167,7 +167,7 @@ def seeds_needed(mean: float, deviation: float, margin: float) -> int | None:
         None if that is more than anybody trains.
     """
     target = max(abs(mean), margin)
-    for number in range(SMALLEST, _MOST):
+    for number in range(SMALLEST, _MOST + 1):
         if t_quantile(1 - LEVEL / 2, number - 1) * deviation / math.sqrt(number) <= target:
             return number
     return None

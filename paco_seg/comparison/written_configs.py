@@ -20,9 +20,11 @@ from mmengine.config import Config
 from paco_seg.comparison.budget import length_changes
 from paco_seg.comparison.candidates import Candidate
 from paco_seg.comparison.data_parts import TEST, VAL, DataParts
+from paco_seg.comparison.own_system import changes_on
 from paco_seg.comparison.replacement import replace_part
 from paco_seg.engine.model_changes import (
     ModelChange,
+    apply_changes,
     build_without_memory,
     merged_changes,
     read_config,
@@ -50,6 +52,7 @@ class WrittenConfigs:
         rare: classes of which the test keeps samples.
         per_epoch: iterations of an epoch.
         full: iterations of the config's own schedule.
+        baseline: system that takes out what a published recipe adds.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class WrittenConfigs:
     rare: Sequence[int]
     per_epoch: int
     full: int
+    baseline: TrainingSystem
 
     def write_base(self, iters: int, name: str = 'base') -> Path:
         """Write what all systems share, for trainings of so many iterations."""
@@ -155,10 +159,10 @@ class WrittenConfigs:
         self, cfg: Config, system: TrainingSystem, candidate: Candidate
     ) -> list[ModelChange]:
         inputs = SystemInputs(frequency_file=str(self.frequency_file.resolve()))
-        changes = list(system.changes(cfg, candidate.settings, inputs))
+        changes = changes_on(cfg, system, self.baseline, candidate.settings, inputs)
         if candidate.rate == 1.0:
             return changes
-        rate = _rate(system.apply(cfg, candidate.settings, inputs))
+        rate = _rate(apply_changes(cfg, changes, ()))
         assert rate is not None  # candidates_of was told
         value = float(f'{candidate.rate * rate:.6g}')
         change = ModelChange((), dict(optimizer=dict(lr=value)), 'optim_wrapper')

@@ -58,5 +58,7 @@ def test_samples_without_labels_fill_up():
 def test_refuses_what_cannot_be_split():
     with pytest.raises(ValueError, match='at least 2 samples'):
         choose_held_out([[0]])
+    with pytest.raises(ValueError, match='each is the last one of a class'):
+        choose_held_out([[0], [1], [2]])
     with pytest.raises(ValueError, match='share: expected'):
         choose_held_out([[0]] * 5, share=0.7)

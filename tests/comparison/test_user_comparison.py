@@ -66,28 +66,25 @@ def test_classification_says_what_is_repeated_when_the_config_changes(
     tiny_cls, tmp_path, run_tool, capsys
 ):
     config, out = tiny_cls(), tmp_path / 'out'
-    run_tool('compare', config, *options(out, 'tau-norm'), '--dry-run')
+    words = (*options(out, 'tau-norm'), '--seeds', '1')
+    run_tool('compare', config, *words)
     said = capsys.readouterr().out
-    assert 'config.py: 2 systems (ce, tau-norm; baseline ce), 2 seeds, 2 iterations each' in said
-    assert not (out / 'results.json').exists()
-    run_tool('compare', config, *options(out, 'tau-norm'))
+    assert 'config.py: 2 systems (ce, tau-norm; baseline ce), 1 seeds, 2 iterations each' in said
     results = json.loads((out / 'results.json').read_text())
     assert results['metric'] == 'class_mean'
     assert list(results['groups']) == ['many', 'medium', 'few']
     page = (out / 'report.html').read_text()
     assert len(picture_sources(page)) == 5
-    capsys.readouterr()
+    written = (out / 'results.json').stat().st_mtime_ns
     text = config.read_text()
     config.write_text(text.replace('lr=0.05', 'lr=0.06'))
-    run_tool('compare', config, *options(out, 'tau-norm'), '--dry-run')
+    run_tool('compare', config, *words, '--dry-run')
     said = capsys.readouterr().out
-    assert 'finished: 0 of 4' in said
+    assert 'finished: 0 of 2' in said
     assert (
         'ce/seed_0 would be repeated, since inputs.config.optim_wrapper.optimizer.lr was 0' in said
     )
-    config.write_text(text)
-    run_tool('compare', config, *options(out, 'tau-norm'), '--dry-run')
-    assert 'finished: 4 of 4' in capsys.readouterr().out
+    assert (out / 'results.json').stat().st_mtime_ns == written
 
 
 def test_a_folder_of_a_running_comparison_is_refused(tiny_seg, tmp_path, run_tool):
@@ -115,9 +112,9 @@ def test_options_that_contradict_each_other(arguments, message, run_tool, capsys
 
 
 def test_unknown_systems_and_absent_configs_are_refused(tiny_seg, tmp_path, run_tool):
-    with pytest.raises(ValueError, match="expected one of ce, .* got 'gapco'"):
+    with pytest.raises(ValueError, match=r"expected one of ce, .* got 'gapco'"):
         run_tool('compare', tiny_seg(), '--systems', 'gapco', '--out', tmp_path / 'out')
-    with pytest.raises(FileNotFoundError, match='absent.py'):
+    with pytest.raises(FileNotFoundError, match=r'absent\.py'):
         run_tool('compare', tmp_path / 'absent.py', '--out', tmp_path / 'out')
 
 
