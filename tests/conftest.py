@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from paco_seg import cli
 
@@ -194,6 +195,16 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
     yield run
     forget_runs()
+
+
+@pytest.fixture
+def plain_config_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configs as text without a formatter, on which a training of two iterations spends itself."""
+    monkeypatch.setattr(
+        Config,
+        'pretty_text',
+        property(lambda cfg: ''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items())),
+    )
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -19,7 +19,10 @@ from paco_seg.version import __version__
 COMMANDS = {
     'train': ('paco_seg.cli.train', 'Train a segmentor or a classifier; the config decides which.'),
     'test': ('paco_seg.cli.test', 'Test checkpoints of a segmentor or a classifier.'),
-    'compare': ('paco_seg.cli.compare', 'Train the systems of a suite and compare them.'),
+    'compare': (
+        'paco_seg.cli.compare',
+        'Train systems on a config and its data, and say which one helps.',
+    ),
     'swap': ('paco_seg.cli.swap', 'Give an existing config another training loss.'),
     'statistics': ('paco_seg.cli.statistics', 'Count how often each class occurs in a data set.'),
     'check-data': ('paco_seg.cli.check_data', 'Check the files of a data set.'),

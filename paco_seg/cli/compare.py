@@ -1,18 +1,22 @@
-"""Train the systems of a suite and compare them.
+"""Train systems on a config and its data, and say which one helps.
 
+    paco-seg compare CONFIG [CONFIG ...] [--systems ce gpaco ...] [--iters N | --hours H] ...
     paco-seg compare --suite demo-seg [--methods ce gpaco ...] [--seeds 3] [--force]
 
-Every system that trains gets the same learning rates to choose from on a split of its own, the same
-number of iterations (cRT and LWS on top of those of CE) and the same seeds; a system of
-segmentation that adds a loss to cross entropy tries it at a tenth of its weight as well, one that
-only changes the test tries its strengths on the same split. All other settings are those of its
-config. Writes ``results.json``, ``report.md`` and pictures: mean and spread over the seeds, overall
-and by class frequency, with the time of training. Demo data come to ``data/`` and results to
-``work_dirs/`` of the current folder.
+With a config of your own, every system gets the same number of iterations, candidates of settings
+and seeds. Settings are chosen on a third split of the data; where there is none, part of the
+training set is set aside. The results are those of the test, or validation, split: a table, a
+verdict by a stated rule, classes, curves, confusions and predictions, in ``report.html`` (one
+file), ``report.md``, ``results.json`` and ``costs.json``. The folder also holds the config of every
+training. --dry-run says what would run and how long it would take.
 
-An interrupted comparison continues where it stopped; a finished training is never repeated,
-whichever systems are asked for. Less than all systems or another number of seeds is reported in
-``subset-NAMES-N-seeds``, beside the report of the whole suite and on the same trainings.
+An interrupted comparison continues where it stopped, with the same command; a finished training is
+never repeated unless what decides its result has changed, which is said. A training that fails does
+not stop the others; the exit status is 1 then.
+
+A suite compares on demo data, which come to ``data/``; its results go to ``work_dirs/``. Less than
+all systems or another number of seeds is reported in ``subset-NAMES-N-seeds``, beside the report of
+the whole suite and on the same trainings.
 
 quickstart       three losses on digit scenes: minutes on two cores
 quickstart-cls   four losses on long-tailed digits
@@ -21,12 +25,13 @@ demo-cls         all systems of classification
 pixel-options    each option of the pixel loss by itself
 alpha-scale      alpha='auto' against fixed alphas on 10, 30 and 100 classes
 
-To add a system, write its config and add one entry to its suite in paco_seg/comparison/suites/.
+To add a system to a suite, write its config and add one entry in paco_seg/comparison/suites/.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,18 +42,77 @@ from paco_seg.comparison.study import System
 from paco_seg.comparison.suite import Suite
 from paco_seg.comparison.suites import SUITES
 
+SEEDS = 3
+# Options of one way of calling that mean nothing in the other.
+_OF_CONFIGS = (
+    'systems',
+    'iters',
+    'hours',
+    'search',
+    'groups',
+    'margin',
+    'workers',
+    'gpus',
+    'jobs',
+    'dry_run',
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument('--suite', choices=SUITES, required=True)
-    parser.add_argument('--methods', nargs='+', metavar='NAME', help='some systems; default all')
-    parser.add_argument('--seeds', type=at_least(1), help='number of seeds; default: of the suite')
-    parser.add_argument('--out', type=Path, help='folder of the results; default: of the suite')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='file, or package::config')
+    parser.add_argument('--suite', choices=SUITES, help='instead of a config: a demo')
+    parser.add_argument('--systems', nargs='+', metavar='NAME', help='default: all of the task')
+    parser.add_argument('--methods', nargs='+', metavar='NAME', help='systems of a suite')
+    parser.add_argument('--seeds', type=at_least(1), help='default: 3, or those of the suite')
+    parser.add_argument('--iters', type=at_least(1), help='of a training; default: of the config')
+    parser.add_argument('--hours', type=float, help='instead: all trainings take about so long')
+    parser.add_argument(
+        '--search', choices=['small', 'none'], help='small (default): four candidates per system'
+    )
+    parser.add_argument(
+        '--groups',
+        help='groups of classes: auto (default), rank, or images, pixels or shots, alone or with '
+        'thresholds as in images:0.1,0.01',
+    )
+    parser.add_argument(
+        '--margin', type=float, help='points within which a difference does not matter; default: 1'
+    )
+    parser.add_argument('--workers', type=at_least(1), help='trainings at a time; default: 1')
+    parser.add_argument('--gpus', type=at_least(1), help='instead: so many, one GPU each')
+    parser.add_argument('--jobs', type=at_least(1), help='processes that count classes; default: 1')
+    parser.add_argument(
+        '--out', type=Path, help='folder of the results; default: work_dirs/compare/CONFIG-NAME'
+    )
     parser.add_argument('--force', action='store_true', help='repeat what is finished')
+    parser.add_argument('--dry-run', action='store_true', default=None, help='say what would run')
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> None:
     """Run what is missing, print the table, and say where the report is."""
+    if bool(args.configs) == bool(args.suite):
+        args.usage_error('expected either a CONFIG or --suite')
+    if args.suite:
+        given = [name for name in _OF_CONFIGS if getattr(args, name) is not None]
+        if given:
+            option = given[0].replace('_', '-')
+            args.usage_error(f'--{option}: expected with a CONFIG, got it with --suite')
+        _run_suite(args)
+        return
+    if args.methods:
+        args.usage_error('--methods: expected with --suite; --systems names those of a CONFIG')
+    for first, second in (('iters', 'hours'), ('workers', 'gpus')):
+        if getattr(args, first) is not None and getattr(args, second) is not None:
+            args.usage_error(f'expected either --{first} or --{second}')
+    for name in ('hours', 'margin'):
+        value = getattr(args, name)
+        if value is not None and not 0 < value < float('inf'):
+            args.usage_error(f'--{name}: expected a number above 0, got {value}')
+    _run_configs(args)
+
+
+def _run_suite(args: argparse.Namespace) -> None:
     suite = SUITES[args.suite]
     out = args.out or Path(suite.folder)
     chosen = choose(suite, args.methods, args.seeds)
@@ -56,6 +120,56 @@ def run(args: argparse.Namespace) -> None:
     results = run_suite(chosen, out, force=args.force, reported=reported)
     table = summary_table(results, suite.table)
     print(f'\n{table}\n\nReport and pictures: {reported / "report.md"}')
+
+
+def _run_configs(args: argparse.Namespace) -> None:
+    # It loads PyTorch and MM, which the suites leave to their trainings.
+    from paco_seg.comparison.user_comparison import Request, compare_config
+
+    failed = []
+    for config, out in zip(args.configs, output_folders(args.configs, args.out), strict=True):
+        options = dict(
+            groups=args.groups,
+            margin=args.margin,
+            workers=args.gpus or args.workers,
+            gpus=args.gpus,
+            jobs=args.jobs,
+            seeds=args.seeds or SEEDS,
+        )
+        request = Request(
+            config=config,
+            out=out,
+            systems=args.systems,
+            iters=args.iters,
+            hours=args.hours,
+            search=args.search != 'none',
+            force=args.force,
+            dry_run=bool(args.dry_run),
+            **{key: value for key, value in options.items() if value is not None},
+        )
+        failed += [(f'{out}/{cell}', reason) for cell, reason in compare_config(request)]
+    if failed:
+        print(f'\n{len(failed)} failed; the same command tries them again:', file=sys.stderr)
+        for cell, reason in failed:
+            print(f'  {cell}: {reason}', file=sys.stderr)
+        sys.exit(1)
+
+
+def output_folders(configs: Sequence[str], out: Path | None) -> list[Path]:
+    """Return the folder of each config: ``out`` itself for a single one, below it for several.
+
+    Raises:
+        ValueError: two configs would share one.
+    """
+    stems = [Path(config.rsplit('::', 1)[-1]).stem for config in configs]
+    if len(set(stems)) < len(stems):
+        raise ValueError(
+            f'CONFIG: expected configs of different names, got {", ".join(stems)}. Compare them '
+            'one by one, with --out'
+        )
+    if out is not None and len(configs) == 1:
+        return [out]
+    return [(out or Path('work_dirs/compare')) / stem for stem in stems]
 
 
 def choose(suite: Suite, names: Sequence[str] | None, seeds: int | None) -> Suite:

@@ -12,6 +12,7 @@ from typing import Any
 from paco_seg.files import write_json
 
 DONE = 'cell.json'
+_SHOWN, _LENGTH = 3, 60  # changes that are named, and characters of a value
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,48 @@ class Cell:
             return None
         return content['result'] if content.get('fingerprint') == self.fingerprint else None
 
+    def what_changed(self, folder: Path) -> str | None:
+        """Say what makes the finished result in a folder one of another cell; None if nothing does.
+
+        Names the first keys that differ, with their values then and now.
+        """
+        try:
+            before = json.loads((folder / DONE).read_text())
+        except (OSError, ValueError):
+            return None
+        if before.get('fingerprint') == self.fingerprint:
+            return None
+        now = _flat(dict(commands=self.commands, inputs=self.inputs))
+        then = _flat({key: before.get(key) for key in ('commands', 'inputs')})
+        changed = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
+        shown = [f'{key} was {then.get(key)}, is {now.get(key)}' for key in changed[:_SHOWN]]
+        more = f', and {len(changed) - _SHOWN} more' * (len(changed) > _SHOWN)
+        return '; '.join(shown) + more or 'its inputs changed'
+
     def finish(self, folder: Path, result: dict, seconds: float) -> None:
         """Write the result, which makes the cell done."""
-        content = dict(fingerprint=self.fingerprint, name=self.name, seconds=seconds, result=result)
+        content = dict(
+            fingerprint=self.fingerprint,
+            name=self.name,
+            seconds=seconds,
+            result=result,
+            # for what_changed
+            commands=self.commands,
+            inputs=json.loads(json.dumps(self.inputs, default=str)),
+        )
         write_json(folder / DONE, content)
+
+
+def _flat(value: Any, key: str = '') -> dict[str, str]:
+    """Return nested JSON as dotted keys with their values in at most some characters."""
+    items: Any = None
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    if not items:
+        return {key: repr(value)[:_LENGTH]}
+    found: dict[str, str] = {}
+    for name, item in items:
+        found |= _flat(item, f'{key}.{name}' if key else str(name))
+    return found

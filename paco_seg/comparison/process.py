@@ -13,7 +13,7 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,20 @@ def run_command(command: Sequence[str], log: Path) -> None:
             pass
 
 
-def watch_command(command: Sequence[str], log: Path) -> Iterator[None]:
+def watch_command(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Run ``python -m COMMAND...``, with its output in a file, and yield while it runs.
 
-    The peak memory of the process goes to a JSON file beside the log. However the iteration ends,
+    The peak memory of the process, that of the GPU if it used one, goes to a JSON file beside
+    the log. However the iteration ends,
     by an error or by being closed, the process and its own children have ended too; on Linux also
     when this process is killed. To hold at SIGTERM it wants :func:`ending_by_exception` around it.
 
     Args:
         command: module and its arguments.
         log: file for the output.
+        environment: variables of the process beside those of this one.
 
     Yields:
         Nothing, several times per second.
@@ -49,11 +53,13 @@ def watch_command(command: Sequence[str], log: Path) -> Iterator[None]:
     Raises:
         ChildProcessError: the command failed; names it and shows the last lines of its log.
     """
-    methods = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
+    context: Any = multiprocessing.get_context(start_method())
     sys.stdout.flush()
     sys.stderr.flush()
-    process = context.Process(target=_run_module, args=(tuple(command), str(log), os.getpid()))
+    process = context.Process(
+        target=_run_module,
+        args=(tuple(command), str(log), os.getpid(), dict(environment or {})),
+    )
     process.start()
     try:
         while process.is_alive():
@@ -67,6 +73,15 @@ def watch_command(command: Sequence[str], log: Path) -> Iterator[None]:
             f'{" ".join(command)}: expected exit status 0, got {process.exitcode}. The end of '
             f'{log}:\n{tail}'
         )
+
+
+def start_method() -> str:
+    """Return how processes start: forked, unless there may be an NVIDIA GPU.
+
+    A process whose parent has asked for the GPUs, as the import of MMEngine does, cannot use one.
+    """
+    forks = 'fork' in multiprocessing.get_all_start_methods()
+    return 'fork' if forks and not Path('/dev/nvidiactl').exists() else 'spawn'
 
 
 @contextlib.contextmanager
@@ -110,9 +125,12 @@ def _send(process: Any, name: str) -> None:
         process.terminate() if name == 'SIGTERM' else process.kill()
 
 
-def _run_module(command: tuple[str, ...], log: str, parent: int) -> None:
+def _run_module(
+    command: tuple[str, ...], log: str, parent: int, environment: dict[str, str]
+) -> None:
     """Run ``command[0]`` as a program in this process, with its output in a file."""
     _end_with(parent)
+    os.environ.update(environment)  # ahead of the first question for a GPU
     # Left open: the traceback of an error is written when this function has ended.
     stream = open(log, 'w', buffering=1)
     os.dup2(stream.fileno(), 1)
@@ -127,7 +145,10 @@ def _run_module(command: tuple[str, ...], log: str, parent: int) -> None:
         if end.code not in (None, 0):
             raise
     stream.flush()
-    write_json(Path(log).with_suffix('.json'), dict(peak_memory_mib=peak_memory_mib()))
+    write_json(
+        Path(log).with_suffix('.json'),
+        dict(peak_memory_mib=peak_gpu_memory_mib() or peak_memory_mib()),
+    )
 
 
 def _end_with(parent: int) -> None:
@@ -179,3 +200,11 @@ def peak_memory_mib() -> float | None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # bytes on macOS, KiB elsewhere
     return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
+
+
+def peak_gpu_memory_mib() -> float | None:
+    """Return the most memory that tensors of this process took on its GPU; None without one."""
+    torch = sys.modules.get('torch')
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return torch.cuda.max_memory_allocated() / 2**20

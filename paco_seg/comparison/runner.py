@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,10 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 import paco_seg
-from paco_seg.comparison.cell import Cell
+from paco_seg.comparison.cell import DONE, Cell
 from paco_seg.comparison.process import ending_by_exception, watch_command
 
 REPORT_SECONDS = 20
+SMALLEST_FREE = 64 * 2**20  # bytes of disk; below it a failure is one of the disk
 
 
 class CellRunner:
@@ -25,6 +27,10 @@ class CellRunner:
         total_cost: sum of the costs of all cells to come, for the estimate.
         force: repeat finished cells.
         preload: modules to import once, before the first command runs.
+        gpus: the cells that run at a time get one GPU each, out of so many; 0 leaves the choice to
+            the commands.
+        keep_replaced: keep the result of an outdated cell in the folder ``replaced``, and take it
+            from there when the cell is what it was.
     """
 
     def __init__(
@@ -34,11 +40,15 @@ class CellRunner:
         total_cost: float,
         force: bool = False,
         preload: Sequence[str] = (),
+        gpus: int = 0,
+        keep_replaced: bool = False,
     ) -> None:
         self.root = Path(root)
         self.total_cost = total_cost
         self.force = force
         self.preload = preload
+        self.gpus = gpus
+        self.keep_replaced = keep_replaced
         self.executed: list[str] = []
         self.commit = code_commit()
         self._reused_cost = 0.0
@@ -64,42 +74,82 @@ class CellRunner:
         Raises:
             ChildProcessError: a command failed; the others are ended.
         """
-        results: list[dict] = [{} for _ in cells]
+        found = self._run(cells, workers, keep_going=False)
+        return [result for result in found if isinstance(result, dict)]
+
+    def run_each(self, cells: Sequence[Cell], *, workers: int = 1) -> list[dict | Exception]:
+        """Return the results as :meth:`run_all` does, and the error in the place of a failed one.
+
+        Raises:
+            OSError: the disk is full; what is finished is kept.
+        """
+        return self._run(cells, workers, keep_going=True)
+
+    def _run(
+        self, cells: Sequence[Cell], workers: int, *, keep_going: bool
+    ) -> list[dict | Exception]:
+        results: list[dict | Exception] = [{} for _ in cells]
         waiting = list(enumerate(cells))
-        active: dict[int, Generator[None, None, dict]] = {}
+        slots = list(range(workers))
+        active: dict[int, tuple[int, Generator[None, None, dict]]] = {}
         self._workers = workers
         with ending_by_exception():
             try:
                 while waiting or active:
-                    while waiting and len(active) < workers:
+                    while waiting and slots:
                         number, cell = waiting.pop(0)
-                        active[number] = self._steps(cell)
-                    for number, steps in list(active.items()):
+                        slot = slots.pop(0)
+                        active[number] = slot, self._steps(cell, slot)
+                    for number, (slot, steps) in list(active.items()):
                         try:
                             next(steps)
+                            continue
                         except StopIteration as end:
                             results[number] = end.value
-                            del active[number]
+                        except Exception as error:
+                            self._check_disk()
+                            if not keep_going:
+                                raise
+                            results[number] = error
+                            print(f'{cells[number].name}: failed. {error}', flush=True)
+                        del active[number]
+                        slots.append(slot)
             finally:
-                for steps in active.values():
+                for _, steps in active.values():
                     steps.close()
         return results
 
-    def _steps(self, cell: Cell) -> Generator[None, None, dict]:
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(
+            next(p for p in (self.root, *self.root.parents) if p.exists())
+        ).free
+        if free < SMALLEST_FREE:
+            raise OSError(
+                f'{self.root}: expected free disk space, got {free / 2**20:.0f} MiB. Free some and '
+                'start the same command again: what is finished is kept'
+            )
+
+    def _steps(self, cell: Cell, slot: int) -> Generator[None, None, dict]:
         """Run a cell; yields while its commands run and returns its result."""
         folder = self.root / cell.name
         result = None if self.force else cell.finished_result(folder)
         if result is not None:
             self._reused_cost += cell.cost
             return result
+        if self.keep_replaced and not self.force:
+            result = self._exchange(cell, folder)
+            if result is not None:
+                self._reused_cost += cell.cost
+                return result
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for module in self.preload:
             import_module(module)
         start = time.perf_counter()
         progress = _Progress(self, cell, folder, start)
+        environment = gpu_environment(slot) if self.gpus else {}
         for number, command in enumerate(cell.commands_in(folder)):
-            for _ in watch_command(command, folder / f'command-{number}.log'):
+            for _ in watch_command(command, folder / f'command-{number}.log', environment):
                 progress.tell()
                 yield
         result = dict(**cell.collect(folder), commit=self.commit)
@@ -110,6 +160,31 @@ class CellRunner:
         self._done_cost += cell.cost
         print(f'{cell.name}: done in {seconds:.0f} s{self.remaining(0.0, 0.0)}', flush=True)
         return result
+
+    def _exchange(self, cell: Cell, folder: Path) -> dict | None:
+        """Put an outdated result away, and take out that of the cell if it was put away before."""
+        changed = cell.what_changed(folder)
+        if changed is not None:
+            old = json.loads((folder / DONE).read_text())['fingerprint']
+            away = self._replaced(cell, old)
+            print(
+                f'{cell.name}: repeated, since {changed}. The earlier result is kept in {away}',
+                flush=True,
+            )
+            shutil.rmtree(away, ignore_errors=True)
+            away.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder, away)
+        before = self._replaced(cell, cell.fingerprint)
+        result = cell.finished_result(before)
+        if result is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(before, folder)
+            print(f'{cell.name}: taken back from {before}', flush=True)
+        return result
+
+    def _replaced(self, cell: Cell, fingerprint: str) -> Path:
+        return self.root / 'replaced' / f'{cell.name}-{fingerprint[:8]}'
 
     def remaining(self, current_cost: float, current_seconds: float) -> str:
         """Return a text on the time left, by what the cells so far took for their cost."""
@@ -136,6 +211,12 @@ class _Progress:
         share = self._cell.progress(self._folder)
         left = self._runner.remaining(share * self._cell.cost, now - self._start)
         print(f'{self._cell.name}: {share:.0%}{left}', flush=True)
+
+
+def gpu_environment(slot: int) -> dict[str, str]:
+    """Return the variables that show a process one GPU, of those that this process sees."""
+    seen = [name for name in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if name]
+    return {'CUDA_VISIBLE_DEVICES': seen[slot] if slot < len(seen) else str(slot)}
 
 
 def code_commit(root: Path | None = None) -> str | None:

@@ -34,6 +34,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:  # contrast and paco choose between the implementations and import this module
     from paco_seg.core.contrast import ContrastRows
+    from paco_seg.core.paco import PaCoSettings
 
 # Rows of a tile are read as a whole.
 MAX_CHANNELS = 256
@@ -65,17 +66,7 @@ TILES = {
 }
 
 
-def per_anchor(
-    rows: ContrastRows,
-    logits: Tensor,
-    *,
-    alpha: float,
-    beta: float,
-    gamma: float,
-    temperature: float,
-    base_temperature: float | None,
-    label_smoothing: float,
-) -> Tensor:
+def per_anchor(rows: ContrastRows, logits: Tensor, settings: PaCoSettings) -> Tensor:
     """Return the loss of every row, the equation of ``parametric_contrastive_loss``.
 
     Equals the dense form for rows with a class; of a row with the class index C the value is
@@ -84,12 +75,7 @@ def per_anchor(
     Args:
         rows: G sets of N rows and M keys, all float32, all float16 or all bfloat16.
         logits: (G, N, C) float32 adjusted center logits.
-        alpha: weight of one sample positive.
-        beta: weight of the center positive.
-        gamma: weight of the sample part of the denominator.
-        temperature: T > 0.
-        base_temperature: T_base > 0; None = T.
-        label_smoothing: eps in [0, 1); needs C > 1 when positive.
+        settings: with a number for alpha.
 
     Returns:
         (G, N) float32. It can be differentiated once.
@@ -104,7 +90,15 @@ def per_anchor(
     key_label = rows.key_index.int()
     if rows.key_contrasted is not None:
         key_label = key_label.masked_fill(~rows.key_contrasted, -1)
-    base = temperature if base_temperature is None else base_temperature
+    base = settings.base_temperature
+    numbers = (
+        settings.alpha,
+        settings.beta,
+        settings.gamma,
+        settings.temperature,
+        1.0 if base is None else settings.temperature / base,
+        settings.label_smoothing,
+    )
     value: Tensor = _forward(
         rows.embeddings.contiguous(),
         label,
@@ -112,12 +106,7 @@ def per_anchor(
         rows.keys.contiguous(),
         key_label,
         logits.contiguous(),
-        float(alpha),
-        float(beta),
-        float(gamma),
-        float(temperature),
-        float(temperature / base),
-        float(label_smoothing),
+        [float(number) for number in numbers],
         product_precision(rows.embeddings.dtype),
     )[0]
     return value
@@ -221,7 +210,7 @@ def _run_few_rows(
     label = torch.zeros(1, 16, dtype=torch.int32, device=device)
     logits = torch.zeros(1, 16, 16, device=device)
     inputs = (rows, label, label, rows[0], label[0], logits)
-    settings = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, precision)
+    settings = ([1.0, 1.0, 1.0, 1.0, 1.0, 0.0], precision)
     with torch.no_grad():
         value, log_den, count = _forward(*inputs, *settings)
         _backward(value, log_den, count, *inputs, *settings, True, True, True)
@@ -235,21 +224,18 @@ def _forward(
     keys: Tensor,
     key_label: Tensor,
     logits: Tensor,
-    alpha: float,
-    beta: float,
-    gamma: float,
-    temperature: float,
-    factor: float,
-    smoothing: float,
+    numbers: list[float],
     precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, binary log denominator and number of positives of every row, each (G, N) float32.
 
     ``label`` (G, N) int32 are the classes of the rows, ``column`` and ``key_label`` the same with
-    -1 where a row or key is no contrast; ``factor`` is T / T_base.
+    -1 where a row or key is no contrast; ``numbers`` are alpha, beta, gamma, T, T / T_base and the
+    label smoothing.
     """
     from paco_seg.core import fused_kernels
 
+    alpha, beta, gamma, temperature, factor, smoothing = numbers
     sets, anchors, channels = embeddings.shape
     tile = _tile(precision, channels)
     value, log_den, count = (
@@ -306,12 +292,7 @@ def _backward(
     keys: Tensor,
     key_label: Tensor,
     logits: Tensor,
-    alpha: float,
-    beta: float,
-    gamma: float,
-    temperature: float,
-    factor: float,
-    smoothing: float,
+    numbers: list[float],
     precision: str,
     need_rows: bool,
     need_keys: bool,
@@ -320,6 +301,7 @@ def _backward(
     """Gradients by embeddings, keys and logits; an empty tensor for what is not needed."""
     from paco_seg.core import fused_kernels
 
+    alpha, beta, gamma, temperature, factor, smoothing = numbers
     sets, anchors, channels = embeddings.shape
     weight = beta + alpha * count
     counted = weight > 0

@@ -333,16 +333,7 @@ def _per_anchor(
     """
     alpha, beta, gamma = _number(settings), settings.beta, settings.gamma
     if settings.impl == 'triton':  # all of what follows, in kernels
-        values = fused.per_anchor(
-            rows,
-            logits,
-            alpha=alpha,
-            beta=beta,
-            gamma=gamma,
-            temperature=settings.temperature,
-            base_temperature=settings.base_temperature,
-            label_smoothing=settings.label_smoothing,
-        )
+        values = fused.per_anchor(rows, logits, settings)
         return torch.where(valid, values, torch.zeros_like(values))
     sums = contrast_sums(
         rows,

@@ -28,3 +28,17 @@ def test_done_from_the_written_result_on(cell, tmp_path):
     assert cell.finished_result(tmp_path) == {'value': 1}
     assert replace(cell, inputs={}).finished_result(tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ['cell.json']
+
+
+def test_says_what_changed(tmp_path):
+    def cell(rate, extra=()):
+        inputs = {'config': {'optim': {'lr': rate}, 'steps': [1, 2, *extra]}}
+        return Cell('one', (('train',),), inputs, collect=lambda folder: {})
+
+    assert cell(0.1).what_changed(tmp_path) is None  # nothing there
+    cell(0.1).finish(tmp_path, {}, 1.0)
+    assert cell(0.1).what_changed(tmp_path) is None
+    assert cell(0.2).what_changed(tmp_path) == 'inputs.config.optim.lr was 0.1, is 0.2'
+    changed = cell(0.2, (3, 4, 5)).what_changed(tmp_path)
+    assert changed.startswith('inputs.config.optim.lr was 0.1, is 0.2; inputs.config.steps.2 was N')
+    assert changed.endswith(', and 1 more')

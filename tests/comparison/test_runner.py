@@ -181,3 +181,41 @@ def test_a_failure_ends_what_runs_beside_it(tmp_path, program):
     if written.exists() and written.read_text():  # else it ended even earlier
         with pytest.raises(ProcessLookupError):
             os.kill(int(written.read_text()), 0)
+
+
+def test_a_failed_cell_leaves_the_others_alone(tmp_path, program, cell, capsys):
+    failing = Cell('failing', ((program, '{dir}', 'fail'),), {}, collect=lambda folder: {})
+    uncollected = replace(cell, name='uncollected', collect=lambda folder: json.loads('{'))
+    found = CellRunner(tmp_path / 'root', total_cost=3).run_each([failing, uncollected, cell])
+    assert isinstance(found[0], ChildProcessError)
+    assert isinstance(found[1], ValueError)
+    assert found[2]['value'] == 'b'
+    assert 'failing: failed. ' in capsys.readouterr().out
+
+
+def test_a_full_disk_ends_everything_with_one_line(tmp_path, program, cell, monkeypatch):
+    monkeypatch.setattr(runner, 'SMALLEST_FREE', 2**80)
+    failing = Cell('failing', ((program, '{dir}', 'fail'),), {}, collect=lambda folder: {})
+    with pytest.raises(OSError, match=r'expected free disk space.*finished is kept'):
+        CellRunner(tmp_path / 'root', total_cost=2).run_each([cell, failing])
+    assert cell.finished_result(tmp_path / 'root' / 'one') is not None
+
+
+def test_an_outdated_result_is_kept_and_taken_back(tmp_path, cell, capsys):
+    changed = replace(cell, inputs={'lr': 0.2})
+    run(tmp_path, cell, keep_replaced=True)
+    _, runner_ = run(tmp_path, changed, keep_replaced=True)
+    assert runner_.executed == ['one']
+    said = capsys.readouterr().out
+    assert 'one: repeated, since inputs.lr was 0.1, is 0.2. The earlier result is kept in' in said
+    for which in (cell, changed, cell):
+        results, runner_ = run(tmp_path, which, keep_replaced=True)
+        assert (results[0]['value'], runner_.executed) == ('b', [])
+    assert calls(tmp_path) == ['a', 'b', 'a', 'b']
+
+
+def test_each_worker_gets_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    assert runner.gpu_environment(1) == {'CUDA_VISIBLE_DEVICES': '1'}
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,6')
+    assert runner.gpu_environment(1) == {'CUDA_VISIBLE_DEVICES': '6'}

@@ -194,7 +194,7 @@ def test_operator_contract():
     arguments = (rows, label, label, keys, tensors['key_labels'].int(), logits)
     torch.library.opcheck(
         fused._forward,
-        (*arguments, 0.3, 1.0, 1.0, 0.07, 1.0, 0.1, 'bf16x3'),
+        (*arguments, [0.3, 1.0, 1.0, 0.07, 1.0, 0.1], 'bf16x3'),
         test_utils=('test_schema', 'test_autograd_registration', 'test_faketensor'),
     )
 

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from paco_seg.engine.parallel import check_jobs, map_in_parallel
@@ -7,9 +9,15 @@ def add(shared, task):
     return shared[0] + task
 
 
-def test_the_order_is_kept(capsys):
+def test_the_order_is_kept(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
     assert list(map_in_parallel(add, [10], range(7), jobs=2, chunksize=2)) == list(range(10, 17))
     assert '7/7' in capsys.readouterr().err
+
+
+def test_a_redirected_log_holds_no_progress_bar(capsys):
+    assert list(map_in_parallel(add, [10], range(3), jobs=1)) == [10, 11, 12]
+    assert capsys.readouterr().err == ''
 
 
 def test_no_tasks_need_no_process():

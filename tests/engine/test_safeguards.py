@@ -10,7 +10,7 @@ def types(cfg):
 def test_a_training_gets_every_guard_once():
     cfg = Config(dict(custom_hooks=[dict(type='NonFiniteLossHook', patience=3)], resume=True))
     guard_training(cfg)
-    assert len(set(types(cfg))) == len(types(cfg)) == 9
+    assert len(set(types(cfg))) == len(types(cfg)) == 10
     assert cfg.custom_hooks[0] == dict(type='NonFiniteLossHook', patience=3)
     assert dict(type='CheckpointMatchHook', require='all') in cfg.custom_hooks
     again = Config(cfg.to_dict())
@@ -21,7 +21,7 @@ def test_a_training_gets_every_guard_once():
 def test_a_test_gets_those_about_the_checkpoint():
     cfg = Config(dict())
     guard_test(cfg)
-    assert types(cfg) == ['CheckpointMatchHook', 'ClassNamesCheckHook']
+    assert types(cfg) == ['SettingsCheckHook', 'CheckpointMatchHook', 'ClassNamesCheckHook']
 
 
 def test_the_checkpoint_hook_keeps_its_arguments():

@@ -21,7 +21,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     """Return the head; the prior is counted on the training set of the config."""
     head = linear_head(cfg)
     new = dict(type='LogitAdjustedClsHead', **linear_settings(head), **settings)
-    return [ModelChange((), dict(head=replacing(new, head)))]
+    return [ModelChange(('head',), replacing(new, head))]
 
 
 SYSTEM = TrainingSystem(

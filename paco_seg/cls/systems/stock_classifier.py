@@ -76,7 +76,7 @@ def linear_head(cfg: Config) -> dict[str, Any]:
     head = single_label_head(cfg)
     reason = 'The system works on the rows of one layer, a vector for each class'
     if kind(head) not in LINEAR_HEADS:
-        expected = f'a linear head, {" or ".join(LINEAR_HEADS)}'
+        expected = f'a linear head ({" or ".join(LINEAR_HEADS)})'
         raise refusal('model.head.type', expected, head.get('type'), reason)
     if head.get('hidden_dim'):
         raise refusal('model.head.hidden_dim', 'None, a linear head', head['hidden_dim'], reason)
@@ -108,7 +108,7 @@ def with_loss(cfg: Config, head: Mapping[str, Any], loss: Mapping[str, Any]) -> 
         ValueError: a hook of the config exchanges the loss during the training.
     """
     check_recipe(cfg, 'loss')
-    return ModelChange((), dict(head=dict(loss=replacing(loss, head.get('loss')))))
+    return ModelChange(('head',), dict(loss=replacing(loss, head.get('loss'))))
 
 
 def linear_settings(head: Mapping[str, Any], *without: str) -> dict[str, Any]:

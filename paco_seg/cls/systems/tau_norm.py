@@ -21,7 +21,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     """Return the head."""
     head = linear_head(cfg)
     new = dict(type='TauNormClsHead', **linear_settings(head), **settings)
-    return [ModelChange((), dict(head=replacing(new, head)))]
+    return [ModelChange(('head',), replacing(new, head))]
 
 
 SYSTEM = TrainingSystem(

@@ -54,10 +54,23 @@ def test_ldam_weights_start_at_their_epoch_and_last():
         assert_close(loss, by_hand(head, expected), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('length', [5, 400, 2.5])  # 2.5 epochs: a short training by iterations
+def test_ldam_weights_start_at_a_share_of_any_training(length):
+    head = build(drw_start_share=0.8)
+    effective = (1 - 0.9999 ** torch.tensor(COUNTS, dtype=torch.float64)) / (1 - 0.9999)
+    weights = (1 / effective) * (5 / (1 / effective).sum())
+    for share, expected in ((0.0, None), (0.79, None), (0.81, weights), (1.0, weights)):
+        head.loss_module.set_progress(share * length, length)
+        loss = head.loss((features(),), samples(LABELS))['loss']
+        assert_close(loss, by_hand(head, expected), rtol=1e-5, atol=1e-6)
+
+
 def test_ldam_without_the_epoch_or_with_a_start_after_the_end_is_refused():
     head = build(drw_start_epoch=160)
     with pytest.raises(ValueError, match=r'drw_start_epoch: .*TrainingProgressHook'):
         head.loss((features(),), samples(LABELS))
+    with pytest.raises(ValueError, match=r'drw_start_share: .*TrainingProgressHook'):
+        build(drw_start_share=0.8).loss((features(),), samples(LABELS))
     with pytest.raises(ValueError, match=r'end of the training \(160\), got 160\. Set it'):
         head.loss_module.set_progress(0, 160)
 
@@ -69,6 +82,11 @@ def test_ldam_without_the_epoch_or_with_a_start_after_the_end_is_refused():
         (dict(scale=-1), r'scale: expected > 0'),
         (dict(drw_beta=1.0), r'drw_beta: expected a value in'),
         (dict(drw_start_epoch=-1), r'drw_start_epoch: expected >= 0'),
+        (dict(drw_start_share=1.0), r'drw_start_share: expected a value in'),
+        (
+            dict(drw_start_share=0.8, drw_start_epoch=3),
+            r'drw_start_epoch: expected None with drw_start_share=0\.8, got 3\.',
+        ),
         (dict(class_counts=[1, 2]), r'class_counts: expected 5 values'),
         (
             dict(class_counts=[0.7, 0.2, 0.06, 0.03, 0.01], drw_start_epoch=3),

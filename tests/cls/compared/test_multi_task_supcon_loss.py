@@ -72,7 +72,10 @@ def test_settings_out_of_range(settings, message):
     [
         (dict(alpha=float('inf')), r'alpha: expected >= 0 and finite, got inf'),
         (dict(alpha='auto'), r"alpha: expected a number, got 'auto'"),
-        (dict(impl='fast'), r"impl: expected one of 'auto', 'dense', 'streaming', got 'fast'"),
+        (
+            dict(impl='fast'),
+            r"impl: expected one of 'auto', 'dense', 'streaming', 'triton', got 'fast'",
+        ),
     ],
 )
 def test_settings_of_another_kind(settings, message):

@@ -165,3 +165,13 @@ def test_pooled_or_soft_input_is_refused():
     soft[0].set_gt_score(torch.tensor([0.5, 0.5, 0, 0, 0]))
     with pytest.raises(ValueError, match='expected hard labels'):
         head.loss((torch.zeros(2, 4, 2, 2).double(),), soft)
+
+
+def test_pooled_features_are_a_map_of_one_place():
+    head = build(pool_first=True).eval()
+    (x,) = maps()
+    assert_close(head((x.mean((2, 3)),)), head((x,)))
+    with pytest.raises(ValueError, match=r'in_channels: expected a map .*Set model\.neck=None'):
+        build()((x.mean((2, 3)),))
+    with pytest.raises(TypeError, match=r'model\.backbone: expected one tensor per stage'):
+        head(([x, x],))

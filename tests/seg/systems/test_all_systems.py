@@ -17,16 +17,6 @@ STARTED = [*(name for name in SYSTEMS if SYSTEMS[name].trains), 'gpaco+log-prior
 FREQUENCY = ClassFrequency(('sky', 'road', 'tree', 'car'), (7, 7, 6, 5), (400, 300, 200, 100), 7)
 
 
-@pytest.fixture
-def _plain_text(monkeypatch):
-    """Configs as text without a formatter, on which a training of two iterations spends itself."""
-    monkeypatch.setattr(
-        Config,
-        'pretty_text',
-        property(lambda cfg: ''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items())),
-    )
-
-
 def test_the_systems_that_users_expect_are_there():
     wanted = {
         'ce', 'class-weighted-ce', 'focal', 'ohem', 'dice', 'rare-class-sampling', 'log-prior',
@@ -50,7 +40,7 @@ def test_stock_configs_are_swapped_and_build(name):
     assert {n: o for n, o in found.items() if o.state != 'swapped'} == {}
 
 
-@pytest.mark.usefixtures('_plain_text')
+@pytest.mark.usefixtures('plain_config_text')
 @pytest.mark.parametrize('name', STARTED)
 def test_two_iterations_and_an_evaluation(name, tmp_path, tiny_seg, run_tool, capsys):
     config, out = tiny_seg(), tmp_path / 'new.py'
@@ -63,7 +53,7 @@ def test_two_iterations_and_an_evaluation(name, tmp_path, tiny_seg, run_tool, ca
     assert any('mIoU' in row for row in rows)
 
 
-@pytest.mark.usefixtures('_plain_text')
+@pytest.mark.usefixtures('plain_config_text')
 def test_what_does_not_train_tests_the_weights_of_its_source(tmp_path, tiny_seg, run_tool, capsys):
     config, out = tiny_seg(), tmp_path / 'new.py'
     run_tool('train', config, '--cfg-options', 'train_cfg.max_iters=1')

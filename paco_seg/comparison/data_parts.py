@@ -1,0 +1,398 @@
+"""Which data train, which choose the settings and which are reported.
+
+The third split of a config chooses where there is one. Where there is none, a part of the training
+set is set aside (:mod:`.split`), and written as a list of files, or of positions for data sets that
+read no lists.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from paco_seg.comparison.replacement import replace_part
+from paco_seg.comparison.split import SHARE, choose_held_out
+from paco_seg.core.frequency import ClassFrequency
+from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.parallel import map_in_parallel
+from paco_seg.engine.preflight import iter_datasets
+from paco_seg.files import write_json, write_text
+
+TRAIN, VAL, TEST = 'train_dataloader', 'val_dataloader', 'test_dataloader'
+COUNTS = 'label_counts.json'
+# Settings of a data set that do not say which samples it holds.
+_NOT_THE_DATA = ('pipeline', 'metainfo', 'test_mode', 'serialize_data', 'lazy_init', 'max_refetch')
+
+
+@dataclass(frozen=True)
+class DataParts:
+    """The three parts of the data of a comparison.
+
+    Args:
+        classes: C class names.
+        frequency: of what is trained on.
+        changes: of the loaders of the config.
+        search: what chooses the settings, in words.
+        reported: what the results are about, in words.
+        fingerprint: hash of which samples train and which choose.
+        ignore_index: label that is evaluated nowhere.
+        set_aside: number of training samples that were set aside.
+        search_samples: number of samples that choose.
+        test_samples: number of samples that are reported.
+        palette: C colours of the data set, RGB from 0 to 255; None if it has none.
+    """
+
+    classes: tuple[str, ...]
+    frequency: ClassFrequency
+    changes: list[ModelChange]
+    search: str
+    reported: str
+    fingerprint: str
+    ignore_index: int = 255
+    set_aside: int = 0
+    search_samples: int = 0
+    test_samples: int = 0
+    palette: list[list[int]] | None = None
+
+
+@dataclass
+class _Samples:
+    """A training data set without wrapper: its files, and the pixels or image of every class."""
+
+    key: str
+    config: dict
+    dataset: Any
+    infos: Sequence[dict]
+    counts: list[dict[int, int]] = field(default_factory=list)  # class -> pixels, per sample
+
+
+def divide_data(
+    cfg: Config,
+    scope: str,
+    folder: Path,
+    *,
+    share: float = SHARE,
+    seed: int = 0,
+    jobs: int = 1,
+) -> DataParts:
+    """Find or make the part of the data that chooses, and count what is left to train on.
+
+    Args:
+        cfg: the config, its modules imported.
+        scope: ``'mmseg'`` or ``'mmpretrain'``.
+        folder: for the lists, and the counts, which are reused while the files are unchanged.
+        share: of the training samples to set aside, if the config has no third split.
+        seed: of this choice.
+        jobs: processes that count.
+
+    Raises:
+        FileNotFoundError: a folder or list of the data does not exist.
+        ValueError: a loader is missing, or its samples or labels cannot be read.
+    """
+    for loader in (TRAIN, VAL):
+        if not (cfg.get(loader) or {}).get('dataset'):
+            raise ValueError(
+                f'{loader}: expected a loader with a dataset, got none. Inherit a dataset config: '
+                'a comparison trains, and measures on data that did not train'
+            )
+    classes, ignore_index, sets = _training_sets(cfg, scope)
+    _count(sets, classes, cfg, scope, folder, jobs)
+    own_test = _data_of(cfg, TEST) not in ([], _data_of(cfg, VAL)) and _is_labelled(cfg, scope)
+    reported = TEST if own_test else VAL
+    if _data_of(cfg, reported) == _data_of(cfg, TRAIN):
+        raise ValueError(
+            f'{reported}.dataset: expected other data than those of {TRAIN}, got the same. Set '
+            'data_prefix or ann_file of the validation data'
+        )
+    changes: list[ModelChange] = []
+    held_out: list[int] = []
+    search = f'the data of {VAL}'
+    flat = [counts for samples in sets for counts in samples.counts]
+    if not own_test:
+        held_out = choose_held_out([sorted(counts) for counts in flat], share=share, seed=seed)
+        changes = _set_aside(cfg, sets, held_out, folder, classes)
+        search = _in_words(flat, held_out, classes, seed)
+    kept = sorted(set(range(len(flat))) - set(held_out))
+    names = [_name(info) for samples in sets for info in samples.infos]
+    told = [[names[index] for index in part] for part in (kept, held_out)]
+    return DataParts(
+        classes=classes,
+        frequency=_frequency([flat[index] for index in kept], classes, scope),
+        changes=changes,
+        search=search,
+        reported=f'the data of {reported}',
+        fingerprint=hashlib.sha256(json.dumps(told).encode()).hexdigest(),
+        ignore_index=ignore_index,
+        set_aside=len(held_out),
+        search_samples=len(held_out) or _size(cfg, VAL, scope),
+        test_samples=_size(cfg, reported, scope),
+        palette=_palette(sets[0].dataset, len(classes)),
+    )
+
+
+def _size(cfg: Config, loader: str, scope: str) -> int:
+    with DefaultScope.overwrite_default_scope(scope):
+        return len(DATASETS.build(copy.deepcopy(cfg[loader].dataset)))
+
+
+def _palette(dataset: Any, number: int) -> list[list[int]] | None:
+    palette = dataset.metainfo.get('palette')
+    return [list(map(int, c)) for c in palette] if palette and len(palette) == number else None
+
+
+def _training_sets(cfg: Config, scope: str) -> tuple[tuple[str, ...], int, list[_Samples]]:
+    leaves = dict(iter_datasets(cfg[TRAIN].dataset, f'{TRAIN}.dataset'))
+    found: list[Any]
+    if scope == 'mmseg':
+        from paco_seg.seg.datasets.label_maps import label_maps_of
+
+        found = list(label_maps_of(cfg, TRAIN))
+    else:
+        from paco_seg.cls.datasets.check import image_sets_of
+
+        found = list(image_sets_of(cfg, TRAIN))
+    classes = found[0].classes
+    for other in found:
+        if not other.classes or other.classes != classes:
+            raise ValueError(
+                f'{other.key}.metainfo.classes: expected the class names of all training data, in '
+                f'one order, got {other.classes or None!r:.80}. Set metainfo=dict(classes=(...))'
+            )
+    sets = [_Samples(s.key, _plain(leaves[s.key]), s.dataset, s.infos) for s in found]
+    return classes, int(getattr(found[0], 'ignore_index', 255)), sets
+
+
+def _count(
+    sets: Sequence[_Samples],
+    classes: Sequence[str],
+    cfg: Config,
+    scope: str,
+    folder: Path,
+    jobs: int,
+) -> None:
+    """Fill in the counts of every sample; those of label maps from the file of the last time."""
+    if scope != 'mmseg':
+        for samples in sets:
+            for info in samples.infos:
+                label = info.get('gt_label')
+                labels = list(np.atleast_1d(label).tolist()) if label is not None else []
+                if len(labels) != 1 or not 0 <= labels[0] < len(classes):
+                    raise ValueError(
+                        f'{samples.key}: expected one label in [0, {len(classes)}) per image, got '
+                        f'{label!r} for {_name(info)}. Find all such images with '
+                        '`paco-seg check-data CONFIG`'
+                    )
+                samples.counts.append({int(labels[0]): 1})
+        return
+    files = _files_of(sets)
+    path = folder / COUNTS
+    try:
+        kept = json.loads(path.read_text(encoding='utf-8'))
+        rows = kept['counts'] if kept['files'] == files else None
+    except (OSError, ValueError, KeyError, TypeError):
+        rows = None
+    if rows is None:
+        rows = _count_label_maps(cfg, jobs)
+        write_json(path, dict(files=files, counts=rows), indent=None)
+    position = 0
+    for samples in sets:
+        part = rows[position : position + len(samples.infos)]
+        samples.counts = [{int(label): number for label, number in row} for row in part]
+        position += len(samples.infos)
+
+
+def _count_label_maps(cfg: Config, jobs: int) -> list[list[tuple[int, int]]]:
+    """Return the classes of every label map with their pixels."""
+    from paco_seg.seg.datasets.check import LabelCheck
+    from paco_seg.seg.datasets.label_counts import count_chunk
+    from paco_seg.seg.datasets.label_maps import label_maps_of
+
+    checks = [LabelCheck.of(maps, cfg) for maps in label_maps_of(cfg, TRAIN)]
+    tasks = [(n, i, i + 1) for n, check in enumerate(checks) for i in range(len(check.maps.infos))]
+    print(f'Counting the classes in {len(tasks)} label maps ...', flush=True)
+    rows = []
+    for counts, _ in map_in_parallel(count_chunk, checks, tasks, jobs, chunksize=16):
+        pixels = counts[1]
+        rows.append([(int(label), int(pixels[label])) for label in np.flatnonzero(pixels)])
+    return rows
+
+
+def _files_of(sets: Sequence[_Samples]) -> str:
+    """Return what changes when a label map does: names, sizes and times of the files."""
+    digest = hashlib.sha256()
+    for samples in sets:
+        digest.update(repr([samples.config.get(key) for key in ('type', 'metainfo')]).encode())
+        digest.update(repr(samples.config.get('reduce_zero_label')).encode())
+        for info in samples.infos:
+            name = str(info.get('seg_map_path') or info['img_path'])
+            try:
+                state = os.stat(name)
+                digest.update(f'{name} {state.st_size} {state.st_mtime_ns}\n'.encode())
+            except OSError:  # remote
+                digest.update(f'{name}\n'.encode())
+    return digest.hexdigest()
+
+
+def _frequency(
+    counts: Sequence[Mapping[int, int]], classes: tuple[str, ...], scope: str
+) -> ClassFrequency:
+    images, pixels = np.zeros((2, len(classes)), dtype=np.int64)
+    for row in counts:
+        for label, number in row.items():
+            images[label] += 1
+            pixels[label] += number
+    of_pixels = tuple(pixels.tolist()) if scope == 'mmseg' else None
+    return ClassFrequency(classes, tuple(images.tolist()), of_pixels, len(counts))
+
+
+def _data_of(cfg: Config, loader: str) -> list[dict]:
+    """Return what says which samples a loader reads; nothing without a loader."""
+    dataset = (cfg.get(loader) or {}).get('dataset')
+    return [
+        {key: value for key, value in _plain(leaf).items() if key not in _NOT_THE_DATA}
+        for _, leaf in iter_datasets(dataset, loader)
+    ]
+
+
+def _is_labelled(cfg: Config, scope: str) -> bool:
+    """Return whether the data of the test loader have labels; those of a challenge have none."""
+    try:
+        if scope == 'mmseg':
+            from paco_seg.seg.datasets.label_maps import label_maps_of
+
+            for maps in label_maps_of(cfg, TEST):
+                maps.labels(maps.infos[0])
+        else:
+            from paco_seg.cls.datasets.check import image_sets_of
+
+            return all(
+                images.infos[0].get('gt_label') is not None for images in image_sets_of(cfg, TEST)
+            )
+    except Exception as error:  # data sets raise anything; without labels there is nothing to read
+        print(f'{TEST}: no labels can be read ({error}); {VAL} is reported', flush=True)
+        return False
+    return True
+
+
+def _set_aside(
+    cfg: Config,
+    sets: Sequence[_Samples],
+    held_out: Sequence[int],
+    folder: Path,
+    classes: Sequence[str],
+) -> list[ModelChange]:
+    """Write the lists of both parts; return the changes that make the loaders read them."""
+    chosen = set(held_out)
+    changes, parts = [], []
+    position = 0
+    for number, samples in enumerate(sets):
+        indices = range(len(samples.infos))
+        inside = [index for index in indices if position + index in chosen]
+        outside = [index for index in indices if position + index not in chosen]
+        position += len(samples.infos)
+        stem = '' if len(sets) == 1 else f'_{number}'
+        kept = _part(samples, outside, folder / f'train{stem}.txt', classes)
+        changes.append(ModelChange(_path(samples.key), kept, TRAIN))
+        if inside:
+            part = _part(samples, inside, folder / f'search{stem}.txt', classes)
+            metainfo = {**(samples.config.get('metainfo') or {}), **(part.get('metainfo') or {})}
+            parts.append({**samples.config, **part, 'pipeline': _pipeline(cfg)})
+            if metainfo:
+                parts[-1]['metainfo'] = metainfo
+    loader = {key: value for key, value in _plain(cfg[VAL]).items() if key != 'dataset'}
+    dataset = parts[0] if len(parts) == 1 else dict(type='ConcatDataset', datasets=parts)
+    return [
+        *changes,
+        replace_part(cfg, VAL, dict(loader, dataset=dataset)),
+        # The validation data are what is reported now.
+        replace_part(cfg, TEST, _plain(cfg[VAL])),
+    ]
+
+
+def _pipeline(cfg: Config) -> list:
+    _, leaf = next(iter(iter_datasets(cfg[VAL].dataset, VAL)))
+    return _plain(leaf).get('pipeline') or []
+
+
+def _part(
+    samples: _Samples, indices: Sequence[int], path: Path, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Write the list of some samples; return the settings of the data set that reads it."""
+    lines = _lines(samples, indices)
+    if lines is not None:
+        write_text(path, '\n'.join(lines) + '\n')
+        settings: dict[str, Any] = dict(ann_file=str(path.resolve()))
+        if not hasattr(samples.dataset, 'img_suffix') and 'classes' not in samples.config:
+            # The folders name them no longer.
+            settings['metainfo'] = dict(classes=list(classes))
+        return settings
+    write_text(path, '\n'.join(_name(samples.infos[index]) for index in indices) + '\n')
+    own = samples.config.get('indices')
+    if isinstance(own, int):
+        own = list(range(own))
+    return dict(indices=[own[index] if own else index for index in indices])
+
+
+def _lines(samples: _Samples, indices: Sequence[int]) -> list[str] | None:
+    """Return the lines of a list file; None for a data set that reads no such list."""
+    dataset = samples.dataset
+    of = {cls.__name__ for cls in type(dataset).__mro__ if 'load_data_list' in vars(cls)}
+    first = next(cls.__name__ for cls in type(dataset).__mro__ if 'load_data_list' in vars(cls))
+    infos = [samples.infos[index] for index in indices]
+    if samples.config.get('indices') is not None or samples.config.get('filter_cfg'):
+        return None
+    if 'BaseSegDataset' in of and first == 'BaseSegDataset':
+        folder, suffix = dataset.data_prefix.get('img_path') or '', dataset.img_suffix
+        names = [os.path.relpath(info['img_path'], folder or '.') for info in infos]
+        if any(not name.endswith(suffix) or name != name.strip() for name in names):
+            return None
+        return [name[: len(name) - len(suffix)] for name in names]
+    if first == 'CustomDataset' and dataset.with_label:
+        folder = dataset.img_prefix or '.'
+        names = [os.path.relpath(info['img_path'], folder) for info in infos]
+        return [f'{n} {int(i["gt_label"])}' for n, i in zip(names, infos, strict=True)]
+    return None
+
+
+def _in_words(
+    counts: Sequence[Mapping[int, int]], held_out: Sequence[int], classes: Sequence[str], seed: int
+) -> str:
+    inside = {label for index in held_out for label in counts[index]}
+    missing = [name for label, name in enumerate(classes) if label not in inside]
+    text = (
+        f'{len(held_out)} of the {len(counts)} training samples, set aside because the config has '
+        f'no third split (rare classes first, seed {seed}; nothing trains on them)'
+    )
+    if missing:
+        text += f'. Not in it, for want of samples: {", ".join(missing)}'
+    return text
+
+
+def _name(info: Mapping[str, Any]) -> str:
+    return str(info.get('img_path') or info.get('sample_idx'))
+
+
+def _path(key: str) -> tuple[str | int, ...]:
+    """Return ``('dataset', 'datasets', 0)`` of ``train_dataloader.dataset.datasets[0]``."""
+    steps = re.findall(r'[^.\[\]]+', key)[1:]
+    return tuple(int(step) if step.isdigit() else step for step in steps)
+
+
+def _plain(value: Any) -> Any:
+    """Return a part of a config as dicts, lists and values."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return tuple(_plain(item) for item in value) if isinstance(value, tuple) else value

@@ -1,0 +1,57 @@
+"""One comparison per folder at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LOCK = '.lock'
+
+
+@contextlib.contextmanager
+def only_one(folder: Path, key: str = '--out') -> Iterator[None]:
+    """Hold the folder until the block ends; the system lets it go when the process dies.
+
+    Args:
+        folder: of the comparison; created if it does not exist.
+        key: option to name in the error.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, 'a+', encoding='utf-8') as file:
+        if not _lock(file):
+            file.seek(0)
+            raise ValueError(
+                f'{key}: expected a folder of no running comparison, got {str(folder)!r}, which '
+                f'{file.read().strip() or "another process"} is writing to. Wait for it, or choose '
+                'another folder'
+            )
+        file.seek(0)
+        file.truncate()
+        file.write(f'process {os.getpid()} on {platform.node()}')
+        file.flush()
+        yield
+
+
+def _lock(file: Any) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""A system on a config that is one already: a published recipe with its own settings.
+
+Such a config is stripped to the baseline before another system is put on it. The system that it is
+itself stays as the config has it, apart from what a search tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from paco_seg.engine.model_changes import ModelChange, apply_changes, merged_changes
+from paco_seg.engine.systems import SystemInputs, TrainingSystem
+
+
+def changes_on(
+    cfg: Config,
+    system: TrainingSystem,
+    baseline: TrainingSystem,
+    settings: Mapping[str, Any],
+    inputs: SystemInputs,
+) -> list[ModelChange]:
+    """Return the changes of a system, through the baseline if the config is a system already.
+
+    Args:
+        cfg: the config.
+        system: what it becomes.
+        baseline: what takes the own system of a config out.
+        settings: of the system.
+        inputs: of the system.
+
+    Raises:
+        ValueError: the system cannot serve the config, nor what the baseline makes of it.
+    """
+    try:
+        return list(system.changes(cfg, settings, inputs))
+    except ValueError:
+        stripped = list(baseline.changes(cfg, {}, inputs))
+        if not stripped or system.name == baseline.name:
+            raise
+    stock = apply_changes(cfg, stripped, ())
+    own = list(system.changes(stock, {}, inputs))
+    default = apply_changes(stock, own, ())
+    if parts_beside(stock.model, default.model) != parts_beside(stock.model, cfg.model):
+        return merged_changes([*stripped, *system.changes(stock, settings, inputs)])
+    tried = apply_changes(stock, system.changes(stock, settings, inputs), ())
+    difference = differing(default.model.to_dict(), tried.model.to_dict())
+    return [ModelChange((), difference)] if difference else []
+
+
+def parts_beside(stock: Any, changed: Any, key: str = '') -> set[str]:
+    """Return what makes a model another one: types that differ, and parts that are new.
+
+    A new part counts with its type and the names of its parts, not with its settings.
+    """
+    if not isinstance(changed, Mapping):
+        return set()
+    found = set()
+    for name, value in changed.items():
+        before = stock.get(name) if isinstance(stock, Mapping) else None
+        path = f'{key}.{name}'
+        if name in ('type', 'base_type') and value != before:
+            found.add(f'{path}={value}')
+        elif isinstance(value, Mapping):
+            found |= {path} if before is None else set()
+            found |= parts_beside(before, value, path)
+    return found
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of ``after`` that ``before`` has not, nested."""
+    found: dict[str, Any] = {}
+    for key, value in after.items():
+        if isinstance(value, Mapping) and isinstance(before.get(key), Mapping):
+            inner = differing(before[key], value)
+            if inner:
+                found[key] = inner
+        elif key not in before or before[key] != value:
+            found[key] = value
+    return found

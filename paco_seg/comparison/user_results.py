@@ -1,0 +1,227 @@
+"""The results of a comparison as plain data: what the seeds decide, and apart what the clock does.
+
+``results.json`` is the same whenever and however often interrupted the comparison ran.
+``costs.json`` has times and memory, and what follows from them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from paco_seg.comparison.report import processor
+from paco_seg.comparison.study import versions
+from paco_seg.comparison.user_study import SystemResult
+from paco_seg.comparison.verdict import MARGIN, judge, rule
+from paco_seg.core.frequency import ClassFrequency
+from paco_seg.core.grouping import Grouping
+from paco_seg.engine.class_confusion import per_class
+
+CONFUSED_WITH = 5  # classes that a tail class is most often taken for
+
+
+def results_of(
+    found: Sequence[SystemResult],
+    *,
+    measure: str,
+    metric: str,
+    frequency: ClassFrequency,
+    grouping: Grouping,
+    margin: float = MARGIN,
+    **facts: Any,
+) -> dict[str, Any]:
+    """Return what the seeds decide.
+
+    Args:
+        found: results of the study, the baseline first.
+        measure: ``'IoU'`` or ``'accuracy'`` of each class.
+        metric: that is judged.
+        frequency: of the training set.
+        grouping: of the classes.
+        margin: points within which a difference does not matter.
+        **facts: further entries, JSON.
+    """
+    systems = [_system(result, measure, metric, grouping) for result in found]
+    baseline = systems[0]
+    values = {
+        system['name']: {run['seed']: run['metrics'].get(metric) for run in system['runs']}
+        for system in systems
+    }
+    known = {
+        name: {seed: value for seed, value in runs.items() if value is not None}
+        for name, runs in values.items()
+    }
+    verdicts = judge(
+        known[baseline['name']],
+        {name: runs for name, runs in known.items() if name != baseline['name']},
+        margin=margin,
+    )
+    return dict(
+        **facts,
+        measure=measure,
+        metric=metric,
+        baseline=baseline['name'],
+        classes=list(frequency.names),
+        images=list(frequency.images),
+        pixels=None if frequency.pixels is None else list(frequency.pixels),
+        num_images=frequency.num_images,
+        groups=grouping.groups,
+        group_rule=grouping.rule,
+        verdict_rule=rule(margin),
+        systems=systems,
+        verdicts={name: asdict(verdict) for name, verdict in verdicts.items()},
+    )
+
+
+def _system(result: SystemResult, measure: str, metric: str, grouping: Grouping) -> dict[str, Any]:
+    system = result.system
+    runs = []
+    for seed, run in result.runs.items():
+        matrix = np.asarray(run['confusion'], dtype=np.int64)
+        values = per_class(matrix, measure)
+        metrics = {key: number(value) for key, value in run['test']['metrics'].items()}
+        metrics |= {name: _mean(values[members]) for name, members in grouping.groups.items()}
+        runs.append(
+            dict(
+                seed=seed,
+                folder=result.folders[seed],
+                metrics=metrics,
+                per_class=[number(value) for value in values],
+                confused=_confused(matrix, grouping.tail),
+                loss=run.get('loss', []) if system.trains else [],
+                validation=[
+                    [row['step'], number(row.get(metric))] for row in run.get('validation', ())
+                ]
+                if system.trains
+                else [],
+            )
+        )
+    chosen = result.chosen
+    return dict(
+        name=system.name,
+        title=system.title,
+        summary=system.summary,
+        paper=system.paper,
+        source=system.source,
+        trains=system.trains,
+        inference=system.inference,
+        combines_with=list(system.combines_with),
+        search=[
+            dict(
+                label=candidate.label,
+                text=candidate.text,
+                settings=candidate.settings,
+                rate=candidate.rate,
+                value=number(value),
+            )
+            for candidate, value in result.search
+        ],
+        chosen=None if chosen is None else chosen.label,
+        runs=runs,
+    )
+
+
+def _confused(matrix: np.ndarray, tail: Sequence[int]) -> dict[str, list[list[float]]]:
+    """Return, for each tail class, the classes that it is taken for most, with their shares."""
+    found: dict[str, list[list[float]]] = {}
+    for label in tail:
+        row = matrix[label]
+        total = int(row.sum())
+        if not total:
+            continue
+        order = np.argsort(-row, kind='stable')[:CONFUSED_WITH].tolist()
+        found[str(label)] = [
+            [other, 100 * int(row[other]) / total] for other in order if row[other]
+        ]
+    return found
+
+
+def costs_of(found: Sequence[SystemResult], results: Mapping[str, Any], batch_size: int) -> dict:
+    """Return what the clock decides: time, memory, inference, and the metric at equal time.
+
+    Args:
+        found: results of the study.
+        results: of :func:`results_of`.
+        batch_size: of the test loader.
+    """
+    costs: dict[str, Any] = {}
+    by_name = {result.system.name: result for result in found}
+    for result in found:
+        runs = result.runs
+        source = by_name.get(result.system.source or '')
+        own = {seed: float(run.get('train_seconds', 0.0)) for seed, run in runs.items()}
+        before = {
+            seed: float(source.runs[seed].get('train_seconds', 0.0)) if source else 0.0
+            for seed in runs
+        }
+        memory = [
+            part.get('peak_memory_mib')
+            for seed in runs
+            for part in ([runs[seed], source.runs[seed]] if source else [runs[seed]])
+        ]
+        batches = [run['batch_seconds'] for run in runs.values() if run.get('batch_seconds')]
+        parameters = [
+            part['parameters']
+            for seed in runs
+            for part in ([runs[seed], source.runs[seed]] if source else [runs[seed]])
+            if 'parameters' in part
+        ]
+        costs[result.system.name] = dict(
+            train_seconds=[own[seed] + before[seed] for seed in runs],
+            own_seconds=list(own.values()),
+            peak_memory_mib=max((m for m in memory if m is not None), default=None),
+            sample_milliseconds=1000 * fmean(batches) / max(batch_size, 1) if batches else None,
+            parameters=parameters[0] if parameters else None,
+            commits=sorted({str(run.get('commit')) for run in runs.values()}),
+        )
+    return dict(
+        machine=dict(processor=processor(), cores=os.cpu_count(), system=platform.system()),
+        versions=versions(),
+        systems=costs,
+        equal_time=_equal_time(results, costs),
+    )
+
+
+def _equal_time(results: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return each system's metric on the data that choose when the fastest system had ended.
+
+    Of the validations until then the last one counts; a system without any has no value. Systems
+    that start from the weights of another one spend its time first.
+    """
+    trained = [s for s in results['systems'] if s['trains'] and s['runs']]
+    if not trained:
+        return dict(seconds=None, values={})
+    end = min(fmean(costs[system['name']]['train_seconds']) for system in trained)
+    values: dict[str, list[float | None]] = {}
+    for system in trained:
+        cost = costs[system['name']]
+        values[system['name']] = []
+        pairs = zip(system['runs'], cost['train_seconds'], cost['own_seconds'], strict=True)
+        for run, total, own in pairs:
+            curve = run['validation']
+            last = curve[-1][0] if curve else 0
+            # a run that is as fast as the fastest one on average is over
+            left = max(end - (total - own), own if total <= end * 1.02 else 0.0)
+            reached = [value for step, value in curve if last and own * step / last <= left + 1e-9]
+            values[system['name']].append(reached[-1] if reached else None)
+    return dict(seconds=end, values=values)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Return the mean over the defined values; None without any."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def number(value: Any) -> float | None:
+    """Return a number for JSON, None for what is none."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)

@@ -1,0 +1,338 @@
+"""The study of a user's config: the same search, budget and seeds for every system.
+
+A failure takes its cell out, and what needs it, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from paco_seg.comparison.candidates import Candidate, candidates_of
+from paco_seg.comparison.cell import Cell
+from paco_seg.comparison.collect import (
+    collect_final,
+    collect_test,
+    collect_training,
+    training_progress,
+)
+from paco_seg.comparison.estimate import TWO_VIEWS
+from paco_seg.comparison.runner import CellRunner
+from paco_seg.comparison.study import (
+    TEST_COST,
+    resolved_config,
+    source_weights,
+    test_command,
+    train_command,
+    versions,
+)
+from paco_seg.comparison.written_configs import WrittenConfigs
+from paco_seg.engine.class_confusion import CONFUSION
+from paco_seg.engine.systems import TrainingSystem
+
+TESTED = 'tested'  # folder in a cell: confusion matrix and samples of the test
+
+
+@dataclass
+class SystemResult:
+    """What became of a system.
+
+    Args:
+        system: it.
+        search: tried settings and the value of each, None for a failed one.
+        chosen: of them; None if all failed.
+        runs: seed -> result of the cell.
+        folders: seed -> folder of the cell, relative.
+    """
+
+    system: TrainingSystem
+    search: list[tuple[Candidate, float | None]] = field(default_factory=list)
+    chosen: Candidate | None = None
+    runs: dict[int, dict] = field(default_factory=dict)
+    folders: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass
+class UserStudy:
+    """Systems on one config.
+
+    Args:
+        systems: the baseline first; a system comes after the one that it starts from.
+        seeds: of the final trainings; the search uses the first.
+        metric: that chooses, larger is better.
+        configs: writes the configs of the systems.
+        base: config that the final trainings inherit.
+        search: config that the search inherits; None searches nothing.
+        search_share: length of a search training relative to a final one.
+        has_rate: whether the config has one learning rate.
+        data: hash of the data.
+        workers: how many cells run at a time.
+    """
+
+    systems: Sequence[TrainingSystem]
+    seeds: Sequence[int]
+    metric: str
+    configs: WrittenConfigs
+    base: Path
+    search: Path | None
+    search_share: float
+    has_rate: bool
+    data: str
+    workers: int = 1
+    failed: list[tuple[str, str]] = field(default_factory=list)  # cell, reason
+    _cells: dict[tuple[str, int], Cell] = field(default_factory=dict)
+
+    def candidates(self, system: TrainingSystem) -> list[Candidate]:
+        """Return what is searched for a system; nothing where there is nothing to choose."""
+        if self.search is None:
+            return []
+        found = candidates_of(system, has_rate=self.has_rate)
+        return found if len(found) > 1 else []
+
+    @property
+    def total_cost(self) -> float:
+        """Sum of the costs of all cells."""
+        cost = 0.0
+        for system in self.systems:
+            number = len(self.candidates(system))
+            searched = cost_of(system) * self.search_share if system.trains else TEST_COST
+            final = cost_of(system) if system.trains else TEST_COST
+            cost += number * searched + len(self.seeds) * final
+        return cost
+
+    def run(self, runner: CellRunner) -> list[SystemResult]:
+        """Run what is missing; ``failed`` names what could not be run and why."""
+        results = {system.name: SystemResult(system) for system in self.systems}
+        waiting = list(self.systems)
+        self.failed.clear()
+        while waiting:
+            # Those whose source is done, or that need none, side by side.
+            ahead = {system.name for system in waiting}
+            ready = [system for system in waiting if system.source not in ahead]
+            waiting = [system for system in waiting if system.source in ahead]
+            if not ready:
+                raise ValueError(
+                    f'--systems: expected systems that start from earlier ones, got a circle of '
+                    f'{", ".join(sorted(ahead))}. Correct their sources'
+                )
+            self._search(runner, [results[system.name] for system in ready])
+            self._finals(runner, [results[system.name] for system in ready])
+        return list(results.values())
+
+    def finished(self, root: Path) -> tuple[int, int, list[str]]:
+        """Return how far the study has come, without running any of it.
+
+        Returns:
+            Number of finished cells and of all cells, and a line for each finished one that would
+            be repeated, with the reason. What a search has not chosen yet counts as not done.
+        """
+        done = total = 0
+        repeated: list[str] = []
+
+        def result_of(cell: Cell | None) -> dict | None:
+            if cell is None:
+                return None
+            changed = cell.what_changed(root / cell.name)
+            if changed is not None:
+                repeated.append(f'{cell.name} would be repeated, since {changed}')
+            return cell.finished_result(root / cell.name)
+
+        for system in self.systems:
+            candidates = self.candidates(system)
+            total += len(candidates) + len(self.seeds)
+            search: list[tuple[Candidate, float | None]] = []
+            for candidate in candidates:
+                result = result_of(self._search_cell(system, candidate))
+                search.append((candidate, self._value(system, result) if result else None))
+                done += result is not None
+            chosen = best(search) if search else Candidate()
+            if chosen is None or any(value is None for _, value in search):
+                continue
+            for seed in self.seeds:
+                done += result_of(self._final_cell(system, chosen, seed)) is not None
+        return done, total, repeated
+
+    def _search(self, runner: CellRunner, results: Sequence[SystemResult]) -> None:
+        tasks, cells = [], []
+        for result in results:
+            for candidate in self.candidates(result.system):
+                cell = self._search_cell(result.system, candidate)
+                if cell is None:
+                    result.search.append((candidate, None))
+                    continue
+                tasks.append((result, candidate))
+                cells.append(cell)
+        for (result, candidate), cell, found in zip(
+            tasks, cells, runner.run_each(cells, workers=self.workers), strict=True
+        ):
+            value = None
+            if isinstance(found, Exception):
+                self.failed.append((cell.name, first_line(found)))
+            else:
+                value = self._value(result.system, found)
+            result.search.append((candidate, value))
+        for result in results:
+            result.chosen = best(result.search) if result.search else Candidate()
+
+    def _finals(self, runner: CellRunner, results: Sequence[SystemResult]) -> None:
+        tasks, cells = [], []
+        for result in results:
+            if result.chosen is None:
+                self.failed.append((result.system.name, 'no search training of it ended well'))
+                continue
+            for seed in self.seeds:
+                cell = self._final_cell(result.system, result.chosen, seed)
+                if cell is None:
+                    name = f'{result.system.name}/seed_{seed}'
+                    self.failed.append((name, f'it starts from {result.system.source}, see there'))
+                    continue
+                tasks.append((result, seed))
+                cells.append(cell)
+        for (result, seed), cell, found in zip(
+            tasks, cells, runner.run_each(cells, workers=self.workers), strict=True
+        ):
+            if isinstance(found, Exception):
+                self.failed.append((cell.name, first_line(found)))
+                self._cells.pop((result.system.name, seed), None)
+                continue
+            result.runs[seed] = found
+            result.folders[seed] = cell.name
+
+    def _value(self, system: TrainingSystem, result: Mapping[str, Any]) -> float | None:
+        """Return the metric of a search; None if it is no number."""
+        rows = result['validation'] if system.trains else [result['test']['metrics']]
+        value = rows[-1].get(self.metric) if rows else None
+        return float(value) if isinstance(value, (int, float)) and value == value else None
+
+    def _search_cell(self, system: TrainingSystem, candidate: Candidate) -> Cell | None:
+        assert self.search is not None
+        path = self.configs.write_system(
+            self.search, system, candidate, f'search/{system.name}_{candidate.label}'
+        )
+        name = f'{system.name}/search_{candidate.label}'
+        if not system.trains:
+            return self._test_cell(system, name, path, self.seeds[0])
+        options, inputs = self._from_source(system, self.seeds[0])
+        if options is None:
+            return None
+        options = {**options, 'randomness.seed': self.seeds[0]}
+        return Cell(
+            name=name,
+            commands=(train_command(str(path), options),),
+            inputs=self._inputs(path, options, inputs),
+            collect=collect_search,
+            cost=cost_of(system) * self.search_share,
+            progress=training_progress,
+        )
+
+    def _final_cell(self, system: TrainingSystem, candidate: Candidate, seed: int) -> Cell | None:
+        path = self.configs.write_system(self.base, system, candidate, f'final/{system.name}')
+        name = f'{system.name}/seed_{seed}'
+        if not system.trains:
+            return self._test_cell(system, name, path, seed)
+        options, inputs = self._from_source(system, seed)
+        if options is None:
+            return None
+        options = {**options, 'randomness.seed': seed}
+        cell = Cell(
+            name=name,
+            commands=(
+                train_command(str(path), options),
+                test_command(str(path), '{dir}/final.pth', TEST_OPTIONS),
+            ),
+            inputs=self._inputs(path, options, inputs),
+            collect=collect_user_final,
+            cost=cost_of(system),
+            progress=training_progress,
+        )
+        self._cells[system.name, seed] = cell
+        return cell
+
+    def _test_cell(self, system: TrainingSystem, name: str, path: Path, seed: int) -> Cell | None:
+        source = self._cells.get((system.source or '', seed))
+        if source is None:
+            return None
+        return Cell(
+            name=name,
+            commands=(test_command(str(path), source_weights(source), TEST_OPTIONS),),
+            inputs=self._inputs(path, {}, dict(source=source.fingerprint)),
+            collect=collect_user_test,
+            cost=TEST_COST,
+        )
+
+    def _from_source(
+        self, system: TrainingSystem, seed: int
+    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Return the options that load the weights a system starts from; None without them."""
+        if system.source is None:
+            return {}, {}
+        source = self._cells.get((system.source, seed))
+        if source is None:
+            return None, {}
+        return {system.source_key: source_weights(source)}, dict(source=source.fingerprint)
+
+    def _inputs(
+        self, path: Path, options: Mapping[str, Any], further: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        config = resolved_config(str(path), options)
+        return dict(config=config, data=self.data, versions=versions(), **further)
+
+
+TEST_OPTIONS = {'test_evaluator.out_dir': '{dir}/' + TESTED}
+
+
+def cost_of(system: TrainingSystem) -> float:
+    """Return the expected duration of a training of a system, relative to one of the baseline."""
+    return TWO_VIEWS if system.needs.two_views else 1.0
+
+
+def best(search: Sequence[tuple[Candidate, float | None]]) -> Candidate | None:
+    """Return the candidate of the largest value, the first of equal ones; None without a value."""
+    known = [(candidate, value) for candidate, value in search if value is not None]
+    return max(known, key=lambda entry: entry[1])[0] if known else None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error, and the last one of the log that it shows."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}'
+
+
+def collect_search(folder: Path) -> dict:
+    """Return the curves of a search training; its weights have no further use."""
+    result = collect_training(folder)
+    (folder / 'final.pth').unlink(missing_ok=True)
+    return result
+
+
+def collect_user_test(folder: Path) -> dict:
+    """Return metrics, confusion matrix and duration of a test."""
+    return dict(
+        **collect_test(folder),
+        confusion=json.loads((folder / TESTED / CONFUSION).read_text()),
+        batch_seconds=test_seconds(folder / 'test'),
+    )
+
+
+def collect_user_final(folder: Path) -> dict:
+    """Return what a training and its test left, as :func:`.collect.collect_final` does."""
+    return {**collect_final(folder), **collect_user_test(folder)}
+
+
+def test_seconds(folder: Path) -> float | None:
+    """Return the seconds per batch that a test logged, network and post-processing alone."""
+    found = []
+    for file in sorted(folder.glob('*/*.json')):
+        try:
+            row = json.loads(file.read_text())
+        except ValueError:
+            continue
+        if isinstance(row, dict) and 'time' in row:
+            found.append(row['time'] - row.get('data_time', 0.0))
+    return median(found) if found else None

@@ -1,0 +1,196 @@
+"""The configs of a comparison: short files beside the results, each inheriting the user's.
+
+``base.py`` states what all systems share: data parts, length and evaluation. ``search.py`` inherits
+it and is shorter. A system adds its own changes to one of them. Any of these files trains by itself
+with ``paco-seg train``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from paco_seg.comparison.budget import length_changes
+from paco_seg.comparison.candidates import Candidate
+from paco_seg.comparison.data_parts import TEST, VAL, DataParts
+from paco_seg.comparison.own_system import changes_on
+from paco_seg.comparison.replacement import replace_part
+from paco_seg.engine.model_changes import (
+    ModelChange,
+    apply_changes,
+    build_without_memory,
+    merged_changes,
+    read_config,
+    render_config,
+)
+from paco_seg.engine.systems import SystemInputs, TrainingSystem
+from paco_seg.files import write_text
+
+METRIC = 'paco_seg.engine.class_confusion'
+TRIAL_SAMPLES = 8  # of the validation, in a trial
+RATE = ('optimizer', 'lr')
+
+
+@dataclass(frozen=True)
+class WrittenConfigs:
+    """Writes the configs of a comparison.
+
+    Args:
+        folder: for the files.
+        source: the config of the user, a file or ``package::config``.
+        cfg: the same, parsed.
+        parts: data of the comparison.
+        frequency_file: class frequencies of what is trained on.
+        measure: ``'IoU'`` or ``'accuracy'``.
+        rare: classes of which the test keeps samples.
+        per_epoch: iterations of an epoch.
+        full: iterations of the config's own schedule.
+        baseline: system that takes out what a published recipe adds.
+    """
+
+    folder: Path
+    source: str
+    cfg: Config
+    parts: DataParts
+    frequency_file: Path
+    measure: str
+    rare: Sequence[int]
+    per_epoch: int
+    full: int
+    baseline: TrainingSystem
+
+    def write_base(self, iters: int, name: str = 'base') -> Path:
+        """Write what all systems share, for trainings of so many iterations."""
+        evaluator = dict(
+            type='mmengine.ClassConfusion',
+            num_classes=len(self.parts.classes),
+            measure=self.measure,
+            ignore_index=self.parts.ignore_index,
+        )
+        changes = [
+            *self.parts.changes,
+            replace_part(self.cfg, 'val_evaluator', evaluator),
+            replace_part(self.cfg, 'test_evaluator', dict(evaluator, rare=list(self.rare))),
+            replace_part(self.cfg, 'val_cfg', dict(type='ValLoop')),
+            replace_part(self.cfg, 'test_cfg', dict(type='TestLoop')),
+            *length_changes(self.cfg, iters, per_epoch=self.per_epoch, full=self.full),
+            # Another folder would be one for all systems.
+            ModelChange((), dict(work_dir=None), ''),
+        ]
+        return self._write(name, self._inherited(self.source), self.cfg, changes, [METRIC])
+
+    def write_search(self, base: Path, iters: int) -> Path:
+        """Write a shorter ``base``, whose test reads the data that choose as well."""
+        cfg = read_config(base)
+        changes = [
+            *length_changes(cfg, iters),
+            replace_part(cfg, TEST, cfg[VAL].to_dict()),
+        ]
+        return self._write('search', base.name, cfg, changes)
+
+    def write_trial(self, iters: int) -> Path:
+        """Write a training of some iterations and the validation of some samples, to be timed."""
+        base = self.write_base(iters, 'trial-base')
+        cfg = read_config(base)
+        dataset = cfg[VAL].dataset
+        changes = [
+            ModelChange((), dict(val_interval=iters), 'train_cfg'),
+            ModelChange((), dict(logger=dict(interval=1)), 'default_hooks'),
+            ModelChange((), dict(window_size=1), 'log_processor'),
+        ]
+        if 'dataset' not in dataset and 'datasets' not in dataset:
+            given = dataset.get('indices')
+            few = given[:TRIAL_SAMPLES] if isinstance(given, list) else TRIAL_SAMPLES
+            changes.append(ModelChange(('dataset',), dict(indices=few), VAL))
+        return self._write('trial', base.name, cfg, changes)
+
+    def write_system(
+        self, base: Path, system: TrainingSystem, candidate: Candidate, name: str
+    ) -> Path:
+        """Write the config of a system.
+
+        Args:
+            base: what it inherits, written before.
+            system: what it becomes.
+            candidate: its settings.
+            name: of the file below the folder, without suffix.
+
+        Raises:
+            ValueError: the system cannot serve the config.
+        """
+        cfg = read_config(base)
+        changes = self._system_changes(cfg, system, candidate)
+        inherited = os.path.relpath(base, (self.folder / name).parent)
+        return self._write(name, inherited, cfg, changes, system.imports, system.hooks)
+
+    def check(self, base: Path, system: TrainingSystem) -> None:
+        """Build the model of a system, without memory.
+
+        Raises:
+            Exception: whatever the system, or the model, says against it.
+        """
+        path = self.write_system(base, system, Candidate(), f'checked/{system.name}')
+        try:
+            with warnings.catch_warnings():
+                # Of MM about itself, once per system.
+                warnings.simplefilter('ignore')
+                logging.disable(logging.WARNING)
+                build_without_memory(Config.fromfile(path))
+        except (NotImplementedError, RuntimeError) as error:
+            # A model that reads values while it is built has none without memory.
+            if 'meta' not in str(error):
+                raise
+        finally:
+            logging.disable(logging.NOTSET)
+            path.unlink()
+
+    def rate(self, base: Path) -> float | None:
+        """Return the learning rate of the config; None where there is not a single one."""
+        return _rate(read_config(base))
+
+    def _system_changes(
+        self, cfg: Config, system: TrainingSystem, candidate: Candidate
+    ) -> list[ModelChange]:
+        inputs = SystemInputs(frequency_file=str(self.frequency_file.resolve()))
+        changes = changes_on(cfg, system, self.baseline, candidate.settings, inputs)
+        if candidate.rate == 1.0:
+            return changes
+        rate = _rate(apply_changes(cfg, changes, ()))
+        assert rate is not None  # candidates_of was told
+        value = float(f'{candidate.rate * rate:.6g}')
+        change = ModelChange((), dict(optimizer=dict(lr=value)), 'optim_wrapper')
+        return merged_changes([*changes, change])
+
+    def _inherited(self, source: str) -> str:
+        if '::' in source:
+            return source
+        return Path(os.path.relpath(Path(source).resolve(), self.folder.resolve())).as_posix()
+
+    def _write(
+        self,
+        name: str,
+        base: str,
+        cfg: Config,
+        changes: Sequence[ModelChange],
+        imports: Sequence[str] = (),
+        hooks: Sequence[str] = (),
+    ) -> Path:
+        path = self.folder / f'{name}.py'
+        text = render_config(base, cfg, merged_changes(changes), imports, hooks)
+        if not path.exists() or path.read_text(encoding='utf-8') != text:
+            write_text(path, text)
+        return path
+
+
+def _rate(cfg: Config) -> float | None:
+    value: Any = cfg.get('optim_wrapper') or {}
+    for key in RATE:
+        value = value.get(key) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, (int, float)) else None

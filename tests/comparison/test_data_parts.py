@@ -1,0 +1,133 @@
+"""The parts of the data: a third split where there is one, lists of a held-out part elsewhere."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paco_seg import compat
+from paco_seg.comparison.data_parts import TEST, TRAIN, VAL, divide_data
+from paco_seg.engine.data_config import read_data_config
+from paco_seg.engine.model_changes import apply_changes
+
+THIRD_SEG = """
+test_dataloader = dict(val_dataloader, dataset=dict(
+    val_dataloader['dataset'], indices=1,
+    data_prefix=dict(img_path='images/train', seg_map_path='labels/train')))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _packages():
+    compat.setup()
+
+
+def parts_of(path, tmp_path, **options):
+    cfg, scope = read_data_config(str(path))
+    parts = divide_data(cfg, scope, tmp_path / 'parts', **options)
+    return parts, apply_changes(cfg, parts.changes, ()), scope
+
+
+def samples(cfg, loader, scope):
+    from mmengine.registry import DATASETS, DefaultScope
+
+    with DefaultScope.overwrite_default_scope(scope):
+        dataset = DATASETS.build(cfg[loader].dataset)
+    return {Path(dataset.get_data_info(i)['img_path']).resolve() for i in range(len(dataset))}
+
+
+@pytest.mark.parametrize('task', ['tiny_seg', 'tiny_cls'])
+def test_sets_a_part_aside_where_there_is_no_third_split(task, request, tmp_path):
+    path = request.getfixturevalue(task)()
+    cfg, scope = read_data_config(str(path))
+    before = samples(cfg, TRAIN, scope)
+    reported = samples(cfg, VAL, scope)
+    parts, changed, _ = parts_of(path, tmp_path, share=0.3)
+    train, search = samples(changed, TRAIN, scope), samples(changed, VAL, scope)
+    assert train | search == before
+    assert not train & search
+    assert samples(changed, TEST, scope) == reported
+    assert len(search) == parts.set_aside == parts.search_samples
+    assert (parts.test_samples, parts.frequency.num_images) == (len(reported), len(train))
+    assert 'set aside because the config has no third split' in parts.search
+    lists = [
+        (tmp_path / 'parts' / f'{name}.txt').read_text().split('\n')[:-1]
+        for name in ('train', 'search')
+    ]
+    assert [len(names) for names in lists] == [len(train), len(search)]
+    # what validates is not augmented
+    assert changed[VAL].dataset.pipeline == cfg[VAL].dataset.pipeline
+    again, _, _ = parts_of(path, tmp_path, share=0.3)
+    assert again.fingerprint == parts.fingerprint
+    assert parts_of(path, tmp_path, share=0.5)[0].fingerprint != parts.fingerprint
+
+
+def test_labels_of_the_part_that_is_set_aside_stay_what_they_were(tiny_cls, tmp_path):
+    _, changed, scope = parts_of(tiny_cls(), tmp_path, share=0.3)
+    from mmengine.registry import DATASETS, DefaultScope
+
+    with DefaultScope.overwrite_default_scope(scope):
+        for loader in (TRAIN, VAL):
+            dataset = DATASETS.build(changed[loader].dataset)
+            for index in range(len(dataset)):
+                info = dataset.get_data_info(index)
+                name = Path(info['img_path']).parent.name
+                assert dataset.metainfo['classes'][int(info['gt_label'])] == name
+
+
+def test_a_third_split_chooses_and_the_test_split_is_reported(tiny_seg, tmp_path):
+    parts, _, _ = parts_of(tiny_seg(THIRD_SEG), tmp_path)
+    assert (parts.changes, parts.set_aside) == ([], 0)
+    assert parts.search == f'the data of {VAL}'
+    assert parts.reported == f'the data of {TEST}'
+    assert parts.frequency.num_images == 7
+
+
+def test_a_test_split_without_labels_is_not_reported(tiny_seg, tmp_path, capsys):
+    extra = THIRD_SEG.replace("seg_map_path='labels/train'", "seg_map_path='labels/absent'")
+    parts, _, _ = parts_of(tiny_seg(extra), tmp_path)
+    assert parts.reported == f'the data of {VAL}'
+    assert 'no labels can be read' in capsys.readouterr().out
+
+
+def test_a_wrapped_data_set_gets_the_list_inside(tiny_seg, tmp_path):
+    extra = (
+        "\ntrain_dataloader['dataset'] = dict("
+        "type='RepeatDataset', times=2, dataset=train_dataloader['dataset'])\n"
+    )
+    _, changed, _ = parts_of(tiny_seg(extra), tmp_path)
+    assert changed[TRAIN].dataset.dataset.ann_file.endswith('train.txt')
+    assert changed[VAL].dataset.type == 'BaseSegDataset'
+
+
+def test_a_data_set_that_reads_no_lists_gets_positions(tiny_cls, tmp_path):
+    extra = "\ntrain_dataloader['dataset']['indices'] = [0, 1, 3, 4, 6, 7, 9, 10]\n"
+    parts, changed, _ = parts_of(tiny_cls(extra), tmp_path, share=0.5)
+    positions = changed[TRAIN].dataset.indices, changed[VAL].dataset.indices
+    assert sorted([*positions[0], *positions[1]]) == [0, 1, 3, 4, 6, 7, 9, 10]
+    assert parts.frequency.images == (1, 1, 1, 1)
+
+
+def test_counts_are_reused_until_a_label_map_changes(tiny_seg, tmp_path, capsys):
+    path = tiny_seg()
+    parts_of(path, tmp_path)
+    stored = json.loads((tmp_path / 'parts' / 'label_counts.json').read_text())
+    assert len(stored['counts']) == 7
+    capsys.readouterr()
+    parts_of(path, tmp_path)
+    assert 'Counting' not in capsys.readouterr().out
+    label_map = tmp_path / 'data' / 'labels' / 'train' / '0.png'
+    label_map.write_bytes((tmp_path / 'data' / 'labels' / 'val' / '0.png').read_bytes())
+    parts_of(path, tmp_path)
+    assert 'Counting' in capsys.readouterr().out
+
+
+def test_refuses_a_config_without_data_and_one_that_reports_what_it_trains_on(tiny_seg, tmp_path):
+    with pytest.raises(ValueError, match='val_dataloader: expected a loader with a dataset'):
+        parts_of(tiny_seg('\nval_dataloader = None\n'), tmp_path)
+    extra = "\nval_dataloader['dataset'] = train_dataloader['dataset']\n"
+    with pytest.raises(ValueError, match=r'dataset: expected other data than those of train_'):
+        parts_of(tiny_seg(extra + 'test_dataloader = val_dataloader\n'), tmp_path)
+    gone = "\ntrain_dataloader['dataset']['data_root'] = '/nowhere'\n"
+    with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.data_root'):
+        parts_of(tiny_seg(gone), tmp_path)

@@ -1,0 +1,36 @@
+"""Two comparisons in one folder: the second one is told, nothing is lost."""
+
+import subprocess
+import sys
+
+import pytest
+
+from paco_seg.comparison.lock import only_one
+
+HOLD = """
+import sys
+from pathlib import Path
+from paco_seg.comparison.lock import only_one
+with only_one(Path(sys.argv[1])):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process_and_let_go_when_it_is_killed(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == 'held\n'
+        expected = f'--out: expected a folder of no running comparison.*process {other.pid} on'
+        with pytest.raises(ValueError, match=expected), only_one(tmp_path):
+            pass
+        other.kill()
+        other.wait()
+    with only_one(tmp_path):
+        pass
+    with only_one(tmp_path):  # let go at the end of the block as well
+        pass

@@ -1,0 +1,159 @@
+"""Results, costs and the words of the report, from made-up runs."""
+
+import numpy as np
+import pytest
+
+from paco_seg.comparison.candidates import Candidate
+from paco_seg.comparison.user_report import (
+    duration,
+    gains_of,
+    main_table,
+    next_steps,
+    per_class_table,
+    report_blocks,
+    verdict_lines,
+)
+from paco_seg.comparison.user_results import costs_of, results_of
+from paco_seg.comparison.user_study import SystemResult
+from paco_seg.core.frequency import ClassFrequency
+from paco_seg.core.grouping import group_by_rule
+from paco_seg.engine.systems import TrainingSystem
+
+FREQUENCY = ClassFrequency(('sky', 'road', 'car'), (9, 5, 2), (900, 90, 1), 10)
+
+
+def system(name, partners=(), **settings):
+    return TrainingSystem(
+        name, name.upper(), '', '', lambda *_: [], (), combines_with=partners, **settings
+    )
+
+
+def result(one, values, *, seconds=10.0, curve=(1.0, 1.0), search=(), chosen=None):
+    found = SystemResult(one, list(search), chosen or Candidate())
+    for seed, value in enumerate(values):
+        matrix = np.array([[8, 2, 0], [1, 4, 0], [1, 0, 1 + seed]])
+        found.runs[seed] = dict(
+            confusion=matrix.tolist(),
+            test=dict(metrics=dict(mIoU=value, aAcc=90.0)),
+            validation=[
+                dict(step=10 * (i + 1), mIoU=value * share) for i, share in enumerate(curve)
+            ],
+            loss=[[10, 1.0]],
+            train_seconds=seconds + seed,
+            peak_memory_mib=100.0 * (seed + 1),
+            batch_seconds=0.5,
+            parameters=7,
+            commit='abc',
+        )
+        found.folders[seed] = f'{one.name}/seed_{seed}'
+    return found
+
+
+def results(*found, failed=(), refused=()):
+    return results_of(
+        found,
+        measure='IoU',
+        metric='mIoU',
+        frequency=FREQUENCY,
+        grouping=group_by_rule(FREQUENCY, 'rank'),
+        config='c.py',
+        seeds=[0, 1, 2],
+        iters=20,
+        search_iters=4,
+        search_data='the data of val_dataloader',
+        reported='the data of test_dataloader',
+        failed=list(failed),
+        refused=list(refused),
+    )
+
+
+CE = result(system('ce'), (50.0, 51.0, 49.0))
+UP = result(system('up', ('two',)), (60.0, 61.1, 58.9), seconds=20.0, curve=(0.4, 0.8, 1.0))
+TWO = result(system('two', ('up',)), (59.0, 60.0, 58.2))
+NOISY = result(system('noisy'), (80.0, 30.0, 55.0))
+LESS_NOISY = result(system('less'), (52.0, 51.5, 53.0))
+SAME = result(system('same'), (50.1, 50.9, 49.05))
+
+
+def test_groups_and_classes_come_from_the_confusion_matrix():
+    run = results(CE)['systems'][0]['runs'][0]
+    assert run['per_class'] == pytest.approx([100 * 8 / 12, 100 * 4 / 7, 50.0])
+    assert run['metrics']['tail'] == pytest.approx(50.0)
+    assert run['confused'] == {'2': [[0, 50.0], [2, 50.0]]}
+
+
+def test_verdicts_say_what_the_seeds_say():
+    lines = verdict_lines(results(CE, UP, NOISY, SAME))
+    assert lines[0].startswith('*UP* is better than *CE*: +10.00 mIoU (95 % interval +9.7')
+    assert lines[1].startswith('*SAME* is equivalent within the noise to *CE*')
+    assert lines[2].startswith('*NOISY* cannot be told from *CE*: +5.00 mIoU')
+    assert lines[2].endswith('3 seeds), too few seeds')
+    assert not any('best' in line for line in lines)
+    assert 'nothing to compare' in verdict_lines(results(CE))[0]
+
+
+def test_next_steps_follow_from_what_was_seen():
+    tried = [(Candidate({}, rate), 1.0) for rate in (1.0, 0.3, 3.0)]
+    edge = result(system('edge'), (50.1, 50.9, 49.05), search=tried, chosen=tried[2][0])
+    steps = ' '.join(next_steps(results(CE, UP, TWO, NOISY, edge, failed=[('a', 'b')])))
+    assert '`--systems ce up+two`' in steps
+    assert 'More `--iters`: the validation of UP' in steps
+    assert 'no number of seeds anybody trains' in steps
+    assert '`--seeds ' in ' '.join(next_steps(results(CE, LESS_NOISY)))
+    assert 'Another learning rate in the config: EDGE' in steps
+    assert 'once what failed' in steps
+    (only,) = next_steps(results(CE, SAME))
+    assert only.startswith('Nothing here asks for more')
+
+
+def test_table_and_costs():
+    data = results(CE, UP)
+    costs = costs_of([CE, UP], data, batch_size=5)
+    table = main_table(data, costs)
+    assert table.header[:6] == ['System', 'mIoU', 'aAcc', 'head', 'common', 'tail']
+    assert table.rows[0][:2] == ['CE', '50.0 ± 1.0']
+    assert table.rows[0][6:] == ['baseline', '11 s', '300 MiB', '100.0 ms']
+    assert table.rows[1][6] == '+10.0, better'
+    assert per_class_table(data).rows[0][:4] == ['sky', 'head', '9', '900']
+
+
+def test_equal_time_counts_the_validations_until_the_fastest_system_had_ended():
+    data = results(CE, UP)
+    equal = costs_of([CE, UP], data, batch_size=1)['equal_time']
+    assert equal['seconds'] == pytest.approx(11.0)
+    # CE needs 10 to 12 s for 20 iterations, validated at 10 and 20; UP 20 to 22 s for 30.
+    assert equal['values']['up'] == pytest.approx([24.0, 24.44, 23.56])
+    assert equal['values']['ce'][:2] == pytest.approx([50.0, 51.0])
+
+
+def test_training_time_and_memory_include_the_source():
+    late = result(system('late', source='ce'), (50.0, 51.0, 49.0), seconds=5.0)
+    data = results(CE, late)
+    costs = costs_of([CE, late], data, batch_size=1)['systems']['late']
+    assert costs['train_seconds'] == [15.0, 17.0, 19.0]
+    assert costs['peak_memory_mib'] == 300.0
+
+
+def test_gains_are_paired_by_seed():
+    data = results(CE, UP)
+    assert gains_of(data) == {'UP': [0.0, 0.0, 0.0]}
+
+
+def test_report_names_what_did_not_run():
+    data = results(CE, UP, failed=[('up/seed_2', 'killed')], refused=[('ceco', 'no such head')])
+    text = str(report_blocks(data, costs_of([CE, UP], data, batch_size=1), []))
+    assert 'ceco cannot serve this config: no such head' in text
+    assert '`up/seed_2` failed: killed' in text
+
+
+def test_a_baseline_without_results_leaves_no_verdict():
+    data = results(result(system('ce'), ()), UP)
+    assert data['verdicts'] == {}
+    assert main_table(data, costs_of([UP], data, batch_size=1)).rows[0][0] == 'UP'
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'text'), [(1.0, '1.0 s'), (70, '70 s'), (600, '10.0 min'), (9000, '2.5 h')]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
