@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +22,7 @@ from typing import Any
 from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.report import summary_table
 from paco_seg.comparison.suites import SUITES
+from paco_seg.engine.systems import JOINT
 from paco_seg.files import write_text
 
 ROOT = Path(__file__).parents[1]
@@ -243,7 +245,9 @@ def systems_table(scope: str) -> str:
     ]
     for name in [*systems, *systems.combinations()]:
         system = systems.resolve(name)
-        needs = [text for key, text in NEEDS.items() if getattr(system.needs, key)]
+        known = asdict(system.needs)
+        known['takes_frequencies'] &= not known['class_frequencies']
+        needs = [text for key, text in NEEDS.items() if known[key]]
         if system.source:
             needs.append(f'weights of `{system.source}`')
         if not system.trains:
@@ -254,13 +258,15 @@ def systems_table(scope: str) -> str:
         found = counted['systems'].get(name)
         cells = (
             f'`{name}`',
-            system.summary,
+            'both' if JOINT in name else system.summary,
             ', '.join(needs) or 'nothing',
             search or 'none',
             system.inference,
             str(found['swapped']) if found else 'not tried',
         )
         lines.append('| ' + ' | '.join(cells) + ' |')
+    if not counted['systems']:
+        return '\n'.join(lines)
     buildable = counted['configs'] - len(counted['not_buildable'])
     return '\n'.join(lines) + (
         f'\n\nStock configs: those of {counted["configs"]} that the system was written into and '
@@ -270,8 +276,11 @@ def systems_table(scope: str) -> str:
 
 
 def stock_counts(scope: str) -> dict[str, Any]:
-    """Return what ``paco-seg swap --check-all`` wrote."""
-    return json.loads((SYSTEMS / f'{scope}.json').read_text())
+    """Return what ``paco-seg swap --check-all`` wrote; no counts where nobody ran it."""
+    path = SYSTEMS / f'{scope}.json'
+    if not path.is_file():
+        return dict(configs=0, not_buildable={}, systems={})
+    return json.loads(path.read_text())
 
 
 def refusals_table(scope: str) -> str:

@@ -213,7 +213,7 @@ def with_losses(
     for name in inner:
         holder = holder[name]
     present = holder.get('loss_decode')
-    losses = present if isinstance(present, (list, tuple)) else [present or STOCK_LOSS]
+    losses = list(present) if isinstance(present, (list, tuple)) else [present or STOCK_LOSS]
     replaced: list[dict[str, Any]] = []
     found = False
     for loss in losses:
@@ -228,7 +228,10 @@ def with_losses(
         raise refusal(
             where,
             'a softmax CrossEntropyLoss of the prediction',
-            [loss.get('type') for loss in losses],
+            [
+                f'sigmoid {loss["type"]}' if loss.get('use_sigmoid') else loss['type']
+                for loss in losses
+            ],
             'Only that loss can be replaced without changing what the others mean',
         )
     new: Any = replaced[0] if len(replaced) == 1 else replaced
