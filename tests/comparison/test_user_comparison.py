@@ -27,37 +27,39 @@ def picture_sources(page):
 
 
 def test_killed_and_resumed_ends_as_one_that_was_not(tiny_seg, tmp_path, run_tool, capsys):
-    config = tiny_seg()
-    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    run_tool('compare', config, *options(whole, 'log-prior-test'))
-    said = capsys.readouterr().out
-    assert 'finished: 0 of 4 trainings and tests' in said
-    assert '| CE, log prior at test | ' in said
-    assert 'cannot be told from CE' in said
-
-    command = (sys.executable, '-m', 'paco_seg', 'compare', str(config))
-    first = killed / 'ce' / 'seed_0' / 'cell.json'
+    config, out = tiny_seg(), tmp_path / 'out'
+    words = (config, *options(out, 'log-prior-test'))
+    first = out / 'ce' / 'seed_0' / 'cell.json'
     with subprocess.Popen(
-        [*command, *options(killed, 'log-prior-test')], stdout=subprocess.PIPE, cwd=tmp_path
+        [sys.executable, '-m', 'paco_seg', 'compare', *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        cwd=tmp_path,
     ) as process:
         while not first.exists() and process.poll() is None:
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGKILL)
-    assert not (killed / 'results.json').exists()
+    assert not (out / 'results.json').exists()
     written = first.stat().st_mtime_ns
-    run_tool('compare', config, *options(killed, 'log-prior-test'))
-    assert 'finished: 1 of 4 trainings and tests' in capsys.readouterr().out
+    run_tool('compare', *words)
+    said = capsys.readouterr().out
+    assert 'finished: 1 of 4 trainings and tests' in said
+    assert '| CE, log prior at test | ' in said
+    assert 'cannot be told from CE' in said
     assert first.stat().st_mtime_ns == written
-    assert (killed / 'results.json').read_text() == (whole / 'results.json').read_text()
+    resumed = (out / 'results.json').read_text()
 
-    page = (killed / 'report.html').read_text()
-    linked = re.findall(r'\]\((\w+\.png)\)', (killed / 'report.md').read_text())
+    run_tool('compare', *words, '--force')
+    assert first.stat().st_mtime_ns > written
+    assert (out / 'results.json').read_text() == resumed
+
+    page = (out / 'report.html').read_text()
+    linked = re.findall(r'\]\((\w+\.png)\)', (out / 'report.md').read_text())
     assert linked == [
         'by_frequency.png', 'gain.png', 'confusion.png', 'curves.png', 'examples.png',
     ]  # fmt: skip
     assert picture_sources(page) == ['data:image/png;base64,iVBORw0K'] * len(linked)
     assert not re.findall(r'https?:|<script|<link', page)
-    results = json.loads((whole / 'results.json').read_text())
+    results = json.loads(resumed)
     assert [len(system['runs']) for system in results['systems']] == [2, 2]
     assert results['failed'] == results['refused'] == []
 

@@ -102,7 +102,10 @@ def test_auto_alpha():
         (dict(gamma=-1), r'gamma: expected >= 0'),
         (dict(label_smoothing=1.5), r'label_smoothing: expected a value in \[0, 1\], got 1.5'),
         (dict(label_smoothing=1.0), r'label_smoothing: expected a value in \[0, 1\), got 1.0'),
-        (dict(impl='fast'), r"impl: expected one of 'auto', 'dense', 'streaming', 'triton', got 'fast'"),
+        (
+            dict(impl='fast'),
+            r"impl: expected one of 'auto', .*, 'triton', got 'fast'",
+        ),
         (dict(class_prior=[3, 0]), r'class_prior: expected positive .* for classes \[1\]'),
     ],
 )
