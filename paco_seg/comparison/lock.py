@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 LOCK = '.lock'
+# Seconds to wait for a lock: trainings of a comparison that was killed end a moment after it.
+PATIENCE = 10.0
 
 
 @contextlib.contextmanager
@@ -25,7 +28,10 @@ def only_one(folder: Path, key: str = '--out') -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK, 'a+', encoding='utf-8') as file:
-        if not _lock(file):
+        until = time.monotonic() + PATIENCE
+        while not (locked := _lock(file)) and time.monotonic() < until:
+            time.sleep(0.1)
+        if not locked:
             file.seek(0)
             raise ValueError(
                 f'{key}: expected a folder of no running comparison, got {str(folder)!r}, which '

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from paco_seg.comparison import lock
 from paco_seg.comparison.lock import only_one
 
 HOLD = """
@@ -17,7 +19,8 @@ with only_one(Path(sys.argv[1])):
 """
 
 
-def test_a_folder_is_held_by_one_process_and_let_go_when_it_is_killed(tmp_path):
+def test_a_folder_is_held_by_one_process_and_let_go_when_it_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, 'PATIENCE', 0.0)
     with subprocess.Popen(
         [sys.executable, '-c', HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -34,3 +37,16 @@ def test_a_folder_is_held_by_one_process_and_let_go_when_it_is_killed(tmp_path):
         pass
     with only_one(tmp_path):  # let go at the end of the block as well
         pass
+
+
+def test_what_a_killed_comparison_leaves_running_is_waited_for(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == 'held\n'
+        threading.Timer(0.3, other.kill).start()
+        with only_one(tmp_path):
+            assert other.wait() != 0

@@ -21,8 +21,11 @@ with open('pids.part', 'w') as file:
 os.rename('pids.part', 'pids')
 time.sleep(600)
 """
+# A job in the background of a shell may be told to ignore Ctrl-C; the parent here is in front.
 PARENT = """
+import signal
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from paco_seg.comparison.process import run_command, watch_command
 run_command(('endless',), Path('log'))
 """

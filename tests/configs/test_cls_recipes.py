@@ -200,10 +200,12 @@ def test_loss(recipe):
     keys = ['alpha', 'temperature', 'label_smoothing']
     if recipe['loss'] == 'GPaCoLoss':
         keys += ['beta', 'gamma', 'center_temperature']
-        assert module.base_temperature is None
+        settings = module.settings
+        assert settings.base_temperature is None
     else:
+        settings = module
         assert module.weighting == 'released'
-    assert {key: getattr(module, key) for key in keys} == {key: recipe[key] for key in keys}
+    assert {key: getattr(settings, key) for key in keys} == {key: recipe[key] for key in keys}
 
 
 @contrastive
