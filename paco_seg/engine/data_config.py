@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -10,6 +10,13 @@ from mmengine.utils import import_modules_from_strings
 
 from paco_seg.engine.cli import PLUGINS
 from paco_seg.engine.model_changes import read_config
+from paco_seg.engine.preflight import check_data_folders, iter_datasets
+
+# Scope -> its task, and what its data sets have.
+TASKS = {
+    'mmseg': ('segmentation', 'label maps'),
+    'mmpretrain': ('classification', 'one label per image'),
+}
 
 
 def read_data_config(source: str, options: Mapping[str, Any] | None = None) -> tuple[Config, str]:
@@ -38,6 +45,44 @@ def read_data_config(source: str, options: Mapping[str, Any] | None = None) -> t
         )
     import_modules_from_strings([PLUGINS[scope]])
     return cfg, scope
+
+
+def check_scope(cfg: Config, scope: str) -> None:
+    """Refuse configs of the other task.
+
+    Args:
+        cfg: a complete config; one of data sets alone may have no scope.
+        scope: key of ``TASKS``.
+
+    Raises:
+        ValueError: ``default_scope`` is set to another package.
+    """
+    found = cfg.get('default_scope', scope)
+    if found != scope:
+        task, labels = TASKS[scope]
+        raise ValueError(
+            f'default_scope: expected {scope!r}, whose data sets have {labels}, got {found!r}. '
+            f'Pass a {task} config'
+        )
+
+
+def datasets_of(cfg: Config, loader: str, scope: str) -> Iterator[tuple[str, dict]]:
+    """Yield key and config of the datasets of a loader, inside wrappers too.
+
+    Args:
+        cfg: a complete config.
+        loader: e.g. ``'train_dataloader'``.
+        scope: key of ``TASKS``.
+
+    Raises:
+        FileNotFoundError: a folder or list of the dataset does not exist.
+        ValueError: the config is one of another task, or has no such loader.
+    """
+    check_scope(cfg, scope)
+    if not cfg.get(loader):
+        raise ValueError(f'{loader}: expected a dataloader, got none. Inherit a dataset config')
+    check_data_folders(cfg, (loader,))
+    yield from iter_datasets(cfg[loader].dataset, f'{loader}.dataset')
 
 
 def sample_positions(size: int, number: int) -> list[int]:

@@ -17,7 +17,7 @@ from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
 from paco_seg.cls.datasets.image_list_dataset import ImageListError
 from paco_seg.engine.cli import LOADERS
-from paco_seg.engine.data_config import sample_positions
+from paco_seg.engine.data_config import check_scope, datasets_of, sample_positions
 from paco_seg.engine.image_files import check_complete, is_file, read_header, reason
 from paco_seg.engine.loading_steps import LoadingSteps
 from paco_seg.engine.parallel import map_in_parallel
@@ -201,26 +201,8 @@ def image_sets_of(cfg: Config, loader: str) -> Iterator[ImageSet]:
         ValueError: the config is not one of classification or has no such loader; see also
             :class:`ImageSet`.
     """
-    check_scope(cfg)
-    if not cfg.get(loader):
-        raise ValueError(f'{loader}: expected a dataloader, got none. Inherit a dataset config')
-    check_data_folders(cfg, (loader,))
-    for key, config in iter_datasets(cfg[loader].dataset, f'{loader}.dataset'):
+    for key, config in datasets_of(cfg, loader, SCOPE):
         yield ImageSet(config, key)
-
-
-def check_scope(cfg: Config) -> None:
-    """Refuse configs of other tasks.
-
-    Raises:
-        ValueError: ``default_scope`` is set to another package than MMPretrain.
-    """
-    scope = cfg.get('default_scope', SCOPE)
-    if scope != SCOPE:
-        raise ValueError(
-            f'default_scope: expected {SCOPE!r}, whose data sets have one label per image, got '
-            f'{scope!r}. Pass a classification config'
-        )
 
 
 def check_files(
@@ -327,7 +309,7 @@ def class_statistics(cfg: Config, loader: str) -> tuple[tuple[str, ...], np.ndar
         FileNotFoundError: a folder or list of the dataset does not exist.
         ValueError: there are no class names, no images, or labels that are no class.
     """
-    check_scope(cfg)
+    check_scope(cfg, SCOPE)
     if not cfg.get(loader):
         raise ValueError(f'{loader}: expected a dataloader, got none. Inherit a dataset config')
     check_data_folders(cfg, (loader,))

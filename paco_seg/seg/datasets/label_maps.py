@@ -13,9 +13,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from paco_seg.engine.data_config import datasets_of
 from paco_seg.engine.image_files import reason
 from paco_seg.engine.loading_steps import LoadingSteps
-from paco_seg.engine.preflight import check_data_folders, iter_datasets
 
 # Images on which a pipeline is tried whose annotation step cannot be told by its class.
 _TRIED = 5
@@ -167,26 +167,8 @@ def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
         ValueError: the config is not one of segmentation or has no such loader; see also
             :class:`LabelMaps`.
     """
-    check_scope(cfg)
-    if not cfg.get(loader):
-        raise ValueError(f'{loader}: expected a dataloader, got none. Inherit a dataset config.')
-    check_data_folders(cfg, (loader,))
-    for key, config in iter_datasets(cfg[loader].dataset, f'{loader}.dataset'):
+    for key, config in datasets_of(cfg, loader, 'mmseg'):
         yield LabelMaps(config, key)
-
-
-def check_scope(cfg: Config) -> None:
-    """Refuse configs of other tasks, whose data sets have no label maps.
-
-    Raises:
-        ValueError: ``default_scope`` is set to another package than MMSegmentation.
-    """
-    scope = cfg.get('default_scope', 'mmseg')
-    if scope != 'mmseg':
-        raise ValueError(
-            f"default_scope: expected 'mmseg', whose data sets have label maps, got {scope!r}. "
-            'Pass a segmentation config'
-        )
 
 
 def heads_of(cfg: Config) -> Sequence[tuple[str, dict]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -59,19 +60,12 @@ FROZEN = TrainingSystem(
     needs=Needs(class_frequencies=True),
     combines_with=('gpaco',),
 )
-LEARNABLE = TrainingSystem(
+LEARNABLE = replace(
+    FROZEN,
     name='region-rebalance-learnable',
     title='CE + Region Rebalance, learnable',
-    paper=PAPER,
     summary='Region Rebalance whose own layers are trained too',
     change=partial(change, learnable=True),
-    imports=IMPORTS,
-    acts_on=REGIONS,
-    settings=SETTINGS,
-    passes_on=True,
-    search=dict(loss_weight=(0.1, 1.0)),
-    needs=Needs(class_frequencies=True),
-    combines_with=('gpaco',),
 )
 BIAS = TrainingSystem(
     name='region-bias',
