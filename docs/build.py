@@ -19,6 +19,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))  # the tests load this file by its path
+import gpu_tables
+
 from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.report import summary_table
 from paco_seg.comparison.suites import SUITES
@@ -35,6 +38,7 @@ ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
 DISPATCH = ROOT / 'benchmarks' / 'results' / 'dispatch_cpu.json'
 SYNCHRONISATIONS = ROOT / 'benchmarks' / 'results' / 'synchronisations.json'
 STEP = ROOT / 'benchmarks' / 'results' / 'train_step_cpu.json'
+GPU_STEP = ROOT / 'benchmarks' / 'results' / 'train_step_gpu.json'
 TITLES = {
     'streaming': 'paco_seg (streaming, default)',
     'dense': 'paco_seg (dense, the equation)',
@@ -111,9 +115,9 @@ def targets_table() -> str:
     return '\n'.join(lines)
 
 
-def step_table() -> str:
+def step_table(path: Path = STEP) -> str:
     """Return what GPaCo adds to a training step of each model."""
-    models = json.loads(STEP.read_text())['models']
+    models = json.loads(path.read_text())['models']
     lines = ['| model | images | cross entropy | GPaCo | released formulation |', '|---' * 5 + '|']
     for name, model in models.items():
         height, width = model['crop']
@@ -128,7 +132,7 @@ def step_table() -> str:
     (device,) = {device_of(model) for model in models.values()}  # two machines, two tables
     return '\n'.join(lines) + (
         '\n\nMedian of a step, in brackets over cross entropy; peak memory above that before the '
-        f'model is built. {device}, float32.'
+        f'model is built. {device}, float32{"; amp: bfloat16" if path == GPU_STEP else ""}.'
     )
 
 
@@ -395,10 +399,20 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'alpha:table': alpha_table,
         'targets:table': targets_table,
         'step:table': step_table,
+        'gpu-sizes:table': gpu_tables.sizes_table,
+        'gpu-step:table': partial(step_table, GPU_STEP),
+        'tiles:table': gpu_tables.tiles_table,
+        'gpu-digits:table': gpu_tables.digits_table,
     },
     'configs/README.md': {'configs:table': configs_table},
     'docs/decode_heads.md': {'heads:table': heads_table},
-    'docs/gpu.md': {'synchronisations:table': synchronisations_table},
+    'docs/gpu.md': {
+        'gpu-loss:table': gpu_tables.loss_table,
+        'gpu-targets:table': gpu_tables.targets_table,
+        'gpu-errors:table': gpu_tables.errors_table,
+        'gpu-tests:table': gpu_tables.checks_table,
+        'synchronisations:table': synchronisations_table,
+    },
     'docs/systems.md': {
         'mmseg-systems:table': partial(systems_table, 'mmseg'),
         'mmseg-refusals:table': partial(refusals_table, 'mmseg'),
