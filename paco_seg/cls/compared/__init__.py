@@ -1,6 +1,8 @@
 """Systems that PaCo and GPaCo are compared with: their heads, losses and sampling."""
 
 from paco_seg.cls.compared.balanced_softmax_loss import BalancedSoftmaxLoss
+from paco_seg.cls.compared.bcl_cls_head import BCLClsHead
+from paco_seg.cls.compared.bcl_loss import BCLLoss
 from paco_seg.cls.compared.class_aware_sampler import ClassAwareSampler
 from paco_seg.cls.compared.dual_sampling_dataset import DualSamplingDataset
 from paco_seg.cls.compared.frozen_feature_classifier import FrozenFeatureClassifier
@@ -22,6 +24,8 @@ from paco_seg.cls.compared.tau_norm_cls_head import TauNormClsHead
 from paco_seg.cls.compared.training_progress_hook import TrainingProgressHook
 
 __all__ = [
+    'BCLClsHead',
+    'BCLLoss',
     'BalancedSoftmaxLoss',
     'ClassAwareSampler',
     'DualSamplingDataset',

@@ -2,6 +2,7 @@
 
 from paco_seg.cls.systems import (
     balanced_softmax,
+    bcl,
     ce,
     class_aware_sampling,
     class_weighted_ce,
@@ -36,6 +37,7 @@ SYSTEMS = Systems(
         supcon_joint.SYSTEM,
         hybrid_sc.SYSTEM,
         hybrid_psc.SYSTEM,
+        bcl.SYSTEM,
         paco.SYSTEM,
         gpaco.SYSTEM,
     )

@@ -5,6 +5,7 @@ from paco_seg.core.compared.balanced_softmax import (
     cross_entropy_per_sample,
     posthoc_adjusted_logits,
 )
+from paco_seg.core.compared.bcl import bcl_loss
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
 from paco_seg.core.compared.class_weights import class_weights
 from paco_seg.core.compared.hybrid import curriculum_weight, hybrid_loss, prototype_loss
@@ -45,6 +46,7 @@ from paco_seg.core.frequency import effective_numbers, log_class_prior
 __all__ = [
     'ResLTTerms',
     'balanced_softmax_loss',
+    'bcl_loss',
     'center_loss',
     'class_aware_indices',
     'class_weighted_mean',

@@ -105,8 +105,8 @@ def test_nothing_but_the_system_changes(name, tmp_path):
     needs, loader = system.needs, changed.train_dataloader
     assert needs.class_balanced_sampler == (loader.sampler != cfg.train_dataloader.sampler)
     views = [step for step in _pipeline(loader.dataset) if step['type'] == 'MultiView']
-    assert needs.two_views == bool(views)
-    assert all(len(step['transforms']) == 2 for step in views)
+    assert (needs.views > 1) == bool(views)
+    assert all(len(step['transforms']) == needs.views for step in views)
 
 
 def _pipeline(dataset):
