@@ -15,6 +15,8 @@ from paco_seg.cls.compared.lws_cls_head import LWSClsHead
 from paco_seg.cls.compared.multi_task_supcon_cls_head import MultiTaskSupConClsHead
 from paco_seg.cls.compared.multi_task_supcon_loss import MultiTaskSupConLoss
 from paco_seg.cls.compared.one_based_cosine_lr import OneBasedCosineLR
+from paco_seg.cls.compared.proco_cls_head import ProCoClsHead
+from paco_seg.cls.compared.proco_loss import ProCoLoss
 from paco_seg.cls.compared.prototype_contrast_loss import PrototypeContrastLoss
 from paco_seg.cls.compared.reslt_cls_head import ResLTClsHead
 from paco_seg.cls.compared.reslt_loss import ResLTLoss
@@ -39,6 +41,8 @@ __all__ = [
     'MultiTaskSupConClsHead',
     'MultiTaskSupConLoss',
     'OneBasedCosineLR',
+    'ProCoClsHead',
+    'ProCoLoss',
     'PrototypeContrastLoss',
     'ResLTClsHead',
     'ResLTLoss',

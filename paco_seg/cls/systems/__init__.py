@@ -15,6 +15,7 @@ from paco_seg.cls.systems import (
     log_prior_test,
     lws,
     paco,
+    proco,
     reslt,
     supcon_joint,
     tau_norm,
@@ -38,6 +39,7 @@ SYSTEMS = Systems(
         hybrid_sc.SYSTEM,
         hybrid_psc.SYSTEM,
         bcl.SYSTEM,
+        proco.SYSTEM,
         paco.SYSTEM,
         gpaco.SYSTEM,
     )

@@ -16,6 +16,12 @@ from paco_seg.core.compared.ldam import (
     ldam_loss,
     ldam_margins,
 )
+from paco_seg.core.compared.proco import (
+    VMFMoments,
+    concentration,
+    log_scaled_bessel,
+    vmf_logits,
+)
 from paco_seg.core.compared.region import (
     classes_in_image,
     image_bias,
@@ -45,6 +51,7 @@ from paco_seg.core.frequency import effective_numbers, log_class_prior
 
 __all__ = [
     'ResLTTerms',
+    'VMFMoments',
     'balanced_softmax_loss',
     'bcl_loss',
     'center_loss',
@@ -52,6 +59,7 @@ __all__ = [
     'class_weighted_mean',
     'class_weights',
     'classes_in_image',
+    'concentration',
     'cosine_logits',
     'cross_entropy_per_sample',
     'curriculum_weight',
@@ -64,6 +72,7 @@ __all__ = [
     'ldam_loss',
     'ldam_margins',
     'log_class_prior',
+    'log_scaled_bessel',
     'multi_task_loss',
     'nested_class_groups',
     'posthoc_adjusted_logits',
@@ -82,4 +91,5 @@ __all__ = [
     'tau_normalize',
     'tau_normalized_logits',
     'upsampled_region_means',
+    'vmf_logits',
 ]

@@ -56,7 +56,7 @@ model['neck'] = None
 model['head']['type'] = 'VisionTransformerClsHead'
 """
 # Of each kind one that depends on what an epoch is.
-EPOCHS = ('class-aware-sampling', 'ldam-drw', 'hybrid-psc')
+EPOCHS = ('class-aware-sampling', 'ldam-drw', 'hybrid-psc', 'proco')
 
 
 def without_scope(value):
