@@ -4,12 +4,15 @@ from paco_seg.cls.compared.balanced_softmax_loss import BalancedSoftmaxLoss
 from paco_seg.cls.compared.bcl_cls_head import BCLClsHead
 from paco_seg.cls.compared.bcl_loss import BCLLoss
 from paco_seg.cls.compared.class_aware_sampler import ClassAwareSampler
+from paco_seg.cls.compared.class_mean_start_hook import ClassMeanStartHook
 from paco_seg.cls.compared.dual_sampling_dataset import DualSamplingDataset
 from paco_seg.cls.compared.frozen_feature_classifier import FrozenFeatureClassifier
 from paco_seg.cls.compared.hybrid_classifier import HybridClassifier
 from paco_seg.cls.compared.hybrid_cls_head import HybridClsHead
 from paco_seg.cls.compared.ldam_cls_head import LDAMClsHead
 from paco_seg.cls.compared.ldam_loss import LDAMLoss
+from paco_seg.cls.compared.lift_classifier import LIFTClassifier
+from paco_seg.cls.compared.lift_cls_head import LIFTClsHead
 from paco_seg.cls.compared.logit_adjusted_cls_head import LogitAdjustedClsHead
 from paco_seg.cls.compared.lws_cls_head import LWSClsHead
 from paco_seg.cls.compared.multi_task_supcon_cls_head import MultiTaskSupConClsHead
@@ -30,12 +33,15 @@ __all__ = [
     'BCLLoss',
     'BalancedSoftmaxLoss',
     'ClassAwareSampler',
+    'ClassMeanStartHook',
     'DualSamplingDataset',
     'FrozenFeatureClassifier',
     'HybridClassifier',
     'HybridClsHead',
     'LDAMClsHead',
     'LDAMLoss',
+    'LIFTClassifier',
+    'LIFTClsHead',
     'LWSClsHead',
     'LogitAdjustedClsHead',
     'MultiTaskSupConClsHead',

@@ -12,6 +12,7 @@ from paco_seg.cls.systems import (
     hybrid_psc,
     hybrid_sc,
     ldam_drw,
+    lift,
     log_prior_test,
     lws,
     paco,
@@ -42,6 +43,7 @@ SYSTEMS = Systems(
         proco.SYSTEM,
         paco.SYSTEM,
         gpaco.SYSTEM,
+        lift.SYSTEM,
     )
 )
 

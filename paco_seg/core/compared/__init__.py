@@ -16,6 +16,7 @@ from paco_seg.core.compared.ldam import (
     ldam_loss,
     ldam_margins,
 )
+from paco_seg.core.compared.lift import ClassMeans, ResidualAdapter, adapter_width
 from paco_seg.core.compared.proco import (
     VMFMoments,
     concentration,
@@ -50,8 +51,11 @@ from paco_seg.core.compared.upsampled_region import upsampled_region_means
 from paco_seg.core.frequency import effective_numbers, log_class_prior
 
 __all__ = [
+    'ClassMeans',
     'ResLTTerms',
+    'ResidualAdapter',
     'VMFMoments',
+    'adapter_width',
     'balanced_softmax_loss',
     'bcl_loss',
     'center_loss',

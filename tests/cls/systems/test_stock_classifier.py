@@ -178,3 +178,23 @@ def test_reslt_pools_itself_where_it_gets_a_map():
 def test_weights_that_are_not_there_yet_start_no_training():
     assert SYSTEMS['crt'].apply(config()).model.stage_one == 'WEIGHTS-OF-ce.pth'
     assert SYSTEMS['lws'].apply(config()).load_from == 'WEIGHTS-OF-ce.pth'
+
+
+DEIT = 'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'
+
+
+def test_lift_wants_a_vision_transformer_with_weights():
+    lift = SYSTEMS['lift']
+    for source, found in ((RESNET, 'ResNet'), (SWIN, 'SwinTransformer')):
+        with pytest.raises(ValueError, match=rf"^model\.backbone\.type: .* got '{found}'\. The ad"):
+            lift.changes(config(source))
+    for kind in ('VisionTransformer', 'BEiTViT', 'mmpretrain.ViTEVA02'):
+        lift.changes(config(DEIT, model__backbone__type=kind))
+    weights = 'WEIGHTS-OF-vision-transformer.pth'
+    assert lift.apply(config(DEIT)).model.stage_one == weights
+    given = lift.apply(config(DEIT), dict(weights='vit.pth', adapter_width=2)).model
+    assert (given.stage_one, given.adapter_width) == ('vit.pth', 2)
+    pretrained = dict(type='Pretrained', checkpoint='vit.pth', prefix='backbone')
+    own = lift.apply(config(DEIT, model__backbone__init_cfg=pretrained)).model
+    assert 'stage_one' not in own
+    assert own.backbone.init_cfg == pretrained
