@@ -66,6 +66,7 @@ class Needs:
         two_views: it writes a pipeline that yields two views of each image.
         three_views: it writes a pipeline that yields three views of each image.
         class_balanced_sampler: it replaces the sampler of the training loader.
+        pretrained_transformer: it serves vision transformers alone, with pretrained weights.
     """
 
     class_frequencies: bool = False
@@ -73,6 +74,7 @@ class Needs:
     two_views: bool = False
     three_views: bool = False
     class_balanced_sampler: bool = False
+    pretrained_transformer: bool = False
 
     @property
     def views(self) -> int:

@@ -82,9 +82,9 @@ class ClassifyAndContrastHead(LinearClsHead):
             self.fc = nn.Linear(in_channels, num_classes, bias=False)
             with torch.no_grad():
                 self.fc.weight.copy_(F.normalize(self.fc.weight.uniform_(-1, 1)))
-        if isinstance(loss_contrast, dict):
-            loss_contrast = MODELS.build(loss_contrast)
-        self.contrast_module: nn.Module = loss_contrast
+        self.contrast_module: nn.Module = (
+            loss_contrast if isinstance(loss_contrast, nn.Module) else MODELS.build(loss_contrast)
+        )
         for part in (self.loss_module, self.contrast_module):
             prior = getattr(part, 'class_prior', None)
             if prior is not None:

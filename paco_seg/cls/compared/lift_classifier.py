@@ -55,11 +55,10 @@ class LIFTClassifier(FrozenFeatureClassifier):
         layers = self.backbone.layers
         if adapter_width is None:
             adapter_width = lift.adapter_width(self.head.num_classes, len(layers))
-        self.adapters = nn.ModuleList(
-            _BlockAdapter(self.backbone.embed_dims, adapter_width) for _ in layers
-        )
-        for layer, adapter in zip(layers, self.adapters, strict=True):
+        adapters = [_BlockAdapter(self.backbone.embed_dims, adapter_width) for _ in layers]
+        for layer, adapter in zip(layers, adapters, strict=True):
             adapter.attach(layer)
+        self.adapters = nn.ModuleList(adapters)
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict:
         """Compute the loss; gradient flows through the transformer to the adapters."""

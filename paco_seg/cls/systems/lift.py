@@ -21,7 +21,7 @@ from paco_seg.cls.systems.stock_classifier import (
 )
 from paco_seg.cls.systems.training_views import with_views
 from paco_seg.engine.model_changes import ModelChange, merged_changes, starts_from_weights
-from paco_seg.engine.systems import SystemInputs, TrainingSystem, refusal
+from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem, refusal
 
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
@@ -66,7 +66,7 @@ SYSTEM = TrainingSystem(
     title='LIFT',
     paper='Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts, ICML '
     '2024 (arXiv 2309.10019)',
-    summary='a pretrained vision transformer, frozen: an adapter per block and a cosine classifier '
+    summary='a frozen vision transformer: an adapter per block and a cosine classifier '
     'with the log prior learn; its rows start from class means',
     change=change,
     imports=IMPORTS,
@@ -75,5 +75,6 @@ SYSTEM = TrainingSystem(
         weights=None, adapter_width=None, scale=25.0, start='class-mean', class_prior='auto'
     ),
     search=dict(scale=(25.0, 30.0)),
+    needs=Needs(pretrained_transformer=True),
     inference='two thin linear layers in each block',
 )

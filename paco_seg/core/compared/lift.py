@@ -37,7 +37,7 @@ def adapter_width(num_classes: int, num_layers: int) -> int:
     check_count('num_classes', num_classes, low=1)
     check_count('num_layers', num_layers, low=1)
     # Integers throughout: the floor of the logarithm is the place of the highest bit.
-    return 2 ** max(0, (num_classes // (2 * num_layers)).bit_length() - 1)
+    return 1 << max(0, (num_classes // (2 * num_layers)).bit_length() - 1)
 
 
 class ResidualAdapter(nn.Module):
