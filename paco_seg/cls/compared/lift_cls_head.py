@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.runner import CheckpointLoader
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -79,7 +78,7 @@ class LIFTClsHead(LinearClsHead):
         """Load the class vectors where ``start`` names a file."""
         super().init_weights()
         if self.start is not None and not self.starts_from_means:
-            vectors = CheckpointLoader.load_checkpoint(self.start, map_location='cpu')
+            vectors = torch.load(self.start, map_location='cpu', weights_only=True)
             vectors = vectors.get('class_vectors') if isinstance(vectors, dict) else vectors
             if not isinstance(vectors, Tensor):
                 raise ValueError(

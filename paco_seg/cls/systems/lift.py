@@ -12,7 +12,6 @@ from mmpretrain.registry import MODELS
 from paco_seg.cls.compared.lift_classifier import TRANSFORMERS
 from paco_seg.cls.systems.stock_classifier import (
     IMPORTS,
-    MISSING_WEIGHTS,
     check_recipe,
     linear_head,
     linear_settings,
@@ -28,7 +27,8 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     """Return classifier and head; one view, no mixed images; optimizer and schedule stay.
 
     Raises:
-        ValueError: the backbone is no vision transformer, or the head is not linear.
+        ValueError: the backbone is no vision transformer or has no pretrained weights, or the head
+            is not linear.
     """
     head = linear_head(cfg)
     check_recipe(cfg, 'loss')
@@ -42,6 +42,14 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
             name,
             'The adapters go into the blocks of one that is pretrained: choose such a config',
         )
+    weights = settings['weights'] or inputs.weights
+    if weights is None and not starts_from_weights(cfg):
+        raise refusal(
+            'lift.weights',
+            'a checkpoint with this vision transformer, for the config has no pretrained weights',
+            None,
+            'It stays as it is in the training: give --weights FILE, or model.backbone.init_cfg',
+        )
     new = dict(
         type='LIFTClsHead',
         **linear_settings(head, 'loss', 'init_cfg', 'cal_acc', 'topk'),
@@ -52,10 +60,6 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     model: dict[str, Any] = dict(type='LIFTClassifier', head=replacing(new, head))
     if settings['adapter_width'] is not None:
         model['adapter_width'] = settings['adapter_width']
-    weights = settings['weights']
-    if weights is None and not starts_from_weights(cfg):
-        # Random weights that never change are worth nothing: no training starts without a file.
-        weights = MISSING_WEIGHTS.format('vision-transformer')
     if weights is not None:
         model['stage_one'] = weights
     return merged_changes([ModelChange((), model), *with_views(cfg, 1), *without_mixed_images(cfg)])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
-from helpers.contrastive import COUNTS, samples
-from helpers.ranks import run_ranks
+from helpers.contrastive import (
+    COUNTS,
+    contrast_of_part,
+    samples,
+    three_view_features,
+    three_view_head,
+)
 from mmpretrain.registry import MODELS
 from torch.testing import assert_close
 
@@ -18,56 +22,24 @@ LABELS = [0, 1, 1, 3]
 
 
 def build(**settings):
-    torch.manual_seed(0)
-    defaults = dict(
-        num_classes=5,
-        in_channels=6,
-        # without statistics of a batch, which differ from rank to rank
-        projector=dict(out_channels=4, norm=None),
-        loss=dict(class_prior=COUNTS),
-        loss_contrast=dict(temperature=0.3),
-    )
-    return MODELS.build(dict(type='BCLClsHead', **defaults | settings)).double()
+    return three_view_head('BCL', **settings)
 
 
-def features(views=3):
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(views, 4, 6, generator=generator, dtype=torch.float64)
-
-
-def work_on_rank():
-    """Loss and gradients of this rank's half of the images, in two losses of the contrast."""
-    half = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
-    found = {}
-    for gather in (True, False):
-        head = build(loss_contrast=dict(temperature=0.3, gather=gather))
-        rows = features()[:, half].reshape(-1, 6)
-        losses = head.loss((rows,), samples(LABELS[half]), num_views=3)
-        losses['loss_contrast'].backward()
-        gradients = {name: p.grad for name, p in head.named_parameters() if p.grad is not None}
-        found[gather] = (losses['loss_contrast'].item(), gradients)
-    return found
-
-
-def test_bcl_on_two_ranks_is_that_of_the_joined_batch():
-    head = build()
-    losses = head.loss((features().reshape(-1, 6),), samples(LABELS), num_views=3)
-    losses['loss_contrast'].backward()
-    ranks = run_ranks(work_on_rank)
-    assert_close(sum(rank[True][0] for rank in ranks) / 2, losses['loss_contrast'].item())
-    # data-parallel training averages the gradients of the ranks
-    for name, parameter in head.named_parameters():
-        if parameter.grad is not None:
-            mean = sum(rank[True][1][name] for rank in ranks) / 2
-            assert_close(mean, parameter.grad, msg=name)
-    # the rows of the classifier get theirs through the prototypes
-    assert head.fc.weight.grad.any()
-    assert ranks[0][True][0] != ranks[0][False][0]
+def test_bcl_on_two_ranks_is_that_of_the_joined_batch(two_ranks):
+    joined = contrast_of_part('BCL')
+    ranks = [results['BCL'] for results in two_ranks]
+    assert_close(sum(rank['loss'] for rank in ranks) / 2, joined['loss'])
+    # data-parallel training averages the gradients of the ranks; the rows of the classifier get
+    # theirs through the prototypes
+    assert joined['gradients']['fc.weight'].any()
+    for name, gradient in joined['gradients'].items():
+        assert_close(sum(rank['gradients'][name] for rank in ranks) / 2, gradient, msg=name)
+    assert two_ranks[0]['BCL alone']['loss'] != ranks[0]['loss']
 
 
 def test_bcl_classifies_the_first_view_and_contrasts_the_others():
     head = build(loss=dict(class_prior=COUNTS, loss_weight=2.0), cal_acc=True)
-    rows, labels = features(), torch.tensor(LABELS)
+    rows, labels = three_view_features(), torch.tensor(LABELS)
     losses = head.loss((rows.reshape(-1, 6),), samples(LABELS), num_views=3)
     assert sorted(losses) == ['accuracy_top-1', 'loss_ce', 'loss_contrast']
     classify = balanced_softmax_loss(head.fc(rows[0]), labels, torch.tensor(COUNTS))
@@ -81,7 +53,7 @@ def test_bcl_classifies_the_first_view_and_contrasts_the_others():
 
 
 def test_bcl_prediction_is_that_of_the_stock_head_or_of_a_cosine_classifier():
-    head, rows = build(), features()[0]
+    head, rows = build(), three_view_features()[0]
     stock = MODELS.build(dict(type='LinearClsHead', num_classes=5, in_channels=6)).double()
     assert not stock.load_state_dict(head.state_dict(), strict=False).missing_keys
     assert torch.equal(stock((rows,)), head((rows,)))

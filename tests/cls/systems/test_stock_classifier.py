@@ -188,12 +188,14 @@ def test_lift_wants_a_vision_transformer_with_weights():
     for source, found in ((RESNET, 'ResNet'), (SWIN, 'SwinTransformer')):
         with pytest.raises(ValueError, match=rf"^model\.backbone\.type: .* got '{found}'\. The ad"):
             lift.changes(config(source))
+    weights = SystemInputs(weights='vit.pth')
     for kind in ('VisionTransformer', 'BEiTViT', 'mmpretrain.ViTEVA02'):
-        lift.changes(config(DEIT, model__backbone__type=kind))
-    weights = 'WEIGHTS-OF-vision-transformer.pth'
-    assert lift.apply(config(DEIT)).model.stage_one == weights
-    given = lift.apply(config(DEIT), dict(weights='vit.pth', adapter_width=2)).model
-    assert (given.stage_one, given.adapter_width) == ('vit.pth', 2)
+        changed = lift.apply(config(DEIT, model__backbone__type=kind), None, weights)
+        assert changed.model.stage_one == 'vit.pth'
+    with pytest.raises(ValueError, match=r'^lift\.weights: .*has no pretrained weights, got None'):
+        lift.changes(config(DEIT))
+    given = lift.apply(config(DEIT), dict(weights='b.pth', adapter_width=2), weights).model
+    assert (given.stage_one, given.adapter_width) == ('b.pth', 2)
     pretrained = dict(type='Pretrained', checkpoint='vit.pth', prefix='backbone')
     own = lift.apply(config(DEIT, model__backbone__init_cfg=pretrained)).model
     assert 'stage_one' not in own

@@ -131,8 +131,7 @@ def write(tiny_cls, tmp_path) -> Callable[..., Path]:
         base = tiny_cls(extra)
         inputs = inputs_for(COUNTS, tmp_path, weights)
         path = tmp_path / f'{name}.py'
-        settings = dict(weights=str(weights)) if name in TRANSFORMERS else None
-        text = SYSTEMS.resolve(name).render(base.name, read_config(base), settings, inputs)
+        text = SYSTEMS.resolve(name).render(base.name, read_config(base), None, inputs)
         path.write_text(text)
         return path
 
