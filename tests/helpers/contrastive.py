@@ -13,6 +13,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 import paco_seg.cls  # noqa: F401
+from paco_seg.core.compared import ClassMeans
 from paco_seg.engine import CPUDistributedDataParallel
 
 NUM_CLASSES = 5
@@ -201,12 +202,20 @@ def contrast_of_part(kind: str, part: slice = slice(None), **contrast: object) -
     )
 
 
+def class_means_of_part(part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Directions of the class means of all ranks, and which classes have images."""
+    means = ClassMeans(NUM_CLASSES)
+    means.add(three_view_features()[0, part], torch.tensor([0, 1, 1, 3])[part])
+    return means.directions()
+
+
 def work_on_rank() -> dict:
     """What one of several processes sees: short trainings, shuffled keys, parts of a batch."""
     results: dict = {kind: _train_on_rank(kind, steps=4) for kind in ('GPaCo', 'PaCo')}
     part = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
     for kind in ('BCL', 'ProCo'):
         results[kind] = contrast_of_part(kind, part)
+    results['class means'] = class_means_of_part(part)
     results['BCL alone'] = contrast_of_part('BCL', part, gather=False)
     for counts in ((4, 4), (3, 2)):
         results['keys', counts] = _keys_on_rank(counts)

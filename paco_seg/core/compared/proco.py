@@ -9,7 +9,6 @@ class then has a closed form in the modified Bessel function I of the first kind
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,20 @@ INITIAL_LENGTH = 0.9  # of the mean of a class that no image has told anything a
 # its error in the logarithm is below 1e-10 there, and smaller orders follow by recurrence.
 _MIN_ORDER = 24.0
 _CORRECTIONS = 7
+
+
+def _debye_polynomials() -> list[list[float]]:
+    """Coefficients of the polynomials u_1, u_2, ... (Abramowitz and Stegun, 9.3.10)."""
+    polynomial = np.polynomial.Polynomial
+    weight, inner = polynomial([0, 0, 0.5, 0, -0.5]), polynomial([0.125, 0, -0.625])
+    current, found = polynomial([1.0]), []
+    for _ in range(_CORRECTIONS):
+        current = weight * current.deriv() + (inner * current).integ()
+        found.append(current.coef.tolist())
+    return found
+
+
+_DEBYE = _debye_polynomials()
 
 
 def concentration(mean_length: Tensor, channels: int, *, released: bool = False) -> Tensor:
@@ -241,22 +254,10 @@ def _large_order(order: float, square: Tensor) -> Tensor:
     root = (order**2 + square).sqrt()
     cosine = order / root
     series = torch.zeros_like(root)
-    for polynomial in reversed(_debye_polynomials()):
+    for polynomial in reversed(_DEBYE):
         value = torch.zeros_like(root)
         for coefficient in reversed(polynomial):
             value = value * cosine + coefficient
         series = (series + value) / order
     value = root - order * (order + root).log() - 0.5 * (2.0 * math.pi * root).log()
     return value + torch.log1p(series)
-
-
-@cache
-def _debye_polynomials() -> list[list[float]]:
-    """Coefficients of the polynomials u_1, u_2, ... (Abramowitz and Stegun, 9.3.10)."""
-    polynomial = np.polynomial.Polynomial
-    weight, inner = polynomial([0, 0, 0.5, 0, -0.5]), polynomial([0.125, 0, -0.625])
-    current, found = polynomial([1.0]), []
-    for _ in range(_CORRECTIONS):
-        current = weight * current.deriv() + (inner * current).integ()
-        found.append(current.coef.tolist())
-    return found

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.contrastive import samples
+from helpers.contrastive import class_means_of_part, samples
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
@@ -162,3 +162,9 @@ def test_lift_rows_start_from_the_means_of_the_training_images(tiny_cls, tmp_pat
     runner.train_loop._iter = 1
     hook.before_train(runner)
     assert not model.head.fc.weight.any()
+
+
+def test_lift_class_means_of_two_ranks_are_those_of_all_images(two_ranks):
+    for results in two_ranks:
+        for found, expected in zip(results['class means'], class_means_of_part(), strict=True):
+            assert_close(found, expected)
