@@ -80,7 +80,8 @@ def log_scaled_bessel(order: float, square: Tensor) -> Tensor:
         square: x^2 >= 0, any shape; computed in float64.
 
     Returns:
-        Float64, like ``square``. The gradient is ``I_(v+1)(x) / (2 x I_v(x))``, in (0, 1 / (4 v + 4)].
+        Float64, like ``square``. The gradient is ``I_(v+1)(x) / (2 x I_v(x))``, between 0 and
+        1 / (4 v + 4).
 
     Raises:
         ValueError: the order is negative.
