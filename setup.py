@@ -50,6 +50,7 @@ EXTRAS_REQUIRE = {
         'ruff>=0.9',
         'mypy>=1.14',
         'import-linter>=2.1',  # holds the layers core < engine < seg | cls
+        'scipy>=1.11',  # its Bessel functions are what ours are compared with
         'pyyaml>=6',  # tables of the papers' settings, and the metafiles
         'setuptools>=77',  # a test builds the wheel without network; venvs of 3.12 have none
     ],

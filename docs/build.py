@@ -307,7 +307,9 @@ NEEDS = {
     'class_frequencies': 'class frequencies',
     'takes_frequencies': 'class frequencies where they are known',
     'two_views': 'two views of each image',
+    'three_views': 'three views of each image',
     'class_balanced_sampler': 'another sampling of the training set',
+    'pretrained_transformer': 'a pretrained vision transformer',
 }
 
 # The last part of a config's name, without crop and imbalance ratio.

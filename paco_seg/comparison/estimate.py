@@ -16,7 +16,6 @@ from paco_seg.engine.systems import TrainingSystem
 STEPS = 6  # of the trial; the first two warm up
 _WARM_UP = 2
 START_SECONDS = 10.0  # of a process until its first step
-TWO_VIEWS = 2.0  # a step with two views of each image, relative to one with one
 OTHERS = 1.3  # a step of any system but the baseline: its loss comes on top
 # Weights, label maps and logs of a cell, relative to the weights.
 _BESIDE_WEIGHTS = 1.1
@@ -78,8 +77,7 @@ class Load:
 def load_of(system: TrainingSystem, *, is_baseline: bool, searches: int, finals: int) -> Load:
     """Return the work of a system; its steps cost by what it needs."""
     factor = 1.0 if is_baseline else OTHERS
-    if system.needs.two_views:
-        factor *= TWO_VIEWS
+    factor *= system.needs.views  # every view passes the model
     return Load(factor, searches, finals, system.trains)
 
 
