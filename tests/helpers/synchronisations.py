@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 
 import torch
-from helpers.pretended_cuda import NAME, Trace
+from helpers.device import NAME
+from helpers.pretended_cuda import Trace
 
 from paco_seg.files import write_json
 
