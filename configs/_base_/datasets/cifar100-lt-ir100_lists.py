@@ -43,8 +43,6 @@ val_dataloader = dict(
 test_dataloader = dict(
     val_dataloader, dataset=dict(images, ann_file='test.txt', pipeline=test_pipeline)
 )
-val_evaluator = dict(
-    type='LongTailAccuracy', train_counts=dict(images, ann_file='train_ir100.txt')
-)
+val_evaluator = dict(type='LongTailAccuracy', train_counts=dict(images, ann_file='train_ir100.txt'))
 test_evaluator = val_evaluator
 del images
