@@ -310,6 +310,8 @@ NEEDS = {
 DATA_SETS = {
     'cifar10-lt': 'CIFAR-10-LT',
     'cifar100-lt': 'CIFAR-100-LT',
+    'cifar100-c10-lt': 'CIFAR-100-LT, 10 classes',
+    'cifar100-c30-lt': 'CIFAR-100-LT, 30 classes',
     'cifar100': 'CIFAR-100',
     'imagenet-lt': 'ImageNet-LT',
     'inat18': 'iNaturalist 2018',
