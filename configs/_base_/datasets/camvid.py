@@ -1,6 +1,6 @@
 # CamVid, 480 x 360: 367 training, 101 validation and 233 test images, as published with the SegNet
 # tutorial; 11 classes, void (label 11) is ignored. Settings are chosen on the validation split,
-# the test split is only reported. docs/datasets.md says where the files come from.
+# the test split is only reported. docs/evidence.md says where the files come from.
 dataset_type = 'CamVidDataset'
 data_root = 'data/camvid/'
 crop_size = (240, 320)

@@ -1,7 +1,7 @@
 # CIFAR-100-LT with imbalance ratio 100 as image files and lists: 10 847 training images, 500 to 5
 # per class. The 10 000 test images are divided: settings are chosen on 10 per class (search.txt),
 # the other 90 are only reported (test.txt). The draw is another one than that of
-# cifar100-lt-ir100.py. docs/datasets_classification.md says how the files are made.
+# cifar100-lt-ir100.py. docs/evidence.md says how the files are made.
 data_root = 'data/cifar100_lt/'
 size = 64
 data_preprocessor = dict(

@@ -49,9 +49,8 @@ def write_camvid(source: Path, out: Path, *, force: bool = False) -> None:
             for path in paths:
                 labels = source / f'{part}annot' / path.name
                 _check_source(labels, 'the labels of an image')
-                write_image(root / 'images' / part / f'{path.stem}.jpg', cv2.imread(str(path)))
-                array = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
-                write_image(root / 'masks' / part / path.name, array)
+                write_image(root / 'images' / part / f'{path.stem}.jpg', _read(path))
+                write_image(root / 'masks' / part / path.name, _read(labels, cv2.IMREAD_UNCHANGED))
             counts[part] = len(paths)
         write_json(root / 'statistics.json', dict(settings=dict(kind='camvid'), images=counts))
 
@@ -173,6 +172,13 @@ def write_subsets(
 def _unpickled(path: Path) -> dict:
     with path.open('rb') as file:
         return pickle.load(file, encoding='latin1')
+
+
+def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        raise ValueError(f'{path}: expected an image, got an unreadable file. Replace it')
+    return image
 
 
 def _check_source(path: Path, what: str) -> None:
