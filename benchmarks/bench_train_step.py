@@ -191,7 +191,12 @@ def main() -> int:
         for amp in (False, True) if device == 'cuda' else (False,):
             case = dict(config=pattern, crop=crop, images=images, device=device, amp=amp)
             record: dict[str, Any] = dict(crop=crop, images=images, amp=amp)
-            found = common.run_case(__file__, case | {'seconds': args.seconds})
+            case['seconds'] = args.seconds
+            if device == 'cuda':
+                found = measure(case)
+                torch.cuda.empty_cache()
+            else:
+                found = common.run_case(__file__, case)
             record['time'] = {variant: found[variant] for variant in VARIANTS}
             record['peak_mib'] = found.get('peak_mib') or {
                 variant: common.run_case(__file__, case | {'variant': variant})['peak_mib']
@@ -215,7 +220,7 @@ def main() -> int:
                     ]
                 )
             print(f'measured {label}', flush=True)
-    common.write_results(path.stem, {'models': kept})
+            common.write_results(path.stem, {'models': kept})
     print(common.table(['step', 'ms', '20-80 %', 'repeats', 'over CE', 'peak MiB'], rows))
     missed = False
     for (where, name), limit in TARGETS.items():

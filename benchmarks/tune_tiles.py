@@ -10,7 +10,9 @@ of each kernel and precision; ``TILES`` of ``paco_seg/core/fused.py`` is filled 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,22 +26,43 @@ from paco_seg.core.fused import Tile
 from paco_seg.files import write_json
 
 DTYPES = {'half': torch.bfloat16, 'bf16x3': torch.float32, 'tf32': torch.float32}
-# (rows, columns, warps, stages)
-NARROW = [
-    (rows, columns, warps, stages)
-    for rows, columns in ((64, 32), (64, 64), (64, 128), (128, 32), (128, 64), (128, 128))
-    for warps in (4, 8)
-    for stages in (2, 3)
-    if not (rows == 64 and columns == 32 and warps == 8)
-]
+# (rows, columns, warps, stages); ahead of time for sm_90 these spill no or few registers.
+NARROW = {
+    'half': [
+        (128, 32, 8, 3),
+        (128, 64, 8, 2),
+        (128, 64, 8, 3),
+        (128, 128, 8, 2),
+        (128, 32, 4, 3),
+        (64, 32, 4, 3),
+        (64, 64, 4, 2),
+        (64, 64, 4, 3),
+        (64, 128, 4, 2),
+        (64, 128, 8, 3),
+    ],
+    'bf16x3': [
+        (128, 32, 8, 2),
+        (128, 32, 8, 3),
+        (128, 64, 8, 2),
+        (64, 32, 4, 2),
+        (64, 32, 4, 3),
+        (64, 64, 4, 2),
+        (64, 64, 4, 3),
+        (64, 64, 8, 2),
+        (64, 128, 8, 2),
+    ],
+}
+NARROW['tf32'] = NARROW['bf16x3']
 WIDE = [
-    (rows, columns, warps, stages)
-    for rows, columns in ((32, 16), (32, 32), (64, 16), (64, 32), (64, 64), (128, 32), (128, 64))
-    for warps in (4, 8)
-    for stages in (2, 3)
-    if not (rows == 32 and warps == 8)
+    (32, 16, 4, 2),
+    (32, 32, 4, 2),
+    (64, 16, 4, 2),
+    (64, 32, 4, 2),
+    (64, 32, 8, 2),
+    (64, 64, 8, 2),
+    (128, 32, 8, 2),
 ]
-CANDIDATES = {128: NARROW, 256: WIDE}
+CANDIDATES = {128: NARROW, 256: dict.fromkeys(DTYPES, WIDE)}
 
 
 def inputs(sets: int, anchors: int, keys: int, channels: int, dtype: torch.dtype) -> tuple:
@@ -59,51 +82,48 @@ def inputs(sets: int, anchors: int, keys: int, channels: int, dtype: torch.dtype
 
 
 NUMBERS = [0.01, 1.0, 1.0, 0.07, 1.0, 0.0]
+NEEDS = {'rows': (True, False, False), 'keys': (False, True, False)}
 
 
-def compile_one(job: tuple[str, int, tuple[int, ...]]) -> tuple[Any, str | None]:
+def kernel_call(kernel: str, precision: str, channels: int, *, small: bool = False) -> Any:
+    """One kernel with what surrounds it; ``small`` compiles the same code."""
+    sets = 2 if kernel == 'keys' or channels > 128 else 4
+    anchors = 16 if small else 8192
+    keys = (16 if small else 4096) if kernel == 'keys' else 0
+    tensors = inputs(sets, anchors, keys, channels, DTYPES[precision])
+    if kernel == 'forward':
+        return lambda: fused._run_forward(*tensors, NUMBERS, precision)
+    grad = torch.full(tensors[1].shape, 1 / tensors[1].numel(), device='cuda')
+    log_den, count = torch.full_like(grad, 20.0), torch.full_like(grad, 50.0)
+    needs = NEEDS[kernel]
+    return lambda: fused._run_backward(grad, log_den, count, *tensors, NUMBERS, precision, *needs)
+
+
+def compile_one(job: tuple[str, str, int, tuple[int, ...]]) -> tuple[Any, str | None]:
     """Fill Triton's cache; the reason where a candidate cannot run."""
-    precision, channels, tile = job
-    fused._tile = lambda *_: Tile(*tile)
+    kernel, precision, channels, tile = job
+    fused.tile_of = lambda *_: Tile(*tile)
     try:
-        fused._run_few_rows(torch.device('cuda', 0), DTYPES[precision], precision, channels)
+        kernel_call(kernel, precision, channels, small=True)()
+        torch.cuda.synchronize()
     except Exception as error:
         return job, f'{type(error).__name__}: {str(error).splitlines()[:1]}'
     return job, None
 
 
-def milliseconds(call: Any) -> float:
-    """Median of CUDA-event times."""
-    import triton.testing
-
-    return float(triton.testing.do_bench(call, warmup=3, rep=12, return_mode='median'))
-
-
-def measure(precision: str, channels: int, tile: tuple[int, ...]) -> dict[str, float]:
-    """Time of forward, of the gradient by rows and of that by keys."""
-    fused._tile = lambda *_: Tile(*tile)
-    sets = 4 if channels <= 128 else 2
-    found = {}
-    for name, size, needs in (
-        ('forward', (sets, 8192, 0), None),
-        ('rows', (sets, 8192, 0), (True, False, False)),
-        ('keys', (2, 8192, 4096), (False, True, False)),
-    ):
-        tensors = inputs(*size, channels, DTYPES[precision])
-        with torch.no_grad():
-            value, log_den, count = fused._forward(*tensors, NUMBERS, precision)
-            grad = torch.full_like(value, 1 / value.numel())
-
-            def forward(tensors: tuple = tensors) -> None:
-                fused._forward(*tensors, NUMBERS, precision)
-
-            def backward(
-                parts: tuple = (grad, log_den, count), tensors: tuple = tensors, needs: Any = needs
-            ) -> None:
-                fused._backward(*parts, *tensors, NUMBERS, precision, *needs)
-
-            found[name] = milliseconds(forward if needs is None else backward)
-    return found
+def measure(job: tuple[str, str, int, tuple[int, ...]], repeats: int = 7) -> float:
+    """Median milliseconds of a kernel while the host runs ahead."""
+    kernel, precision, channels, tile = job
+    fused.tile_of = lambda *_: Tile(*tile)
+    with torch.no_grad():
+        call = kernel_call(kernel, precision, channels)
+        call()
+        common.hold_device(5)
+        laps = common.Laps('cuda')
+        for _ in range(repeats):
+            call()
+            laps.mark()
+    return statistics.median(laps.milliseconds())
 
 
 def main() -> int:
@@ -111,45 +131,41 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=common.RESULTS / 'tiles.json')
     parser.add_argument('--jobs', type=int, default=14)
-    parser.add_argument('--channels', type=int, nargs='+', default=[128, 256])
-    parser.add_argument('--compile-only', action='store_true', help='fill the cache, time nothing')
+    parser.add_argument('--channels', type=int, nargs='+', default=[128])
     args = parser.parse_args()
     if not torch.cuda.is_available():
         print('benchmarks/tune_tiles.py: expected a CUDA device, got none', file=sys.stderr)
         return 2
     jobs = [
-        (precision, channels, tile)
+        (kernel, precision, channels, tile)
         for channels in args.channels
         for precision in DTYPES
-        for tile in CANDIDATES[channels]
+        for tile in CANDIDATES[channels][precision]
+        for kernel in fused.PAIR_KERNELS
     ]
     with multiprocessing.get_context('spawn').Pool(args.jobs) as pool:
         reasons = dict(pool.imap_unordered(compile_one, jobs))
-    if args.compile_only:
-        return 0
+    print('compiled', flush=True)
     records: list[dict[str, Any]] = []
     for job in jobs:
-        precision, channels, tile = job
-        record: dict[str, Any] = dict(precision=precision, channels=channels, tile=tile)
-        record |= (
-            {'not_run': reasons[job]}
-            if reasons[job]
-            else {'ms': measure(precision, channels, tile)}
-        )
+        record = dict(zip(('kernel', 'precision', 'channels', 'tile'), job, strict=True))
+        if reasons[job]:
+            record['not_run'] = reasons[job]
+        else:
+            record['ms'] = measure(job)
         records.append(record)
     write_json(args.out, {'environment': common.environment('cuda'), 'tiles': records})
-    for channels in args.channels:
-        for precision in DTYPES:
-            ran = [
-                record
-                for record in records
-                if (record['precision'], record['channels']) == (precision, channels)
-                and 'ms' in record
-            ]
-            for kernel in ('forward', 'rows', 'keys'):
-                best = sorted(ran, key=lambda record: record['ms'][kernel])[:5]
-                listed = ', '.join(f'{r["tile"]} {r["ms"][kernel]:.3f}' for r in best)
-                print(f'{precision} D={channels} {kernel}: {listed}')
+    for channels, precision, kernel in itertools.product(args.channels, DTYPES, fused.PAIR_KERNELS):
+        ran = [
+            record
+            for record in records
+            if (record['kernel'], record['precision'], record['channels'])
+            == (kernel, precision, channels)
+            and 'ms' in record
+        ]
+        best = sorted(ran, key=lambda record: record['ms'])[:4]
+        listed = ', '.join(f'{record["tile"]} {record["ms"]:.3f}' for record in best)
+        print(f'{precision} D={channels} {kernel}: {listed}')
     print(f'{sum("not_run" in record for record in records)} candidates cannot run here')
     return 0
 

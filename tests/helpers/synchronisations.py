@@ -55,7 +55,7 @@ def train(losses: Losses, precision: str, steps: int = 2) -> dict[str, object]:
         total.backward()
         own = trace.own_waits()
         counted = {'own': sum(own.values()), 'all': sum(trace.waits.values()), 'where': own}
-    assert total.held.isfinite()
+    assert total.detach().to('cpu', copy=True).isfinite()
     counted['missing'] = [
         name
         for name, parameter in model.named_parameters()
