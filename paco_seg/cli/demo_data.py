@@ -1,4 +1,4 @@
-"""Write the demo data sets, offline, and bring photographs into the form of the configs.
+"""Write the demo data sets, offline.
 
     paco-seg demo-data digit-scenes [--out data/digit_scenes]
     paco-seg demo-data digits [--out data/digits_lt]
