@@ -91,6 +91,7 @@ class Estimate:
         search_samples: size of the data that choose.
         test_samples: size of the data that are reported.
         search_share: length of a search training relative to a final one; 0 without a search.
+        validations: of a final training; a search has one.
     """
 
     trial: Trial
@@ -98,6 +99,7 @@ class Estimate:
     search_samples: int
     test_samples: int
     search_share: float
+    validations: int = VALIDATIONS
 
     def seconds(self, iters: int, workers: int = 1) -> float:
         """Return the duration with final trainings of so many iterations."""
@@ -115,13 +117,12 @@ class Estimate:
     @property
     def fixed_seconds(self) -> float:
         """Seconds of starts, validations and tests."""
-        validation = VALIDATIONS * self.search_samples * self.trial.sample
+        validation = self.search_samples * self.trial.sample
         test = self.test_samples * self.trial.sample + START_SECONDS
         total = 0.0
         for load in self.loads:
-            training = validation + START_SECONDS if load.trains else 0.0
-            search = training or self.search_samples * self.trial.sample + START_SECONDS
-            total += load.searches * search + load.finals * (training + test)
+            final = self.validations * validation + START_SECONDS if load.trains else 0.0
+            total += load.searches * (validation + START_SECONDS) + load.finals * (final + test)
         return total
 
     def iters_in(self, hours: float, workers: int = 1) -> int:
