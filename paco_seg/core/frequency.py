@@ -426,6 +426,8 @@ def check_class_names(names: Sequence[str] | None, classes: Sequence[str], key: 
 
 def _read_json(path: str | os.PathLike[str], key: str, form: str) -> Any:
     """Read a JSON file of frequencies, which should have this form."""
+    if not isinstance(path, (str, os.PathLike)):  # open() would take 7 for a file that is open
+        raise TypeError(f'{key}: expected the path of a JSON file, got {path!r}. {REMEDY}')
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f'{key}: expected a JSON file of class frequencies, got {str(path)!r}, which does '

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 
-from paco_seg.files import written_aside
+from paco_seg.files import write_text, written_aside
 
 
 class DumpPredictions(DumpResults):
@@ -101,11 +100,7 @@ def write_metrics(path: str, content: dict[str, Any]) -> None:
         path: its folder is created. The file appears complete or not at all.
         content: of :func:`describe_metrics`; several of them under their names.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f'{target.name}.part')
-    unfinished.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + '\n')
-    unfinished.replace(target)
+    write_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + '\n')
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from stress.areas import AREAS, OUT, run_areas
+from stress.areas import AREAS, OUT, ROOT, run_areas
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument('--short', action='store_true', default=os.environ.get('STRESS') == 'short')
     parser.add_argument('--seed', type=int, default=0, help='another one tries other moments')
     parser.add_argument(
-        '--out', type=Path, help="JSON of the results; default: benchmarks/results/stress.json, none for the short form"
+        '--out', type=Path, help=f'JSON; default: {OUT.relative_to(ROOT)}, none for the short form'
     )
     args = parser.parse_args()
     torch.set_num_threads(1)  # children are forks, which OpenMP's threads do not survive

@@ -11,10 +11,13 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from conftest import free_port
 
 # What the commands would import, ahead of the forks.
 import paco_seg.cli.compare
@@ -26,7 +29,6 @@ import paco_seg.seg  # noqa: F401
 from paco_seg import cli
 from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import set_safe_loading
-from conftest import free_port
 
 # Nothing here takes a minute on a machine that does little else; a hang is a loss.
 PATIENCE = 300.0
@@ -128,6 +130,7 @@ def _work(
         os.environ.pop(name, None)
     os.environ['LOCAL_RANK'] = '0'  # MMEngine sets it, for this process
     os.environ.update(environment)
+    tempfile.tempdir = str(log.parent)  # where tracebacks go
     forget_runs()
     set_safe_loading()
     memory_mib, file_bytes = limits

@@ -20,8 +20,9 @@ from paco_seg.engine.resume import newest_checkpoint
 
 PROMISE = (
     'A training that is killed at any moment, also while it writes, continues with `--resume` and '
-    'ends bit for bit as one that was not. Exception: gradient accumulation in several processes, '
-    'where the checkpoint lies inside an accumulation'
+    'ends bit for bit as one that was not. Exceptions: gradient accumulation in several processes, '
+    'where a checkpoint lies inside an accumulation, and `save_best`, which does not see a '
+    'validation that was killed'
 )
 # Calls that write or remove: where a kill meets a checkpoint that is half there.
 WRITING = ((torch, 'save'), (os, 'fsync'), (os, 'replace'), (os, 'remove'), (Path, 'unlink'))
@@ -92,7 +93,8 @@ def _kill_and_resume(
         if round_ % 2 == 0:
             owner, function = trials.rng.choice(WRITING)
             number = trials.rng.randint(1, 8)
-            children = _train(variant, config, work, ('--resume',), _die_in(owner, function, number))
+            broken = _die_in(owner, function, number)
+            children = _train(variant, config, work, ('--resume',), broken)
             kind = 'killed while writing'
         else:
             children = _train(variant, config, work, ('--resume',))
@@ -162,11 +164,16 @@ def _check_folder(work: Path) -> None:
 
 
 def _compare(variant: Variant, straight: Path, work: Path) -> None:
-    names = [sorted(path.name for path in folder.glob('*.pth')) for folder in (straight, work)]
+    # Which validation was the best is another matter: one that a kill ended is not repeated.
+    best = [path for path in work.glob('best_*.pth') if load_from_local(str(path))]
+    assert best, 'no best checkpoint'
+    names = [
+        sorted(path.name for path in folder.glob('*.pth') if not path.name.startswith('best_'))
+        for folder in (straight, work)
+    ]
     assert names[0] == names[1], f'files {names[1]} instead of {names[0]}'
     for name in names[0]:
-        if not name.startswith('best_'):
-            assert_same_run(straight / name, work / name)
+        assert_same_run(straight / name, work / name)
         one, two = (load_from_local(str(folder / name)) for folder in (straight, work))
         for part in ('state_dict', 'ema_state_dict'):
             assert one.get(part, {}).keys() == two.get(part, {}).keys(), f'{name}: {part}'

@@ -8,6 +8,8 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from paco_seg.core.checks import check_count
+
 
 class _BasicBlock(BaseModule):
     """Two 3x3 convolutions and a shortcut without parameters (option A)."""
@@ -61,6 +63,8 @@ class CIFARResNet(BaseBackbone):
             type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='relu'
         ),
     ):
+        check_count('depth', depth)
+        check_count('base_channels', base_channels, low=1)
         if depth < 8 or (depth - 2) % 6:
             raise ValueError(f'depth: expected 6n+2 (20, 32, 44, 56, 110), got {depth}')
         super().__init__(init_cfg)

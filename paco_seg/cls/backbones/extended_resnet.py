@@ -9,6 +9,8 @@ from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from paco_seg.core.checks import check_choice
+
 
 @MODELS.register_module()
 class ExtendedResNet(ResNet):
@@ -36,6 +38,7 @@ class ExtendedResNet(ResNet):
     }
 
     def __init__(self, depth: int, trainable_convs: Sequence[str] | None = None, **kwargs):
+        check_choice('depth', depth, tuple(self.arch_settings))
         super().__init__(depth, **kwargs)
         if trainable_convs is None:
             return

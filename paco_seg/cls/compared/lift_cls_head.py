@@ -64,6 +64,11 @@ class LIFTClsHead(LinearClsHead):
         if prior is not None:
             prior.check_length(num_classes)
         self.scale = scale
+        if start is not None and not isinstance(start, str):
+            raise TypeError(
+                "model.head.start: expected 'class-mean', the path of a file or None, got "
+                f'{start!r}'
+            )
         self.start = start
         self.fc = nn.Linear(in_channels, num_classes, bias=False)
         with torch.no_grad():

@@ -12,7 +12,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from paco_seg.cls.heads.features import check_tensor, hard_labels
-from paco_seg.core.checks import check_choice, check_range
+from paco_seg.core.checks import check_bool, check_choice, check_range
 from paco_seg.core.compared.tau_norm import tau_normalize
 
 BRANCHES = ('conv', 'norm')
@@ -79,6 +79,8 @@ class ResLTClsHead(LinearClsHead):
             self.conv = nn.Conv2d(in_channels, 3 * in_channels, 1, bias=False)
         # One norm over the channels of all branches is one norm per branch.
         self.norm = build_norm_layer(norm_cfg or dict(type='BN'), 3 * in_channels)[1]
+        check_bool('model.head.pool_first', pool_first)
+        check_bool('model.head.test_pool_first', test_pool_first)
         self.pool_first = pool_first
         self.test_pool_first = test_pool_first
         self.test_gamma = test_gamma

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from paco_seg.cls.datasets import class_counts
-from paco_seg.core.checks import check_count
+from paco_seg.core.checks import check_bool, check_count
 from paco_seg.core.frequency import (
     SHOT_GROUPS,
     SHOT_THRESHOLDS,
@@ -122,6 +122,7 @@ class LongTailAccuracy(BaseMetric):
             raise ValueError(f'few: expected <= many ({many}), got {few}. Swap the thresholds')
         self.many = many
         self.few = few
+        check_bool('LongTailAccuracy.per_class', per_class)
         self.per_class = per_class
         self.frequency = _read_frequency(train_counts)
         self.train_counts = self.frequency.counts('images', KEY)

@@ -7,7 +7,7 @@ from typing import Any
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_count, check_range
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
 from paco_seg.seg.compared.region_branch import RegionBranch
 
@@ -56,6 +56,7 @@ class CeCoBranch(RegionBranch):
             remedy=f'A simplex of {self.num_classes} classes needs as many channels',
         )
         self.scale = scale
+        check_count('CeCoBranch.etf_seed', etf_seed, high=2**63 - 1)
         frame = simplex_etf(self.num_classes, self.hidden_channels, seed=etf_seed).float()
         self.register_buffer('simplex', frame)
 

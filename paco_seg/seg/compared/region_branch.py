@@ -10,7 +10,7 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_bool, check_choice, check_range
+from paco_seg.core.checks import check_bool, check_choice, check_count, check_range
 from paco_seg.core.compared.region import GROUPINGS, region_means
 from paco_seg.core.compared.upsampled_region import upsampled_region_means
 from paco_seg.core.frequency import check_num_classes, load_class_frequency
@@ -76,8 +76,9 @@ class RegionBranch(TrainingBranch):
     ) -> None:
         super().__init__(init_cfg)
         where = type(self).__name__
-        check_range(f'{where}.reduced_channels', reduced_channels, low=1)
-        check_range(f'{where}.hidden_channels', hidden_channels, low=1)
+        check_count(f'{where}.reduced_channels', reduced_channels, low=1)
+        check_count(f'{where}.hidden_channels', hidden_channels, low=1)
+        check_bool(f'{where}.learnable', learnable)
         check_choice(f'{where}.grouping', grouping, GROUPINGS)
         check_choice(f'{where}.resolution', resolution, RESOLUTIONS)
         if align_corners is not None:

@@ -8,6 +8,8 @@ from mmengine import fileio
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
+from paco_seg.core.checks import check_count
+
 # The value by which MMSegmentation's map of custom classes marks classes that were left out.
 _LEFT_OUT = 255
 _LARGEST = np.iinfo(np.uint16).max
@@ -37,6 +39,7 @@ class LoadLabelMap(LoadAnnotations):
 
     def __init__(self, ignore_index: int = 255, **kwargs) -> None:
         super().__init__(**kwargs)
+        check_count('ignore_index', ignore_index)
         if not 0 <= ignore_index <= _LARGEST:
             raise ValueError(
                 f'ignore_index: expected a value in [0, {_LARGEST}], got {ignore_index!r}'

@@ -13,6 +13,7 @@ from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
+from paco_seg.core.checks import check_bool, check_choice
 from paco_seg.core.frequency import (
     GROUP_THRESHOLDS,
     check_classes,
@@ -72,8 +73,10 @@ class LongTailIoUMetric(IoUMetric):
         self.frequency = load_class_frequency(frequency_file, f'{KEY}.frequency_file')
         if group_thresholds is not None:
             check_thresholds(group_thresholds, f'{KEY}.group_thresholds')
+        check_choice(f'{KEY}.group_by', group_by, tuple(GROUP_THRESHOLDS))
         self.shares = self.frequency.shares(group_by, f'{KEY}.group_by')
         self.groups = self.frequency.groups(group_by, group_thresholds)
+        check_bool(f'{KEY}.per_class', per_class)
         self.per_class = per_class
         bounds = GROUP_THRESHOLDS[group_by] if group_thresholds is None else group_thresholds
         other = next(name for name in GROUP_THRESHOLDS if name != group_by)
