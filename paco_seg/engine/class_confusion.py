@@ -17,6 +17,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
+from paco_seg.core.checks import check_count
 from paco_seg.files import write_json, written_aside
 
 Matrix = npt.NDArray[np.int64]
@@ -53,6 +54,7 @@ class ClassConfusion(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        check_count('ignore_index', ignore_index, low=-(2**63))
         if measure not in ('IoU', 'accuracy'):
             raise ValueError(f"measure: expected 'IoU' or 'accuracy', got {measure!r}")
         self.num_classes = num_classes

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from stress.trials import Trials
 
 from paco_seg import compat
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import set_safe_loading
 from paco_seg.files import write_json
 
@@ -42,6 +44,8 @@ def run_area(name: str, seed: int, folder: Path, *, short: bool) -> dict[str, An
     """Run one area and return its entry of the results."""
     compat.setup()
     set_safe_loading()
+    forget_runs()
+    MMLogger.get_instance('stress', log_level='ERROR')
     area = import_module(f'stress.{name}')
     trials = Trials(name, seed, folder, short=short)
     print(f'{AREAS[name]}, seed {seed}', flush=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import logging
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ import torch
 from core import test_paco as core
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope, Registry
 from stress.children import Child
 from stress.trials import Trials
@@ -57,8 +55,6 @@ FOREIGN = {
 
 
 def run(trials: Trials) -> None:
-    MMLogger.get_instance('stress', log_level='CRITICAL')
-    logging.getLogger('mmengine').setLevel('CRITICAL')
     covered = None if trials.short else _start_coverage()
     _core(trials)
     _label_maps(trials)
