@@ -4,32 +4,96 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
+import weakref
 from collections.abc import Sequence
-from typing import Any
+from contextlib import ExitStack, suppress
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric, DumpResults
+from mmengine.evaluator.metric import _to_cpu
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 
 from paco_seg.files import write_text, written_aside
 
+# The last one without frames, which hold lengths of what follows them.
+PROTOCOL = 3
+
 
 class DumpPredictions(DumpResults):
-    """MMEngine's file of all predictions, complete or absent.
+    """MMEngine's file of all predictions, a pickled list, complete or absent.
+
+    In one process the predictions go to the file as they come, so that memory does not grow with
+    the number of images. Several processes collect theirs first, as MMEngine does.
 
     Args:
         *args: of :class:`mmengine.evaluator.DumpResults`.
         **kwargs: the same.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._file: BinaryIO | None = None
+        self._written = 0
+
+    def process(self, data_batch: Any, predictions: Sequence[dict]) -> None:
+        """Append predictions to the file."""
+        if get_world_size() > 1:
+            super().process(data_batch, predictions)
+            return
+        if self._file is None:
+            self._open()
+        assert self._file is not None
+        for prediction in predictions:
+            # A pickle of its own without its first two bytes, the protocol, and its last, the end.
+            # The names that it gives to repeated objects are its own; later ones replace them.
+            item = pickle.dumps(_to_cpu(prediction), PROTOCOL)[2:-1] + pickle.APPEND
+            try:
+                self._file.write(item)
+            except OSError:  # the disk is full
+                self._abandon()
+                raise
+            self._written += 1
+
+    def evaluate(self, size: int) -> dict:
+        """Complete the file; there are no metrics."""
+        if get_world_size() > 1:
+            found: dict = super().evaluate(size)
+            return found
+        if self._file is None:
+            self._open()
+        assert self._file is not None
+        self._file.write(pickle.STOP)
+        self._abandon.detach()
+        self._stack.close()
+        print_log(f'{self.out_file_path}: {self._written} predictions', 'current')
+        self._file, self._written = None, 0
+        return {}
+
     def compute_metrics(self, results: list) -> dict:
-        """Write the predictions; there are no metrics."""
+        """Write the collected predictions; there are no metrics."""
         with written_aside(self.out_file_path) as unfinished:
             dump(results, str(unfinished))
         print_log(f'{self.out_file_path}: {len(results)} predictions', 'current')
         return {}
+
+    def _open(self) -> None:
+        """Begin a list; a test that does not end removes the file."""
+        self._stack = ExitStack()
+        unfinished = self._stack.enter_context(written_aside(self.out_file_path))
+        self._abandon = weakref.finalize(self, _end_by_error, self._stack)
+        self._file = self._stack.enter_context(unfinished.open('wb'))
+        self._file.write(pickle.PROTO + bytes([PROTOCOL]) + pickle.EMPTY_LIST)
+
+
+def _end_by_error(stack: ExitStack) -> None:
+    error = EOFError('the test did not end')
+    with suppress(EOFError):
+        stack.__exit__(EOFError, error, None)
 
 
 class PerClassRecorder:

@@ -148,18 +148,16 @@ def test_a_picture_that_is_not_written_ends_the_test(
 def test_earlier_predictions_stay_if_new_ones_cannot_be_written(
     tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
 ):
-    def full(results, path):
-        from pathlib import Path
-
-        Path(path).write_bytes(b'half')
+    def full(descriptor):
         raise OSError(28, 'No space left on device')
 
     config = tiny_seg()
-    monkeypatch.setattr('paco_seg.engine.results.dump', full)
+    checkpoint = save_checkpoint(config)
+    monkeypatch.setattr('paco_seg.files.os.fsync', full)
     out = tmp_path / 'out.pkl'
     out.write_text('earlier')
     with pytest.raises(OSError, match='No space left'):
-        run_tool('test', config, save_checkpoint(config), '--out', out)
+        run_tool('test', config, checkpoint, '--out', out)
     assert out.read_text() == 'earlier'
     assert not list(tmp_path.glob('.out*'))
 

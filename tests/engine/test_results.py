@@ -1,10 +1,17 @@
+import gc
 import json
 
 import numpy as np
 import pytest
 import torch
+from mmengine.fileio import load
 
-from paco_seg.engine.results import PerClassRecorder, describe_metrics, write_metrics
+from paco_seg.engine.results import (
+    DumpPredictions,
+    PerClassRecorder,
+    describe_metrics,
+    write_metrics,
+)
 
 CLASSES = ('a', 'b')
 
@@ -59,3 +66,40 @@ def test_recorder_watches_the_iou_metric():
         'IoU': pytest.approx([100 * 2 / 3, 50.0]),
         'Acc': pytest.approx([100.0, 50.0]),
     }
+
+
+def predictions(number):
+    shared = torch.arange(3.0)
+    return [
+        {'index': i, 'map': torch.full((2, 2), i), 'twice': [shared, shared], 'name': f'{i}.png'}
+        for i in range(number)
+    ]
+
+
+@pytest.mark.parametrize('number', [0, 1, 300])
+def test_predictions_are_written_as_they_come(tmp_path, number):
+    """The list that MMEngine's own metric writes, without one in memory."""
+    path = tmp_path / 'new' / 'out.pkl'
+    metric = DumpPredictions(out_file_path=str(path))
+    found = predictions(number)
+    for start in range(0, number, 7):
+        metric.process({}, found[start : start + 7])
+        assert metric.results == []
+        assert not path.exists()
+    assert metric.evaluate(number) == {}
+    assert [file.name for file in path.parent.iterdir()] == ['out.pkl']
+    read = load(str(path))
+    assert [str(item) for item in read] == [str(item) for item in found]
+    assert all(item['twice'][0] is item['twice'][1] for item in read)
+
+
+def test_a_test_that_does_not_end_leaves_the_old_predictions(tmp_path):
+    path = tmp_path / 'out.pkl'
+    path.write_bytes(b'old')
+    metric = DumpPredictions(out_file_path=str(path))
+    metric.process({}, predictions(2))
+    assert len(list(tmp_path.iterdir())) == 2
+    del metric
+    gc.collect()
+    assert [file.name for file in tmp_path.iterdir()] == ['out.pkl']
+    assert path.read_bytes() == b'old'
