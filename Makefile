@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: gpu help install quickstart quickstart-cls test lint format type-check coverage bench docs
+.PHONY: gpu stress help install quickstart quickstart-cls test lint format type-check coverage bench docs
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 16
@@ -58,6 +58,10 @@ docs: install  ## tables of the documents from committed results and the code (C
 
 gpu:  ## everything that has to be done on a GPU, with PYTHON as it is (torch and Triton), < 8 min
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
+
+# Its own search path: it shares the helpers of the tests.
+stress: install  ## what survives: kills, full disks, strangers' files, ... < 60 min (STRESS=short)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m stress
 
 bench: install  ## speed and memory of the loss; results go to benchmarks/results/
 	@for script in benchmarks/bench_*.py; do \

@@ -23,6 +23,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests load this file by its path
 import gpu_tables
+import reliability_tables
+import scale
 
 from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.evidence import differences_table, evidence_table
@@ -572,6 +574,17 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'gpu-errors:table': gpu_tables.errors_table,
         'gpu-tests:table': gpu_tables.checks_table,
         'synchronisations:table': synchronisations_table,
+    },
+    'docs/reliability.md': {
+        'reliability:table': reliability_tables.promises_table,
+        'reliability-losses:table': reliability_tables.losses_list,
+        'reliability-runs:table': reliability_tables.runs_table,
+        'reliability-figures:table': reliability_tables.figures_table,
+    },
+    'docs/scale.md': {
+        'scale-ranks:table': scale.ranks_table,
+        'scale-classes:table': scale.classes_table,
+        'scale-limits:table': scale.limits_table,
     },
     'docs/systems.md': {
         'mmseg-systems:table': partial(systems_table, 'mmseg'),
