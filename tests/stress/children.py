@@ -9,9 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,11 +62,16 @@ class Child:
         sys.stdout.flush()
         sys.stderr.flush()
         limits = (memory_mib, file_bytes)
+        # A limit on files is one on the log too, but not on a pipe.
+        ends = os.pipe() if file_bytes is not None else None
         self._process = multiprocessing.get_context('fork').Process(
-            target=_work, args=(function, arguments, log, environment or {}, limits)
+            target=_work, args=(function, arguments, log, environment or {}, limits, ends)
         )
         self.began = time.monotonic()
         self._process.start()
+        if ends is not None:
+            os.close(ends[1])
+            threading.Thread(target=_copy, args=(ends[0], log), daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -114,15 +121,21 @@ def group(leader: int) -> list[int]:
     return found
 
 
+def _copy(source: int, log: Path) -> None:
+    with open(source, 'rb') as pipe, log.open('ab') as file:
+        shutil.copyfileobj(pipe, file)
+
+
 def _work(
     function: Callable[..., Any],
     arguments: Sequence[Any],
     log: Path,
     environment: dict[str, str],
     limits: tuple[int | None, int | None],
+    ends: tuple[int, int] | None,
 ) -> None:
     os.setpgid(0, 0)
-    stream = open(log, 'a', buffering=1)
+    stream = open(log if ends is None else ends[1], 'a' if ends is None else 'w', buffering=1)
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
