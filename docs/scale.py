@@ -236,9 +236,9 @@ def limits_table() -> str:
             '`gather=False`, or a queue (`GPaCoClsHead`)',
         ),
         (
-            'queue of 8192 keys, 32 images',
-            lambda r: queue(r, 32, 8192),
-            'a queue per rank: not in this package',
+            'queue of 65536 keys or the images of a step, 128 images',
+            lambda r: queue(r, 128, max(65536, 128 * r)),
+            'fewer images per rank; a queue per rank is not in this package',
         ),
         (
             'queue of pixels, 150 classes, 2 images',
@@ -257,5 +257,6 @@ def limits_table() -> str:
             for r in (2**power for power in range(1, 15))
             if cost(r).received(r) <= MOST_RECEIVED and cost(r).memory <= MOST_MEMORY
         ]
-        lines.append(f'| {name} | {f"{fits[-1]} ranks" if fits else "1 rank"} | {remedy} |')
+        most = f'{fits[-1]} ranks' if fits else '1 rank'
+        lines.append(f'| {name} | {most} | {remedy} |')
     return '\n'.join(lines)

@@ -93,7 +93,7 @@ def run_areas(names: Sequence[str], seed: int, *, short: bool, out: Path | None)
 
 def circumstances() -> dict[str, Any]:
     """When, on what, and of which state of the sources."""
-    changed = _git('status', '--porcelain', '--untracked-files=no')
+    changed = _git('diff', '--name-only', 'HEAD', '--', '.', f':!{OUT.relative_to(ROOT)}')
     return dict(
         date=datetime.date.today().isoformat(),
         commit=_git('rev-parse', '--short=12', 'HEAD') + (' with changes' if changed else ''),

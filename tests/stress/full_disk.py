@@ -29,7 +29,7 @@ def run(trials: Trials) -> None:
     room = trials.room('source')
     config = seg_config(room)
     prepared = command('train', config, log=room / 'train.log')
-    if not trials.check('prepared', prepared.wait() == 0, prepared.said()[-2000:]):
+    if not trials.check('commands run to their end', prepared.wait() == 0, prepared.said()[-2000:]):
         return
     checkpoint = room / 'work/iter_6.pth'
     commands = _commands(config, checkpoint, room)
@@ -106,10 +106,10 @@ def _count_writes(trials: Trials, name: str, make: Callable[[Path], list[Any]]) 
     words = make(out)
     _prepare(out, words)
     child = command(*words, before=_count_into(counted), log=out.with_suffix('.log'))
-    trials.check('prepared', child.wait() == 0, f'{name}: {child.said()[-2000:]}')
+    trials.check('commands run to their end', child.wait() == 0, f'{name}: {child.said()[-2000:]}')
     number = len(counted.read_text()) if counted.exists() else 0
     folders = {'test maps', 'test show', 'demo-data'}  # MM and OpenCV write the pictures of these
-    trials.check('prepared', number > 0 or name in folders, f'{name}: it synchronises no file')
+    trials.check('commands run to their end', number > 0 or name in folders, f'{name}: it synchronises no file')
     return number
 
 

@@ -273,8 +273,9 @@ def _settings(trials: Trials) -> None:
     lost = trials.folder / 'settings.txt'
     child = Child(_try, chosen, bases, lost, log=lost.with_suffix('.log'), memory_mib=3000)
     code = child.wait(1000)
-    trials.check('area', code == 0, f'settings: exit {code}: {child.said()[-2000:]}')
-    trials.counts[kind] += len(chosen)
+    if not trials.check(kind, code == 0, f'exit {code}: {child.said()[-2000:]}'):
+        return
+    trials.counts[kind] = len(chosen)
     for line in lost.read_text().splitlines():
         trials.lose(kind, line)
 

@@ -99,7 +99,7 @@ def _kill_and_resume(
             kind = 'killed while writing'
         else:
             children = _train(variant, config, work, ('--resume',))
-            time.sleep(trials.rng.uniform(0.1, 1.0) * duration)
+            time.sleep(trials.rng.uniform(0.1, 0.8) * duration)
             children[trials.rng.randrange(len(children))].kill()
             kind = 'killed at a random moment'
         codes = [child.wait() for child in children]

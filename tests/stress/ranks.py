@@ -14,6 +14,7 @@ import mmseg.registry
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from helpers.suites import ROOT, run_suite
 from mmengine.registry import DefaultScope
 from stress.children import commands_on_ranks, on_ranks
 from stress.configs import GPACO_SEG, seg_config
@@ -36,6 +37,26 @@ STALL_SECONDS = 5
 def run(trials: Trials) -> None:
     _joined(trials)
     _broken(trials)
+    if not trials.short:  # they are tests of their own
+        _suites(trials)
+
+
+# Region branches, heads and queues of classification, and trainings on two ranks against one.
+SUITES = (
+    'core/test_distributed.py',
+    'seg/heads/test_gpaco_branch.py',
+    'seg/compared/test_region_rebalance_branch.py',
+    'cls/classifiers/test_gpaco_classifier.py',
+    'cls/classifiers/test_paco_classifier.py',
+    'cls/compared/test_supcon_loss.py',
+    'cli/test_dist.py',
+)
+
+
+def _suites(trials: Trials) -> None:
+    for name in SUITES:
+        with trials.trial('suites of two processes', name):
+            run_suite(ROOT / 'tests' / name)
 
 
 # Each case: what a process computes from its rows, as a loss whose mean over processes is that of
