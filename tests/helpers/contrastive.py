@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from mmpretrain.structures import DataSample
 
 import paco_seg.cls  # noqa: F401
 from paco_seg.engine import CPUDistributedDataParallel
+from paco_seg.engine.launch import DATA_PARALLEL
 
 NUM_CLASSES = 5
 COUNTS = [500, 100, 50, 20, 5]
@@ -151,8 +153,15 @@ def views(labels: Sequence[int] = (0, 1, 1, 3), seed: int = 0, size: int = 8) ->
 
 
 def work_on_rank() -> dict:
-    """What one of several processes sees: two short trainings, and keys of shuffled images."""
+    """What one of several processes sees: short trainings, and keys of shuffled images."""
+    from helpers.classifier_zoo import SYSTEMS  # which needs this module
+
     results: dict = {kind: _train_on_rank(kind, steps=4) for kind in ('GPaCo', 'PaCo')}
+    for title in SYSTEMS:
+        results['wrappers', title] = [
+            _train_wrapped(*SYSTEMS[title], CPUDistributedDataParallel, **settings)
+            for settings in ({}, DATA_PARALLEL)
+        ]
     for counts in ((4, 4), (3, 2)):
         results['keys', counts] = _keys_on_rank(counts)
     return results
@@ -167,6 +176,36 @@ def _train_on_rank(kind: str, steps: int) -> dict[str, torch.Tensor]:
         labels = [step % 5, dist.get_rank() * 2, 4]
         wrapped.train_step(batch(labels, seed=10 * step + dist.get_rank()), wrapper)
     return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def _train_wrapped(
+    config: dict, views: int, wrapper: type, **settings: object
+) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Losses and final state of three steps in a model wrapper, on this rank's images.
+
+    The steps lie at the start, in the last tenth and at the end of the training, where schedules
+    switch parts of a loss on and off.
+    """
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(config)).train()
+    wrapped = wrapper(model, **settings)
+    weights = [weight for weight in wrapped.parameters() if weight.requires_grad]
+    optimizer = OptimWrapper(torch.optim.SGD(weights, lr=0.1, momentum=0.9))
+    rng = torch.Generator().manual_seed(dist.get_rank())
+    losses = []
+    for step, epoch in enumerate((0, 9, 10)):
+        for module in model.modules():
+            if hasattr(module, 'set_progress'):
+                module.set_progress(epoch, 10)
+        images = [torch.randn(3, 3, 8, 8, generator=rng) for _ in range(views)]
+        labels = samples([step, dist.get_rank() * 2, 4])
+        for sample in labels:
+            sample.set_field(torch.tensor([3]), 'balanced_label')
+        found = wrapped(images if views > 1 else images[0], labels, mode='loss')
+        loss, _ = model.parse_losses(found)
+        optimizer.update_params(loss)
+        losses.append(loss.detach())
+    return losses, {key: value.clone() for key, value in model.state_dict().items()}
 
 
 def _keys_on_rank(counts: tuple[int, ...]) -> list[torch.Tensor]:

@@ -1,0 +1,96 @@
+"""Short data-parallel trainings of decode heads in two settings of the wrapper."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.distributed as dist
+from helpers import head_zoo
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from paco_seg.engine.launch import DATA_PARALLEL
+
+BN = dict(type='BN')
+SMALL = dict(reduced_channels=8, hidden_channels=8)
+# Heads of which each passes its feature on in another way.
+HEADS = ('DepthwiseSeparableASPPHead', 'OCRHead', 'PIDHead', 'SegmenterMaskTransformerHead')
+# The step in which rank 0 sees no valid pixel; the first one decides what a static graph is.
+IGNORED = (0, 1)
+
+
+def gpaco(**settings: object) -> dict:
+    """GPaCo on 40 pixels of 8 channels."""
+    return dict(
+        type='GPaCoDecodeHead',
+        projector=dict(out_channels=8, norm_cfg=BN),
+        loss_contrast=dict(type='PixelGPaCoLoss', num_pixels=40, **settings),
+    )
+
+
+def branch(**settings: object) -> dict:
+    """One training branch with a small region module."""
+    return dict(type='BranchDecodeHead', training_branches=dict(region=dict(**SMALL, **settings)))
+
+
+SYSTEMS = {
+    'scope image': gpaco(),
+    'scope world': gpaco(scope='world'),
+    'queue': gpaco(queue_size=64, queue_pixels_per_class=2),
+    'hard pixels, warm-up': gpaco(pixel_selection='hard', warmup_iters=2),
+    'region': branch(type='RegionRebalanceBranch', grouping='image', learnable=True),
+}
+CASES = {
+    **{('FCNHead', title, step): config for title, config in SYSTEMS.items() for step in IGNORED},
+    **{(name, 'scope image', 0): gpaco() for name in HEADS},
+}
+
+
+class _Losses(nn.Module):
+    """``forward`` of a decode head's ``loss``: what DDP wraps."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *arguments: object) -> Tensor:
+        losses = self.head.loss(*arguments)
+        return sum(
+            part.sum()
+            for name, value in losses.items()
+            if 'loss' in name
+            for part in (value if isinstance(value, list) else [value])
+        )
+
+
+def train_on_rank() -> dict[tuple, list[tuple]]:
+    """Losses and final state of every case, in PyTorch's default settings and in ours."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        plain = dict(broadcast_buffers=False)
+        return {
+            case: [_train(*case, config, **settings) for settings in (plain, DATA_PARALLEL)]
+            for case, config in CASES.items()
+        }
+
+
+def _train(name: str, title: str, ignored: int, config: dict, **settings: object) -> tuple:
+    torch.manual_seed(0)
+    head = dict(copy.deepcopy(head_zoo.ZOO[name][0]), base_type=name, **copy.deepcopy(config))
+    model = DistributedDataParallel(_Losses(MODELS.build(head).train()), **settings)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    losses = []
+    for step in range(3):
+        torch.manual_seed(2 * step + dist.get_rank())
+        arguments = head_zoo.loss_arguments(name, seed=2 * step + dist.get_rank())
+        if step == ignored and dist.get_rank() == 0:
+            for sample in arguments[-2]:
+                sample.gt_sem_seg.data.fill_(255)
+        loss = model(*arguments)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return losses, {key: value.clone() for key, value in model.module.state_dict().items()}
