@@ -16,6 +16,7 @@ from helpers.synchronisations import PRECISIONS, Losses, train
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
+
 def data_samples(balanced):
     made = []
     for label in (0, 1, 1, 3):

@@ -53,7 +53,8 @@ def test_launchers_open_a_gloo_group(one_process, launcher):
 
 
 @pytest.mark.parametrize(
-    ('device', 'kind'), [('cpu', 'CPUDistributedDataParallel'), ('cuda', 'MMDistributedDataParallel')]
+    ('device', 'kind'),
+    [('cpu', 'CPUDistributedDataParallel'), ('cuda', 'MMDistributedDataParallel')],
 )
 def test_every_device_gets_the_same_wrapper(one_process, device, kind):
     """Without a word in the config; a graph is static unless gradients are accumulated."""
