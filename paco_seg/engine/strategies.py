@@ -12,11 +12,13 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine._strategy import DeepSpeedStrategy, FSDPStrategy
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
+from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy
 from paco_seg.engine.launch import CPU_DDP, DATA_PARALLEL, DDP
 
 DDP_STRATEGY, FSDP, DEEPSPEED = 'DDPStrategy', 'FSDPStrategy', 'DeepSpeedStrategy'
@@ -150,9 +152,17 @@ def use_strategy(cfg: Config) -> None:
         wrapper.setdefault('type', FSDP_WRAPPER)
         if cpu:
             wrapper['device_id'] = 'cpu'  # MMEngine passes the index of a GPU
+        kind = ResumableFSDPStrategy.__name__
     if wrapper:
         cfg.strategy = {**strategy, 'type': kind, 'model_wrapper': wrapper}
     cfg.setdefault('env_cfg', dict(dist_cfg=dict(backend='nccl')))  # as in the ordinary Runner
+
+
+def drop_strategy(cfg: Config) -> None:
+    """Test what a strategy trained with the ordinary Runner; changes ``cfg`` in place."""
+    if cfg.get('runner_type') == 'FlexibleRunner':
+        cfg.pop('runner_type')
+        cfg.pop('strategy', None)
 
 
 def fit_strategy(strategy: Any, model: nn.Module) -> None:
@@ -168,12 +178,11 @@ def fit_strategy(strategy: Any, model: nn.Module) -> None:
     Raises:
         ValueError: the strategy cannot train this model.
     """
-    kind = type(strategy).__name__
-    if kind in (FSDP, DEEPSPEED) and get_device() == 'cpu':
+    if get_device() == 'cpu':
         revert_sync_batchnorm(model)
-    if kind == FSDP:
+    if isinstance(strategy, FSDPStrategy):
         _fit_shards(strategy, model)
-    elif kind == DEEPSPEED:
+    elif isinstance(strategy, DeepSpeedStrategy):
         ours = [name for name, module in model.named_modules() if _is_ours(module)]
         for key in ('fp16', 'bf16'):
             if ours and strategy.config.get(key, {}).get('enabled'):
