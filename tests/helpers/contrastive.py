@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import functools
+import os
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODEL_WRAPPERS
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 import paco_seg.cls  # noqa: F401
+from paco_seg import cli
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine import CPUDistributedDataParallel
+from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy
 from paco_seg.engine.launch import DATA_PARALLEL
+from paco_seg.engine.strategies import fit_strategy
 
 NUM_CLASSES = 5
 COUNTS = [500, 100, 50, 20, 5]
@@ -152,16 +162,33 @@ def views(labels: Sequence[int] = (0, 1, 1, 3), seed: int = 0, size: int = 8) ->
     return [torch.randn(len(labels), 3, size, size, generator=generator) for _ in range(2)]
 
 
-def work_on_rank() -> dict:
-    """What one of several processes sees: short trainings, and keys of shuffled images."""
+def work_on_rank(configs: list[tuple[str, ...]]) -> dict:
+    """What one of several processes sees: short trainings, and keys of shuffled images.
+
+    Args:
+        configs: arguments of ``paco-seg train``, run one after the other.
+    """
     from helpers.classifier_zoo import SYSTEMS  # which needs this module
 
     results: dict = {kind: _train_on_rank(kind, steps=4) for kind in ('GPaCo', 'PaCo')}
     for title in SYSTEMS:
         results['wrappers', title] = [
-            _train_wrapped(*SYSTEMS[title], CPUDistributedDataParallel, **settings)
-            for settings in ({}, DATA_PARALLEL)
+            _train_wrapped(*SYSTEMS[title], wrap)
+            for wrap in (
+                CPUDistributedDataParallel,
+                functools.partial(CPUDistributedDataParallel, **DATA_PARALLEL),
+                _shard,
+            )
         ]
+    os.environ |= dict.fromkeys(('RANK', 'LOCAL_RANK'), str(dist.get_rank()))
+    os.environ['WORLD_SIZE'] = str(dist.get_world_size())
+    # The formatter takes longer than these trainings.
+    Config.pretty_text = property(
+        lambda cfg: ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())
+    )
+    for arguments in configs:
+        forget_runs()
+        cli.run(['train', *arguments, '--launcher', 'pytorch'])
     for counts in ((4, 4), (3, 2)):
         results['keys', counts] = _keys_on_rank(counts)
     return results
@@ -178,8 +205,21 @@ def _train_on_rank(kind: str, steps: int) -> dict[str, torch.Tensor]:
     return {key: value.clone() for key, value in model.state_dict().items()}
 
 
+def _shard(model: nn.Module) -> nn.Module:
+    """Wrap a model as ``_base_/strategies/fsdp.py`` does."""
+    strategy = ResumableFSDPStrategy.__new__(ResumableFSDPStrategy)  # without the launch of a run
+    strategy.model_wrapper = dict(
+        type='MMFullyShardedDataParallel',
+        sharding_strategy='SHARD_GRAD_OP',
+        use_orig_params=True,
+        device_id='cpu',
+    )
+    fit_strategy(strategy, model)
+    return MODEL_WRAPPERS.build(dict(strategy.model_wrapper, module=model))
+
+
 def _train_wrapped(
-    config: dict, views: int, wrapper: type, **settings: object
+    config: dict, views: int, wrap: Callable[[nn.Module], nn.Module]
 ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
     """Losses and final state of three steps in a model wrapper, on this rank's images.
 
@@ -188,7 +228,7 @@ def _train_wrapped(
     """
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config)).train()
-    wrapped = wrapper(model, **settings)
+    wrapped = wrap(model)
     weights = [weight for weight in wrapped.parameters() if weight.requires_grad]
     optimizer = OptimWrapper(torch.optim.SGD(weights, lr=0.1, momentum=0.9))
     rng = torch.Generator().manual_seed(dist.get_rank())
@@ -205,7 +245,8 @@ def _train_wrapped(
         loss, _ = model.parse_losses(found)
         optimizer.update_params(loss)
         losses.append(loss.detach())
-    return losses, {key: value.clone() for key, value in model.state_dict().items()}
+    state = (wrapped if isinstance(wrapped, FullyShardedDataParallel) else model).state_dict()
+    return losses, {key: value.clone() for key, value in state.items()}
 
 
 def _keys_on_rank(counts: tuple[int, ...]) -> list[torch.Tensor]:

@@ -1,8 +1,10 @@
-"""Short data-parallel trainings of decode heads in two settings of the wrapper."""
+"""Short trainings of decode heads in the model wrappers of several processes."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -10,11 +12,14 @@ from helpers import head_zoo
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel, ShardingStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from paco_seg.engine.launch import DATA_PARALLEL
 
 BN = dict(type='BN')
+# As _base_/strategies/fsdp.py.
+SHARDED = dict(use_orig_params=True, sharding_strategy=ShardingStrategy.SHARD_GRAD_OP)
 SMALL = dict(reduced_channels=8, hidden_channels=8)
 # Heads of which each passes its feature on in another way.
 HEADS = ('DepthwiseSeparableASPPHead', 'OCRHead', 'PIDHead', 'SegmenterMaskTransformerHead')
@@ -67,19 +72,23 @@ class _Losses(nn.Module):
 
 
 def train_on_rank() -> dict[tuple, list[tuple]]:
-    """Losses and final state of every case, in PyTorch's default settings and in ours."""
+    """Losses and final state of every case: DDP in PyTorch's settings and in ours, FSDP."""
+    wrappers = (
+        partial(DistributedDataParallel, broadcast_buffers=False),
+        partial(DistributedDataParallel, **DATA_PARALLEL),
+        partial(FullyShardedDataParallel, device_id=torch.device('cpu'), **SHARDED),
+    )
     with DefaultScope.overwrite_default_scope('mmseg'):
-        plain = dict(broadcast_buffers=False)
         return {
-            case: [_train(*case, config, **settings) for settings in (plain, DATA_PARALLEL)]
+            case: [_train(*case, config, wrapper) for wrapper in wrappers]
             for case, config in CASES.items()
         }
 
 
-def _train(name: str, title: str, ignored: int, config: dict, **settings: object) -> tuple:
+def _train(name: str, title: str, ignored: int, config: dict, wrapper: Callable) -> tuple:
     torch.manual_seed(0)
     head = dict(copy.deepcopy(head_zoo.ZOO[name][0]), base_type=name, **copy.deepcopy(config))
-    model = DistributedDataParallel(_Losses(MODELS.build(head).train()), **settings)
+    model = wrapper(_Losses(MODELS.build(head).train()))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     losses = []
     for step in range(3):
@@ -93,4 +102,5 @@ def _train(name: str, title: str, ignored: int, config: dict, **settings: object
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())
-    return losses, {key: value.clone() for key, value in model.module.state_dict().items()}
+    state = {key.removeprefix('module.'): value for key, value in model.state_dict().items()}
+    return losses, {key: value.clone() for key, value in state.items()}

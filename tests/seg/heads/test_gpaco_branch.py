@@ -405,13 +405,15 @@ def two_ranks():
 
 
 @pytest.mark.parametrize('case', wrapped_heads.CASES)
-def test_a_static_graph_changes_nothing(two_ranks, case):
-    """Also if a batch, the first one that DDP sees or a later one, has no valid pixel."""
+def test_a_wrapper_changes_nothing(two_ranks, case):
+    """DDP with a static graph and FSDP, also if the first batch or a later has no valid pixel."""
     for results in two_ranks:
-        (losses, weights), (other_losses, other_weights) = results['wrappers'][case]
-        assert losses == other_losses
-        assert weights.keys() == other_weights.keys()
-        assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
+        (losses, weights), *others = results['wrappers'][case]
+        assert len(others) == 2
+        for other_losses, other_weights in others:
+            assert losses == other_losses
+            assert weights.keys() == other_weights.keys()
+            assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
 
 
 def test_two_processes_equal_one(two_ranks):
