@@ -52,7 +52,7 @@ def check_strategy(cfg: Config) -> None:
             f'{cfg.get("runner_type")!r}. Set it, or leave strategy out'
         )
     kind = strategy_type(cfg)
-    if kind not in (FSDP, DEEPSPEED):
+    if not cfg.get('strategy') or kind not in (DDP_STRATEGY, FSDP, DEEPSPEED):
         return
     if kind == DEEPSPEED and importlib.util.find_spec('deepspeed') is None:
         raise ModuleNotFoundError(
@@ -72,6 +72,8 @@ def _faults(cfg: Config, kind: str) -> Iterator[tuple[str, str, Any, str]]:
     """Give the key, what it should be, the value and the remedy of each setting to refuse."""
     optim = cfg.get('optim_wrapper') or {}
     strategy = cfg.strategy
+    if kind == DDP_STRATEGY:
+        return
     if kind == DEEPSPEED:
         if optim.get('type', 'OptimWrapper') != 'DeepSpeedOptimWrapper':
             yield (
