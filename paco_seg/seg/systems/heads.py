@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -114,7 +114,7 @@ def has_branches(head: dict) -> bool:
     return isinstance(known, type) and issubclass(known, BranchDecodeHead)
 
 
-def base_type(key: str, head: dict, partners: tuple[str, ...] = ()) -> str:
+def base_type(key: str, head: dict, partners: Collection[str] = ()) -> str:
     """Return the registered name of the stock head, which partners have put a branch around.
 
     Raises:
@@ -135,7 +135,7 @@ def with_branch(
     head: dict,
     attached: Attachment,
     loss: dict[str, Any],
-    partners: tuple[str, ...] = (),
+    partners: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the settings of a head that gets a branch.
 

@@ -96,7 +96,7 @@ def test_gpaco_beside_the_log_prior_has_the_prior_in_its_centers(inputs):
     both = head('gpaco+log-prior', config(decode_head=FCN), inputs)
     assert (both.type, both.base_type) == ('GPaCoDecodeHead', 'FCNHead')
     assert both.loss_decode.type == 'LogitAdjustedCrossEntropyLoss'
-    assert both.loss_contrast.class_prior is True
+    assert both.loss_contrast.class_prior == 1.0
     built = MODELS.build(both).training_branches.gpaco.loss_contrast
     assert built.class_prior.tolist() == pytest.approx([0.8, 0.15, 0.05])
     alone = head('gpaco', config(decode_head=FCN), inputs)
