@@ -74,6 +74,8 @@ class LongTailIoUMetric(IoUMetric):
         ValueError: it is unreadable or about other classes, or a group setting is out of range.
     """
 
+    output_dir: str | None
+
     def __init__(
         self,
         *args: Any,
