@@ -32,6 +32,12 @@ from paco_seg.core.compared.reslt import (
     reslt_loss,
     reslt_terms,
 )
+from paco_seg.core.compared.seesaw import (
+    image_counts,
+    label_counts,
+    seesaw_logits,
+    seesaw_loss,
+)
 from paco_seg.core.compared.supcon import inverse_effective_weights, multi_task_loss, supcon_loss
 from paco_seg.core.compared.tau_norm import (
     class_aware_indices,
@@ -58,7 +64,9 @@ __all__ = [
     'fused_logits',
     'hybrid_loss',
     'image_bias',
+    'image_counts',
     'inverse_effective_weights',
+    'label_counts',
     'ldam_loss',
     'ldam_margins',
     'log_class_prior',
@@ -73,6 +81,8 @@ __all__ = [
     'reslt_loss',
     'reslt_terms',
     'scaled_logits',
+    'seesaw_logits',
+    'seesaw_loss',
     'simplex_etf',
     'soft_region_means',
     'supcon_loss',

@@ -3,6 +3,7 @@
 from paco_seg.seg.compared.ceco_branch import CeCoBranch
 from paco_seg.seg.compared.logit_adjusted_cross_entropy_loss import LogitAdjustedCrossEntropyLoss
 from paco_seg.seg.compared.logit_adjusted_decode_head import LogitAdjustedDecodeHead
+from paco_seg.seg.compared.pixel_seesaw_loss import PixelSeesawLoss
 from paco_seg.seg.compared.region_bias_decode_head import RegionBias, RegionBiasDecodeHead
 from paco_seg.seg.compared.region_branch import RegionBranch
 from paco_seg.seg.compared.region_rebalance_branch import RegionRebalanceBranch
@@ -12,6 +13,7 @@ __all__ = [
     'CeCoBranch',
     'LogitAdjustedCrossEntropyLoss',
     'LogitAdjustedDecodeHead',
+    'PixelSeesawLoss',
     'RegionBias',
     'RegionBiasDecodeHead',
     'RegionBranch',

@@ -13,6 +13,7 @@ from paco_seg.seg.systems import (
     ohem,
     rare_class_sampling,
     region_rebalance,
+    seesaw,
 )
 
 SYSTEMS = Systems(
@@ -22,6 +23,7 @@ SYSTEMS = Systems(
         focal.SYSTEM,
         ohem.SYSTEM,
         dice.SYSTEM,
+        seesaw.SYSTEM,
         rare_class_sampling.SYSTEM,
         gpaco.SYSTEM,
         log_prior.SYSTEM,
