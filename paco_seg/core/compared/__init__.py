@@ -15,6 +15,7 @@ from paco_seg.core.compared.ldam import (
     ldam_loss,
     ldam_margins,
 )
+from paco_seg.core.compared.pixel_contrast import choose_anchors, pixel_contrast_loss
 from paco_seg.core.compared.region import (
     classes_in_image,
     image_bias,
@@ -52,6 +53,7 @@ __all__ = [
     'ResLTTerms',
     'balanced_softmax_loss',
     'center_loss',
+    'choose_anchors',
     'class_aware_indices',
     'class_weighted_mean',
     'class_weights',
@@ -72,6 +74,7 @@ __all__ = [
     'log_class_prior',
     'multi_task_loss',
     'nested_class_groups',
+    'pixel_contrast_loss',
     'posthoc_adjusted_logits',
     'predicted_region_loss',
     'prototype_loss',

@@ -1,6 +1,7 @@
 """Systems that GPaCo is compared with: losses, and branches of a decode head."""
 
 from paco_seg.seg.compared.ceco_branch import CeCoBranch
+from paco_seg.seg.compared.contrastive_seg_branch import ContrastiveSegBranch
 from paco_seg.seg.compared.logit_adjusted_cross_entropy_loss import LogitAdjustedCrossEntropyLoss
 from paco_seg.seg.compared.logit_adjusted_decode_head import LogitAdjustedDecodeHead
 from paco_seg.seg.compared.pixel_seesaw_loss import PixelSeesawLoss
@@ -11,6 +12,7 @@ from paco_seg.seg.compared.softmax_focal_loss import SoftmaxFocalLoss
 
 __all__ = [
     'CeCoBranch',
+    'ContrastiveSegBranch',
     'LogitAdjustedCrossEntropyLoss',
     'LogitAdjustedDecodeHead',
     'PixelSeesawLoss',

@@ -5,6 +5,7 @@ from paco_seg.seg.systems import (
     ce,
     ceco,
     class_weighted_ce,
+    contrastive_seg,
     dice,
     focal,
     gpaco,
@@ -32,6 +33,7 @@ SYSTEMS = Systems(
         region_rebalance.LEARNABLE,
         region_rebalance.BIAS,
         ceco.SYSTEM,
+        contrastive_seg.SYSTEM,
     )
 )
 
