@@ -1,5 +1,6 @@
 """Losses of the compared systems, one file per system; pure functions on plain PyTorch."""
 
+from paco_seg.core.compared.auc import square_auc_loss
 from paco_seg.core.compared.balanced_softmax import (
     balanced_softmax_loss,
     cross_entropy_per_sample,
@@ -88,6 +89,7 @@ __all__ = [
     'seesaw_loss',
     'simplex_etf',
     'soft_region_means',
+    'square_auc_loss',
     'supcon_loss',
     'suppress_absent',
     'tau_normalize',

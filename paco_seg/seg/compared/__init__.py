@@ -9,6 +9,7 @@ from paco_seg.seg.compared.region_bias_decode_head import RegionBias, RegionBias
 from paco_seg.seg.compared.region_branch import RegionBranch
 from paco_seg.seg.compared.region_rebalance_branch import RegionRebalanceBranch
 from paco_seg.seg.compared.softmax_focal_loss import SoftmaxFocalLoss
+from paco_seg.seg.compared.square_auc_loss import SquareAUCLoss
 
 __all__ = [
     'CeCoBranch',
@@ -21,4 +22,5 @@ __all__ = [
     'RegionBranch',
     'RegionRebalanceBranch',
     'SoftmaxFocalLoss',
+    'SquareAUCLoss',
 ]

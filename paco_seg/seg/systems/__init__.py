@@ -2,6 +2,7 @@
 
 from paco_seg.engine.systems import Systems
 from paco_seg.seg.systems import (
+    aucseg,
     ce,
     ceco,
     class_weighted_ce,
@@ -25,6 +26,7 @@ SYSTEMS = Systems(
         ohem.SYSTEM,
         dice.SYSTEM,
         seesaw.SYSTEM,
+        aucseg.SYSTEM,
         rare_class_sampling.SYSTEM,
         gpaco.SYSTEM,
         log_prior.SYSTEM,

@@ -21,7 +21,8 @@ def test_the_systems_that_users_expect_are_there():
     wanted = {
         'ce', 'class-weighted-ce', 'focal', 'ohem', 'dice', 'rare-class-sampling', 'log-prior',
         'log-prior-test', 'gpaco', 'region-rebalance', 'region-rebalance-learnable',
-        'region-bias', 'ceco', 'seesaw', 'gpaco+log-prior', 'gpaco+region-rebalance',
+        'region-bias', 'ceco', 'seesaw', 'contrastive-seg',
+        'aucseg', 'gpaco+log-prior', 'gpaco+region-rebalance',
     }  # fmt: skip
     assert wanted <= set(NAMES)
 
