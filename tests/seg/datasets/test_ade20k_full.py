@@ -6,13 +6,20 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from helpers.resolved_configs import load_config
 from mmengine.registry import DefaultScope
-from mmseg.registry import DATASETS
+from mmengine.structures import PixelData
+from mmseg.registry import DATASETS, MODELS
+from mmseg.structures import SegDataSample
 
 import paco_seg.seg  # noqa: F401
 from paco_seg import cli
-from paco_seg.core.frequency import load_class_frequency
+from paco_seg.core.frequency import (
+    ClassFrequency,
+    load_class_frequency,
+    save_class_frequency,
+)
 from paco_seg.engine.systems import SystemInputs
 from paco_seg.seg.systems import SYSTEMS
 
@@ -134,15 +141,6 @@ def test_the_pipeline_keeps_sixteen_bits_and_the_ignored_label(config):
     assert (labels == 65535).any()
 
 
-@pytest.mark.parametrize('name', ['gpaco', 'log-prior', 'region-rebalance', 'ceco'])
-def test_systems_are_written_for_it(name, config, tmp_path):
-    (tmp_path / 'f.json').write_text(
-        json.dumps(dict(classes=None, images=[2] * CLASSES, pixels=[5] * CLASSES, num_images=2))
-    )
-    changed = SYSTEMS[name].apply(config, {}, SystemInputs(str(tmp_path / 'f.json')))
-    assert changed.model.decode_head.ignore_index == 65535
-
-
 def test_what_is_missing_is_named(release, tmp_path, capsys):
     root = release[0]
     with pytest.raises(FileNotFoundError, match=r'class_file: .*paco-seg prepare ade20k-full'):
@@ -158,3 +156,39 @@ def test_what_is_missing_is_named(release, tmp_path, capsys):
         assert end.value.code == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+def scenes_of(labels):
+    """Data samples of a batch of label maps."""
+    return [SegDataSample(gt_sem_seg=PixelData(data=part[None])) for part in labels]
+
+
+@pytest.mark.parametrize('name', sorted(name for name in SYSTEMS if SYSTEMS[name].trains))
+def test_losses_of_300_classes_know_class_255_and_ignore_65535(name, config, tmp_path):
+    """The same label maps with another label for void have the same losses."""
+    frequency = ClassFrequency(None, (2,) * CLASSES, tuple(range(1, 1 + CLASSES)), 2)
+    save_class_frequency(frequency, tmp_path / 'f.json')
+    small = copy.deepcopy(config)
+    small.model.pop('auxiliary_head')
+    small.model.decode_head = dict(
+        type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=CLASSES,
+        norm_cfg=dict(type='BN'), ignore_index=65535, dropout_ratio=0.0,
+    )  # fmt: skip
+    changed = SYSTEMS[name].apply(small, {}, SystemInputs(str(tmp_path / 'f.json')))
+    labels = torch.arange(256, CLASSES).repeat_interleave(24)[: 2 * 16 * 16].view(2, 16, 16).clone()
+    labels[:, 12:] = 255
+    features = [torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))]
+    found = []
+    for void in (65535, 999):
+        labels[:, :3] = void
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            built = MODELS.build(dict(changed.model.decode_head, ignore_index=void))
+        torch.manual_seed(1)
+        losses = built.loss(features, scenes_of(labels), {})
+        losses = {key: value for key, value in losses.items() if 'loss' in key}
+        total = sum(losses.values())
+        total.backward()
+        assert (built.conv_seg.bias.grad[255] != 0).all()
+        found.append(losses)
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())

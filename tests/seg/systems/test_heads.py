@@ -110,6 +110,16 @@ def test_contrastive_seg_passes_its_settings_on(inputs):
     assert branch.mining == 'hardest'
 
 
+def test_ceco_has_a_channel_for_every_class():
+    """ADE20K-Full has more classes than the branch has channels."""
+    settings = dict(frequency_file=None)
+    found = head('ceco', config(decode_head=dict(FCN, num_classes=847)), None, **settings)
+    branch = MODELS.build(found).training_branches.ceco
+    assert branch.simplex.shape == (847, 847)
+    found = head('ceco', config(decode_head=FCN), None, **settings)
+    assert 'hidden_channels' not in found.training_branches.ceco
+
+
 def test_aucseg_puts_a_loss_beside_and_a_bank_around(inputs):
     cfg = config(decode_head=dict(FCN, loss_decode=CE))
     cfg.train_dataloader = dict(batch_size=2, dataset=dict(type='D', data_root='data'))
