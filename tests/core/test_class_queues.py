@@ -6,6 +6,8 @@ from references.pixel_contrast import Rings
 
 from paco_seg.core.class_queues import ClassQueues
 
+pytestmark = pytest.mark.contrastive_seg
+
 
 def contents(queues):
     """Keys of each class, oldest first."""

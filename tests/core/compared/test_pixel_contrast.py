@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from paco_seg.core.compared.pixel_contrast import choose_anchors, pixel_contrast_loss
 
+pytestmark = pytest.mark.contrastive_seg
 LABELS = torch.tensor([0, 0, 1, 2, 1, 0, 1, 3])
 
 

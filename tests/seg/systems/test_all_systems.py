@@ -13,7 +13,10 @@ from paco_seg.seg.systems import SYSTEMS
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
 NAMES = [*SYSTEMS, *SYSTEMS.combinations()]
-STARTED = [*(name for name in SYSTEMS if SYSTEMS[name].trains), 'gpaco+log-prior']
+STARTED = [
+    pytest.param(name, marks=pytest.mark.contrastive_seg) if name == 'contrastive-seg' else name
+    for name in [*(name for name in SYSTEMS if SYSTEMS[name].trains), 'gpaco+log-prior']
+]
 FREQUENCY = ClassFrequency(('sky', 'road', 'tree', 'car'), (7, 7, 6, 5), (400, 300, 200, 100), 7)
 
 
