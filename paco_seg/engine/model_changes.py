@@ -93,7 +93,7 @@ def read_config(source: str | os.PathLike) -> Config:
             if not lacks:
                 raise
             raise compat.MMStackError(
-                f'{name}: expected MMDetection, which the config imports, got an error: {lacks}'
+                f'custom_imports: expected MMDetection, got an error: {lacks}'
             ) from error
 
 
