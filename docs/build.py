@@ -201,9 +201,6 @@ SPECIAL_HEADS = {
 }
 # They build only where mmcv has compiled ops.
 NEEDS_OPS = ('CCHead', 'PSAHead')
-# Mask classification through MMDetection: importable, but neither pixel classifiers nor
-# subclasses of BaseDecodeHead.
-MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
 
 
 def stock_heads() -> list[str]:
@@ -221,7 +218,7 @@ def stock_heads() -> list[str]:
 
 def heads_table() -> str:
     """Return which decode heads carry GPaCo, and how."""
-    from paco_seg.seg.heads.feature_taps import REFUSED_HEADS
+    from paco_seg.seg.heads.feature_taps import MASK_HEADS, REFUSED_HEADS
 
     rows = ['| Head | GPaCo | How |', '|---|---|---|']
     for name in stock_heads():
@@ -237,7 +234,9 @@ def heads_table() -> str:
         else:
             rows.append(f'| {name} | works | through `cls_seg` |')
     rows += [
-        f'| {name} | refused | mask classification, no pixel classifier |' for name in MASK_HEADS
+        f'| {name} | works where it builds | pixel embeddings of the pixel decoder, with an '
+        'auxiliary classifier in training; needs MMDetection and the compiled ops of mmcv |'
+        for name in MASK_HEADS
     ]
     return '\n'.join(rows)
 

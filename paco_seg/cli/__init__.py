@@ -26,6 +26,10 @@ COMMANDS = {
     'swap': ('paco_seg.cli.swap', 'Give an existing config another training loss.'),
     'statistics': ('paco_seg.cli.statistics', 'Count how often each class occurs in a data set.'),
     'check-data': ('paco_seg.cli.check_data', 'Check the files of a data set.'),
+    'prepare': (
+        'paco_seg.cli.prepare',
+        "Write a benchmark's images and label maps as its config reads them.",
+    ),
     'convert': ('paco_seg.cli.convert', "Convert a checkpoint of the authors' code."),
     'publish': ('paco_seg.cli.publish', 'Make a small, self-contained model of a checkpoint.'),
     'demo-data': ('paco_seg.cli.demo_data', 'Write the demo data sets, offline.'),

@@ -51,6 +51,7 @@ SYSTEM = TrainingSystem(
     combines_with=(
         'class-weighted-ce',
         'focal',
+        'seesaw',
         'rare-class-sampling',
         'log-prior',
         'region-rebalance',
