@@ -97,7 +97,7 @@ def performance_table() -> str:
                 cells.append('not run: time or memory')
         lines.append(f'| {title} | {" | ".join(cells)} |')
     return '\n'.join(lines) + (
-        f'\n\nPeak memory over the inputs. {device_of(results)}, float32. No GPU figures yet.'
+        f'\n\nPeak memory over the inputs. {device_of(results)}, float32.'
     )
 
 
