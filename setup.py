@@ -53,6 +53,12 @@ EXTRAS_REQUIRE = {
         'pyyaml>=6',  # tables of the papers' settings, and the metafiles
         'setuptools>=77',  # a test builds the wheel without network; venvs of 3.12 have none
     ],
+    # `make docs`, and the job that builds the site: what projects around PyTorch use.
+    'docs': [
+        'sphinx>=8',  # pages, search and the reference from docstrings; releases every few months
+        'myst-parser>=4',  # the pages are Markdown, as code hosts show them
+        'furo>=2024.8.6',  # the theme of pip and attrs: narrow screens, dark mode, no tracking
+    ],
     # A further row of benchmarks/bench_loss.py, which leaves it out where it is not installed.
     # The most used library of such losses (releases of 2025); never a dependency of the package.
     'benchmarks': ['pytorch-metric-learning>=2.8'],

@@ -92,7 +92,8 @@ class TestMetadata:
         pins = [Requirement(line) for line in lines if line and not line.startswith('#')]
         by_name = {canonicalize_name(pin.name): pin for pin in pins}
         assert len(by_name) == len(pins)
-        for line in setup_py['INSTALL_REQUIRES'] + setup_py['EXTRAS_REQUIRE']['tests']:
+        extras = setup_py['EXTRAS_REQUIRE']
+        for line in [*setup_py['INSTALL_REQUIRES'], *extras['tests'], *extras['docs']]:
             wanted = Requirement(line)
             (pin,) = by_name[canonicalize_name(wanted.name)].specifier
             assert pin.operator == '=='
