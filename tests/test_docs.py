@@ -24,7 +24,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r'(!?)\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^()\s]+)\)')
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```', re.MULTILINE | re.DOTALL)
-# The last of these is a stand-in for a name: `paco-seg COMMAND --help`.
+# The second of these is a stand-in for a name: `paco-seg COMMAND --help`.
 PLACEHOLDER = re.compile(r'\.\.\.|\bCOMMAND\b')
 
 

@@ -19,6 +19,10 @@ from paco_seg.version import __version__
 COMMANDS = {
     'train': ('paco_seg.cli.train', 'Train a segmentor or a classifier; the config decides which.'),
     'test': ('paco_seg.cli.test', 'Test checkpoints of a segmentor or a classifier.'),
+    'predict': (
+        'paco_seg.cli.predict',
+        'Predict images with a trained model: label maps, confidences, pictures, a gallery.',
+    ),
     'compare': (
         'paco_seg.cli.compare',
         'Train systems on a config and its data, and say which one helps.',
