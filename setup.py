@@ -59,6 +59,12 @@ EXTRAS_REQUIRE = {
         'myst-parser>=4',  # the pages are Markdown, as code hosts show them
         'furo>=2024.8.6',  # the theme of pip and attrs: narrow screens, dark mode, no tracking
     ],
+    # `paco-seg export FILE.onnx`, which says so where they are missing; torch.export needs none.
+    'export': [
+        'onnx>=1.18',  # the format, as the exporter of PyTorch writes it
+        'onnxscript>=0.5',  # what that exporter is made of
+        'onnxruntime>=1.22',  # runs the file, to compare it with the model
+    ],
     # A further row of benchmarks/bench_loss.py, which leaves it out where it is not installed.
     # The most used library of such losses (releases of 2025); never a dependency of the package.
     'benchmarks': ['pytorch-metric-learning>=2.8'],

@@ -93,7 +93,12 @@ class TestMetadata:
         by_name = {canonicalize_name(pin.name): pin for pin in pins}
         assert len(by_name) == len(pins)
         extras = setup_py['EXTRAS_REQUIRE']
-        for line in [*setup_py['INSTALL_REQUIRES'], *extras['tests'], *extras['docs']]:
+        for line in [
+            *setup_py['INSTALL_REQUIRES'],
+            *extras['tests'],
+            *extras['docs'],
+            *extras['export'],
+        ]:
             wanted = Requirement(line)
             (pin,) = by_name[canonicalize_name(wanted.name)].specifier
             assert pin.operator == '=='
@@ -102,9 +107,11 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ('folders', 'extra'),
         [
-            (('paco_seg', 'tools', 'configs'), None),
+            # onnxruntime is imported when somebody exports to ONNX.
+            (('paco_seg', 'tools', 'configs'), 'export'),
             (('tests',), 'tests'),
             (('benchmarks',), 'benchmarks'),
+            (('docs',), 'docs'),
         ],
     )
     def test_everything_imported_is_declared(self, setup_py, folders, extra):

@@ -31,6 +31,10 @@ COMMANDS = {
     'statistics': ('paco_seg.cli.statistics', 'Count how often each class occurs in a data set.'),
     'check-data': ('paco_seg.cli.check_data', 'Check the files of a data set.'),
     'convert': ('paco_seg.cli.convert', "Convert a checkpoint of the authors' code."),
+    'export': (
+        'paco_seg.cli.export',
+        'Export a trained model to ONNX or torch.export, and check that its outputs agree.',
+    ),
     'publish': ('paco_seg.cli.publish', 'Make a small, self-contained model of a checkpoint.'),
     'demo-data': ('paco_seg.cli.demo_data', 'Write the demo data sets, offline.'),
     'plot': ('paco_seg.cli.plot', 'Compare the per-class results of runs in one picture.'),
