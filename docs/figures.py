@@ -15,6 +15,7 @@ matplotlib.use('Agg')
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from paco_seg.core.alpha import CLASSIFICATION, SEGMENTATION
@@ -31,7 +32,7 @@ def target_probability(product: np.ndarray) -> np.ndarray:
     return 1 / (1 + product)
 
 
-def alpha_figure() -> plt.Figure:
+def alpha_figure() -> Figure:
     """Draw the target probability over alpha |P|, and where published recipes and 'auto' are."""
     figure, axes = plt.subplots(figsize=(7, 3.6), layout='constrained')
     product = np.logspace(-3, 3, 400)
@@ -63,10 +64,11 @@ def alpha_figure() -> plt.Figure:
 
 def class_counts() -> list[int]:
     """Read the training images of each digit of the quickstart."""
-    return json.loads(COUNTS.read_text(encoding='utf-8'))['frequencies']
+    counts: list[int] = json.loads(COUNTS.read_text(encoding='utf-8'))['frequencies']
+    return counts
 
 
-def prior_figure() -> plt.Figure:
+def prior_figure() -> Figure:
     """Draw how much the log prior takes off the logit of each class during training."""
     counts = np.array(class_counts(), dtype=float)
     log_prior = np.log(counts / counts.sum())
@@ -79,7 +81,7 @@ def prior_figure() -> plt.Figure:
     return figure
 
 
-def tile_figure(tiles: int = 6) -> plt.Figure:
+def tile_figure(tiles: int = 6) -> Figure:
     """Draw which tiles of the N x N similarities are computed, and what each one serves."""
     figure, axes = plt.subplots(figsize=(4.6, 4.2), layout='constrained')
     row, column = 1, 4

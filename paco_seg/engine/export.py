@@ -82,6 +82,7 @@ def export(model: nn.Module, images: Tensor, path: str, *, fixed_batch: bool) ->
                 f'model: expected operations that torch.export follows, got {line}. {advice}'
             ) from error
         with written_aside(path) as unfinished:
+            run: Callable[[Tensor], Tensor]
             if Path(path).suffix == '.pt2':
                 torch.export.save(program, unfinished)
                 run = torch.export.load(unfinished).module()
