@@ -43,7 +43,7 @@ TITLES = {
 }
 
 
-def machine_of(results: dict) -> str:
+def machine_of(results: dict[str, Any]) -> str:
     """Say on what a comparison of :mod:`paco_seg.comparison` was measured."""
     machine = results['machine']
     return (
@@ -52,7 +52,7 @@ def machine_of(results: dict) -> str:
     )
 
 
-def device_of(results: dict) -> str:
+def device_of(results: dict[str, Any]) -> str:
     """Say on what a benchmark was measured."""
     environment = results['environment']
     return f'Measured on {environment["device"]}, torch {environment["torch"]}'
@@ -180,7 +180,7 @@ def alpha_table() -> str:
     )
 
 
-def alpha_order(run: dict) -> tuple:
+def alpha_order(run: dict[str, Any]) -> tuple[int, float, str]:
     """Sort baselines, then the alphas from small to large, then 'auto'."""
     method = run['method']
     return (1, method, '') if isinstance(method, float) else (2 * (method == 'auto'), 0, method)
@@ -280,7 +280,8 @@ def stock_counts(scope: str) -> dict[str, Any]:
     path = SYSTEMS / f'{scope}.json'
     if not path.is_file():
         return dict(configs=0, not_buildable={}, systems={})
-    return json.loads(path.read_text())
+    counts: dict[str, Any] = json.loads(path.read_text())
+    return counts
 
 
 def refusals_table(scope: str) -> str:
@@ -362,11 +363,11 @@ def configs_table() -> str:
             links = rows.setdefault((folder, method, order.index(data)), [])
             links.append((network, f'{folder}/{path.name}'))
     lines = ['| Method | Data set | Networks |', '|---|---|---|']
-    for (folder, method, data), links in sorted(rows.items()):
+    for (folder, method, place), links in sorted(rows.items()):
         about = CONFIGS / folder / 'README.md'
         name = f'[{method}]({folder}/README.md)' if about.exists() else f'{method} ({folder})'
         cells = [f'[{network}]({target})' for network, target in sorted(links, key=natural)]
-        lines.append(f'| {name} | {order[data]} | {" · ".join(cells)} |')
+        lines.append(f'| {name} | {order[place]} | {" · ".join(cells)} |')
     return '\n'.join(lines)
 
 
