@@ -10,8 +10,6 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from paco_seg import compat
-from paco_seg.engine.media import find_media
-from paco_seg.engine.prediction import summarise_pixels
 
 CLASSES = ('sky', 'road', 'tree', 'car')
 
@@ -154,20 +152,3 @@ def test_bad_input_is_refused_before_anything_is_written(
             *arguments['more'],
         )
     assert not (tmp_path / 'out').exists()
-
-
-def test_names_that_would_collide_keep_their_suffix(tmp_path):
-    for name in ('a.png', 'a.jpg', 'b.png', '.c.png', 'sub/a.png'):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
-    assert find_media(tmp_path).names == ('a_jpg', 'a_png', 'b', 'sub/a')
-
-
-def test_confidence_of_a_class_is_the_mean_over_its_pixels():
-    labels, confidence = np.array([[0, 0, 2]]), np.array([[0.5, 0.7, 0.9]])
-    found = summarise_pixels(labels, confidence, 3)
-    np.testing.assert_allclose(found.probabilities, [0.6, 0, 0.9])
-    np.testing.assert_allclose(found.shares, [2 / 3, 0, 1 / 3])
-    assert found.top == 0
-    assert list(found.describe('abc')) == ['a', 'c']
