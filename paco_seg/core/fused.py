@@ -27,6 +27,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -47,6 +48,9 @@ _HALF_FACTOR = 1024.0
 _LOGIT_ROWS, _LOGIT_CLASSES = 32, 64
 
 
+PAIR_KERNELS = ('forward', 'rows', 'keys')
+
+
 class Tile(NamedTuple):
     """Rows and columns of a tile, and how Triton is to run it."""
 
@@ -56,14 +60,17 @@ class Tile(NamedTuple):
     stages: int
 
 
-# Ahead-of-time compilation for sm_80 and sm_90 spills no registers at D = 128 and stays within
-# the 99 KiB of shared memory that every device from 8.0 on has (the tests repeat it).
+# Of the pair kernels, for D <= 128 and D <= 256. Ahead-of-time compilation for sm_80 and sm_90
+# spills no registers at D = 128 and stays within the 99 KiB of shared memory that every device
+# from 8.0 on has (the tests repeat it).
 TILES = {
-    # precision: (D <= 128, D <= 256)
-    'half': (Tile(128, 32, 8, 3), Tile(64, 32, 8, 2)),
-    'tf32': (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2)),
-    'bf16x3': (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2)),
+    'half': dict.fromkeys(PAIR_KERNELS, (Tile(128, 32, 8, 3), Tile(64, 32, 8, 2))),
+    'tf32': dict.fromkeys(PAIR_KERNELS, (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2))),
+    'bf16x3': dict.fromkeys(PAIR_KERNELS, (Tile(128, 32, 8, 2), Tile(32, 16, 4, 2))),
 }
+# Measured on an H100 (benchmarks/tune_tiles.py), which has 227 KiB of shared memory.
+HOPPER = (9, 0)
+HOPPER_TILES = TILES
 
 
 def per_anchor(rows: ContrastRows, logits: Tensor, settings: PaCoSettings) -> Tensor:
@@ -99,7 +106,9 @@ def per_anchor(rows: ContrastRows, logits: Tensor, settings: PaCoSettings) -> Te
         1.0 if base is None else settings.temperature / base,
         settings.label_smoothing,
     )
-    value: Tensor = _forward(
+    # Eager code does without the operator, whose dispatch takes the host longer than the launches.
+    run = _per_anchor_operator if torch.compiler.is_compiling() else _EagerLoss.apply
+    value: Tensor = run(
         rows.embeddings.contiguous(),
         label,
         column,
@@ -108,7 +117,7 @@ def per_anchor(rows: ContrastRows, logits: Tensor, settings: PaCoSettings) -> Te
         logits.contiguous(),
         [float(number) for number in numbers],
         product_precision(rows.embeddings.dtype),
-    )[0]
+    )
     return value
 
 
@@ -212,12 +221,11 @@ def _run_few_rows(
     inputs = (rows, label, label, rows[0], label[0], logits)
     settings = ([1.0, 1.0, 1.0, 1.0, 1.0, 0.0], precision)
     with torch.no_grad():
-        value, log_den, count = _forward(*inputs, *settings)
-        _backward(value, log_den, count, *inputs, *settings, True, True, True)
+        value, log_den, count = _run_forward(*inputs, *settings)
+        _run_backward(value, log_den, count, *inputs, *settings, True, True, True)
 
 
-@torch.library.custom_op('paco_seg::fused_loss', mutates_args=())
-def _forward(
+def _run_forward(
     embeddings: Tensor,
     label: Tensor,
     column: Tensor,
@@ -237,7 +245,7 @@ def _forward(
 
     alpha, beta, gamma, temperature, factor, smoothing = numbers
     sets, anchors, channels = embeddings.shape
-    tile = _tile(precision, channels)
+    tile = tile_of('forward', precision, channels, embeddings.device)
     value, log_den, count = (
         torch.empty(sets, anchors, dtype=torch.float32, device=embeddings.device) for _ in range(3)
     )
@@ -273,6 +281,9 @@ def _forward(
     return value, log_den, count
 
 
+_forward = torch.library.custom_op('paco_seg::fused_loss', _run_forward, mutates_args=())
+
+
 @_forward.register_fake
 def _(embeddings: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     value, log_den, count = (
@@ -281,8 +292,7 @@ def _(embeddings: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     return value, log_den, count
 
 
-@torch.library.custom_op('paco_seg::fused_loss_backward', mutates_args=())
-def _backward(
+def _run_backward(
     grad: Tensor,
     log_den: Tensor,
     count: Tensor,
@@ -303,11 +313,12 @@ def _backward(
 
     alpha, beta, gamma, temperature, factor, smoothing = numbers
     sets, anchors, channels = embeddings.shape
-    weight = beta + alpha * count
-    counted = weight > 0
-    by_den = torch.where(counted, grad * factor, 0.0)
+    by_den, weight = grad * factor, alpha * count + beta
+    if beta == 0:  # else every anchor has a weight
+        by_den = by_den.masked_fill(weight <= 0, 0.0)
+        weight = weight.masked_fill(weight <= 0, 1.0)
     # By one unit of weight, with the sign of what the loss subtracts.
-    per_weight = by_den / torch.where(counted, weight, 1.0)
+    per_weight = by_den / weight
     by_target, by_positive = per_weight * -beta, per_weight * -alpha
 
     logits_grad = logits.new_empty(logits.shape if need_logits else 0)
@@ -323,14 +334,13 @@ def _backward(
         by_den, by_positive = (part / unit * half_factor for part in (by_den, by_positive))
     high, low = _operands(embeddings, precision)
     key_high, key_low = _operands(keys, precision)
-    tile = _tile(precision, channels)
     scale, inverse = math.log2(math.e) / temperature, 1.0 / (temperature * half_factor)
-    meta = _meta(tile, channels, precision)
 
     rows_grad = embeddings.new_empty(embeddings.shape if need_rows else 0)
     keys_grad = keys.new_empty(keys.shape if need_keys else 0)
     with _device_of(embeddings):
         if need_rows:
+            tile = tile_of('rows', precision, channels, embeddings.device)
             fused_kernels.rows_kernel[(-(-anchors // tile.rows), sets)](
                 high,
                 low,
@@ -350,9 +360,10 @@ def _backward(
                 _log2(gamma),
                 inverse,
                 HAS_KEYS=len(keys) > 0,
-                **meta,
+                **_meta(tile, channels, precision),
             )
         if need_keys and len(keys):
+            tile = tile_of('keys', precision, channels, embeddings.device)
             fused_kernels.keys_kernel[(-(-len(keys) // tile.rows),)](
                 high,
                 low,
@@ -370,9 +381,12 @@ def _backward(
                 scale,
                 _log2(gamma),
                 inverse,
-                **meta,
+                **_meta(tile, channels, precision),
             )
     return rows_grad, keys_grad, logits_grad
+
+
+_backward = torch.library.custom_op('paco_seg::fused_loss_backward', _run_backward, mutates_args=())
 
 
 @_backward.register_fake
@@ -402,8 +416,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     ctx.settings = inputs[6:]
 
 
-def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    """Gradients of the loss; the statistics are no result that anybody differentiates."""
+def _differentiate(run: Callable[..., Any], ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of the loss, by the operator or by what it runs."""
     if torch.is_grad_enabled():
         raise RuntimeError(
             "impl: expected 'dense' for second derivatives (create_graph=True), got "
@@ -411,7 +425,7 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, .
         )
     needs = ctx.needs_input_grad
     need = (needs[0], needs[3], needs[5])
-    rows, keys, logits = _backward(grad.contiguous(), *ctx.saved_tensors, *ctx.settings, *need)
+    rows, keys, logits = run(grad.contiguous(), *ctx.saved_tensors, *ctx.settings, *need)
     return (
         rows if need[0] else None,
         None,
@@ -423,7 +437,29 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, .
     )
 
 
-_forward.register_autograd(_differentiate, setup_context=_keep)
+# The statistics are no result that anybody differentiates.
+_forward.register_autograd(
+    lambda ctx, grad, *_: _differentiate(_backward, ctx, grad), setup_context=_keep
+)
+
+
+def _per_anchor_operator(*inputs: Any) -> Tensor:
+    value: Tensor = _forward(*inputs)[0]
+    return value
+
+
+class _EagerLoss(torch.autograd.Function):
+    """The operators without PyTorch's dispatcher."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        output = _run_forward(*inputs)
+        _keep(ctx, inputs, output)
+        return output[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return _differentiate(_run_backward, ctx, *grads)
 
 
 def _launch_logits(
@@ -474,8 +510,16 @@ def _operands(rows: Tensor, precision: str) -> tuple[Tensor, Tensor]:
     return rows, rows
 
 
-def _tile(precision: str, channels: int) -> Tile:
-    return TILES[precision][0 if channels <= 128 else 1]
+def tile_of(kernel: str, precision: str, channels: int, device: torch.device) -> Tile:
+    """Return the tile of a pair kernel: measured on the chip, or one that every chip can run."""
+    hopper = device.type == 'cuda' and _capability(device.index or 0) == HOPPER
+    tiles = HOPPER_TILES if hopper else TILES
+    return tiles[precision][kernel][0 if channels <= 128 else 1]
+
+
+@functools.cache
+def _capability(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index)
 
 
 def _meta(tile: Tile, channels: int, precision: str) -> dict[str, Any]:

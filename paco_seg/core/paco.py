@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -326,26 +326,26 @@ def paco_loss(
             center_logits = center_logits.masked_fill(~valid.unsqueeze(-1), 0.0)
         logits = adjust_center_logits(center_logits, class_prior, settings.center_temperature)
         rows = rows._replace(unit_rows=unit_rows)
-        values = _per_anchor(rows, valid, logits, replace(settings, impl=impl))
+        values = _per_anchor(rows, valid, logits, settings, impl)
         loss = reduce_anchors(values, valid, reduction)
     return loss if batched or reduction != 'none' else loss.squeeze(0)
 
 
 def _per_anchor(
-    rows: ContrastRows, valid: Tensor, logits: Tensor, settings: PaCoSettings
+    rows: ContrastRows, valid: Tensor, logits: Tensor, settings: PaCoSettings, impl: str
 ) -> Tensor:
     """Return the loss of each anchor, (G, N), from the adjusted center logits (G, N, C).
 
     The equation. Rows that are not ``valid``, (G, N) bool, give 0.
     """
     alpha, beta, gamma = _number(settings), settings.beta, settings.gamma
-    if settings.impl == 'triton':  # all of what follows, in kernels
+    if impl == 'triton':  # all of what follows, in kernels
         values = fused.per_anchor(rows, logits, settings)
         return torch.where(valid, values, torch.zeros_like(values))
     sums = contrast_sums(
         rows,
         settings.temperature,
-        impl=settings.impl,
+        impl=impl,
         chunk_size=settings.chunk_size,
         need_lse=gamma > 0,
     )
@@ -408,7 +408,8 @@ def _contrast_rows(
             key_contrasted = key_contrasted & (key_labels != ignore_index)
             # Dropped rows may hold anything, even NaN, which a zero weight would not remove.
             embeddings = embeddings.masked_fill(~valid.unsqueeze(-1), 0.0)
-    keys = keys.masked_fill(~key_contrasted.unsqueeze(-1), 0.0)
+    if len(keys):
+        keys = keys.masked_fill(~key_contrasted.unsqueeze(-1), 0.0)
     rows = ContrastRows(
         embeddings, class_index, contrasted, keys, key_index, key_contrasted, num_classes
     )

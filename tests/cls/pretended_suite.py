@@ -1,4 +1,7 @@
-"""Every classifier on a pretended GPU; run by ``test_devices.py`` in a process of its own."""
+"""Every classifier on a pretended GPU; run by ``test_devices.py`` in a process of its own.
+
+``REAL_DEVICE=1`` takes the GPU there is.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 import torch
 from helpers import synchronisations
 from helpers.contrastive import COUNTS
-from helpers.pretended_cuda import pretended_cuda, to_device
+from helpers.device import on_device, to_device
 from helpers.synchronisations import PRECISIONS, Losses, train
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -96,7 +99,7 @@ def step(title, precision='float32'):
     for module in model.modules():
         if hasattr(module, 'set_progress'):
             module.set_progress(3, 10)
-    with pretended_cuda() as trace:
+    with on_device() as trace:
         to_device(model)
         images = [to_device(torch.randn(4, 3, 32, 32)) for _ in range(views)]
         inputs = images if views > 1 else images[0]

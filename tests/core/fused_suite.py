@@ -43,7 +43,11 @@ def precision(request, monkeypatch):
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(products)
     # Small tiles, so that a few dozen rows are several of them.
-    monkeypatch.setattr(fused, 'TILES', dict.fromkeys(fused.TILES, (SMALL, SMALL)))
+    monkeypatch.setattr(
+        fused,
+        'TILES',
+        dict.fromkeys(fused.TILES, dict.fromkeys(fused.PAIR_KERNELS, (SMALL, SMALL))),
+    )
     yield request.param, dtype
     torch.set_float32_matmul_precision(before)
 

@@ -34,7 +34,10 @@ def compile_kernel(
     kernel: Any, capability: int, precision: str, dtype: torch.dtype, channels: int, **flags: Any
 ) -> Any:
     """Compile as :mod:`paco_seg.core.fused` would launch it on rows of ``dtype``."""
-    tile = flags.pop('tile', None) or fused._tile(precision, channels)
+    tiles = fused.HOPPER_TILES if capability == 90 else fused.TILES
+    of_kernel = tiles[precision].get(kernel.__name__.removesuffix('_kernel'))
+    # The kernel of the logits has no tile; the constants of any are replaced below.
+    tile = (of_kernel or tiles[precision]['rows'])[0 if channels <= 128 else 1]
     constants = fused._meta(tile, channels, precision) | flags
     options = {name: constants.pop(name) for name in ('num_warps', 'num_stages')}
     rows = POINTERS[torch.bfloat16 if precision == 'bf16x3' else dtype]

@@ -218,7 +218,7 @@ def _refuse_mixes(function: Any, there: list[Any], here: list[Any]) -> None:
         return
     shapes = [tuple(tensor.shape) for tensor in here if tensor.dim() > 0]
     if shapes:
-        raise DeviceMixError(f'{function}: CPU tensors {shapes} and the device at {_place()}')
+        raise DeviceMixError(f'{function}: CPU tensors {shapes} and the device at {place()}')
 
 
 def _count_waits(
@@ -240,18 +240,18 @@ def _count_waits(
 
 
 def _wait(what: str) -> None:
-    _TRACE.waits[f'{what} {_place()}'] += 1
+    _TRACE.waits[f'{what} {place()}'] += 1
 
 
-def _place() -> str:
+def place() -> str:
     """The innermost line of the package, of an MM package or of an optimiser in the call stack."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if f'/{PACKAGE}/' in name and 'site-packages' not in name:
             return f'{PACKAGE}/{name.rsplit(f"/{PACKAGE}/", 1)[1]}:{frame.f_lineno}'
-        if re.search(r'site-packages/(mm\w+|torch/optim)/', name):
-            return f'{name.split("site-packages/")[1]}:{frame.f_lineno}'
+        if found := re.search(r'/((?:mm\w+|torch/optim)/[^/].*)', name):
+            return f'{found[1]}:{frame.f_lineno}'
         frame = frame.f_back
     return 'elsewhere'
 

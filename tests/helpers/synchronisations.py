@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 
 import torch
-from helpers.pretended_cuda import NAME, Trace
+from helpers.device import NAME
+from helpers.pretended_cuda import Trace
 
 from paco_seg.files import write_json
 
@@ -54,7 +55,7 @@ def train(losses: Losses, precision: str, steps: int = 2) -> dict[str, object]:
         total.backward()
         own = trace.own_waits()
         counted = {'own': sum(own.values()), 'all': sum(trace.waits.values()), 'where': own}
-    assert total.held.isfinite()
+    assert total.detach().to('cpu', copy=True).isfinite()
     counted['missing'] = [
         name
         for name, parameter in model.named_parameters()
