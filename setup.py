@@ -14,8 +14,9 @@ ROOT = Path(__file__).parent
 INSTALL_REQUIRES = [
     # The only dependency of paco_seg.core. 2.13 and 2.15 were trained with.
     'torch>=2.13,<3',
-    # Backbones, transforms and data sets of MMPretrain and MMSeg. Released with every torch.
-    'torchvision>=0.27',
+    # Backbones, transforms and data sets of MMPretrain and MMSeg. Released with every torch; 0.28
+    # is the one of 2.13.
+    'torchvision>=0.28',
     # Arrays of labels and statistics. 2.x is what current torch, OpenCV and MMSeg are built for.
     'numpy>=2,<3',
     # Reads and writes images, for MMCV and for the demo data. 4.10 is the first for NumPy 2.

@@ -53,7 +53,9 @@ myst_heading_anchors = 3
 # Code blocks that name a shell session or nothing are not highlighted rather than guessed at.
 highlight_language = 'none'
 
-autodoc_typehints = 'none'  # the signature has them
+autodoc_typehints = 'signature'
+autodoc_typehints_format = 'short'
+python_maximum_signature_line_length = 88  # one argument a line beyond it
 autodoc_member_order = 'bysource'
 # Members once, on the page of the module that has them: `__all__` of a package names them again.
 autodoc_default_options = {'members': True, 'show-inheritance': True, 'ignore-module-all': True}
@@ -126,7 +128,13 @@ def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
                 literal = indent
 
 
+def skip_aliases(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool:
+    """Leave out the fields of a named tuple one by one: its docstring has them."""
+    return skip or str(getattr(obj, '__doc__', '')).startswith('Alias for field number')
+
+
 def setup(app: Any) -> None:
     """Connect what Sphinx calls."""
     app.connect('builder-inited', write_api_pages)
     app.connect('autodoc-process-docstring', escape_bars)
+    app.connect('autodoc-skip-member', skip_aliases)
