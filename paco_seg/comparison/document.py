@@ -92,12 +92,12 @@ figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; }
 figcaption { color: #555; font-size: .9rem; }
 code { background: #f3f3f3; padding: 0 .2rem; }
-.gallery { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }
+.gallery { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr)); }
 .gallery figure { margin: 0; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; padding: 0; list-style: none; }
 .legend span { display: inline-block; width: 1em; height: 1em; margin-right: .4em;
   vertical-align: -.1em; border: 1px solid #888; }
-@media (max-width: 30rem) { .gallery { grid-template-columns: 1fr; } }
 </style>
 </head>
 <body>
