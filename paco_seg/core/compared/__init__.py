@@ -5,6 +5,7 @@ from paco_seg.core.compared.balanced_softmax import (
     cross_entropy_per_sample,
     posthoc_adjusted_logits,
 )
+from paco_seg.core.compared.bcl import bcl_loss
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
 from paco_seg.core.compared.class_weights import class_weights
 from paco_seg.core.compared.hybrid import curriculum_weight, hybrid_loss, prototype_loss
@@ -14,6 +15,13 @@ from paco_seg.core.compared.ldam import (
     drw_weights,
     ldam_loss,
     ldam_margins,
+)
+from paco_seg.core.compared.lift import ClassMeans, ResidualAdapter, adapter_width
+from paco_seg.core.compared.proco import (
+    VMFMoments,
+    concentration,
+    log_scaled_bessel,
+    vmf_logits,
 )
 from paco_seg.core.compared.region import (
     classes_in_image,
@@ -43,13 +51,19 @@ from paco_seg.core.compared.upsampled_region import upsampled_region_means
 from paco_seg.core.frequency import effective_numbers, log_class_prior
 
 __all__ = [
+    'ClassMeans',
     'ResLTTerms',
+    'ResidualAdapter',
+    'VMFMoments',
+    'adapter_width',
     'balanced_softmax_loss',
+    'bcl_loss',
     'center_loss',
     'class_aware_indices',
     'class_weighted_mean',
     'class_weights',
     'classes_in_image',
+    'concentration',
     'cosine_logits',
     'cross_entropy_per_sample',
     'curriculum_weight',
@@ -62,6 +76,7 @@ __all__ = [
     'ldam_loss',
     'ldam_margins',
     'log_class_prior',
+    'log_scaled_bessel',
     'multi_task_loss',
     'nested_class_groups',
     'posthoc_adjusted_logits',
@@ -80,4 +95,5 @@ __all__ = [
     'tau_normalize',
     'tau_normalized_logits',
     'upsampled_region_means',
+    'vmf_logits',
 ]

@@ -15,7 +15,8 @@ from paco_seg.core.checks import check_choice
 
 # Parts that only training uses; without them a checkpoint of the stock model is complete.
 TRAINING_ONLY = re.compile(
-    r'(^|\.)(auxiliary_head|training_branches|loss_\w+|\w*(projector|queue|momentum|prior)\w*)'
+    r'(^|\.)(auxiliary_head|training_branches|contrast_module|loss_\w+|'
+    r'\w*(projector|queue|momentum|prior)\w*)'
     r'(\.|$)'
 )
 # A list in an error message stops here; the log has the rest.

@@ -72,6 +72,23 @@ CASES = {
         ),
         [(6, 4), (6, 3)],
     ),
+    'bcl': (
+        lambda rows, prototypes: b.bcl_loss(rows, LABELS, prototypes, temperature=0.5),
+        [(6, 4), (3, 4)],
+    ),
+    'proco': (
+        lambda rows: b.balanced_softmax_loss(
+            b.vmf_logits(
+                0.25 * rows,  # exact in half precision, and no longer than 1
+                FRAME,
+                torch.tensor([2.0, 5.0, 30.0]),
+                temperature=0.5,
+            ),
+            LABELS,
+            COUNTS,
+        ),
+        [(6, 4)],
+    ),
     'reslt': (
         lambda logits: b.reslt_loss(
             logits,
