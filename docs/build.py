@@ -20,7 +20,10 @@ from statistics import fmean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests load this file by its path
+import evidence_tables
 import gpu_tables
+from config_names import DATA_SETS, recipe_of
+from reproduction_table import reproduction_table
 
 from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.report import summary_table
@@ -47,7 +50,7 @@ TITLES = {
 }
 
 
-def machine_of(results: dict) -> str:
+def machine_of(results: dict[str, Any]) -> str:
     """Say on what a comparison of :mod:`paco_seg.comparison` was measured."""
     machine = results['machine']
     return (
@@ -56,7 +59,7 @@ def machine_of(results: dict) -> str:
     )
 
 
-def device_of(results: dict) -> str:
+def device_of(results: dict[str, Any]) -> str:
     """Say on what a benchmark was measured."""
     environment = results['environment']
     return f'Measured on {environment["device"]}, torch {environment["torch"]}'
@@ -93,9 +96,7 @@ def performance_table() -> str:
             else:
                 cells.append('not run: time or memory')
         lines.append(f'| {title} | {" | ".join(cells)} |')
-    return '\n'.join(lines) + (
-        f'\n\nPeak memory over the inputs. {device_of(results)}, float32. No GPU figures yet.'
-    )
+    return '\n'.join(lines) + (f'\n\nPeak memory over the inputs. {device_of(results)}, float32.')
 
 
 def duration(milliseconds: float) -> str:
@@ -184,7 +185,7 @@ def alpha_table() -> str:
     )
 
 
-def alpha_order(run: dict) -> tuple:
+def alpha_order(run: dict[str, Any]) -> tuple[int, float, str]:
     """Sort baselines, then the alphas from small to large, then 'auto'."""
     method = run['method']
     return (1, method, '') if isinstance(method, float) else (2 * (method == 'auto'), 0, method)
@@ -198,9 +199,6 @@ SPECIAL_HEADS = {
 }
 # They build only where mmcv has compiled ops.
 NEEDS_OPS = ('CCHead', 'PSAHead')
-# Mask classification through MMDetection: importable, but neither pixel classifiers nor
-# subclasses of BaseDecodeHead.
-MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
 
 
 def stock_heads() -> list[str]:
@@ -218,7 +216,7 @@ def stock_heads() -> list[str]:
 
 def heads_table() -> str:
     """Return which decode heads carry GPaCo, and how."""
-    from paco_seg.seg.heads.feature_taps import REFUSED_HEADS
+    from paco_seg.seg.heads.feature_taps import MASK_HEADS, REFUSED_HEADS
 
     rows = ['| Head | GPaCo | How |', '|---|---|---|']
     for name in stock_heads():
@@ -234,7 +232,9 @@ def heads_table() -> str:
         else:
             rows.append(f'| {name} | works | through `cls_seg` |')
     rows += [
-        f'| {name} | refused | mask classification, no pixel classifier |' for name in MASK_HEADS
+        f'| {name} | works where it builds | pixel embeddings of the pixel decoder, with an '
+        'auxiliary classifier in training; needs MMDetection and the compiled ops of mmcv |'
+        for name in MASK_HEADS
     ]
     return '\n'.join(rows)
 
@@ -279,12 +279,22 @@ def systems_table(scope: str) -> str:
     )
 
 
+def names_table() -> str:
+    """Return the names of all systems, by task."""
+    lines = ['| task | systems |', '|---|---|']
+    for task, scope in (('segmentation', 'mmseg'), ('classification', 'mmpretrain')):
+        names = ' · '.join(f'`{system.name}`' for system in systems_of(scope).values())
+        lines.append(f'| {task} | {names} |')
+    return '\n'.join(lines) + '\n\nWhat each does, needs and costs: [systems](docs/systems.md).'
+
+
 def stock_counts(scope: str) -> dict[str, Any]:
     """Return what ``paco-seg swap --check-all`` wrote; no counts where nobody ran it."""
     path = SYSTEMS / f'{scope}.json'
     if not path.is_file():
         return dict(configs=0, not_buildable={}, systems={})
-    return json.loads(path.read_text())
+    counts: dict[str, Any] = json.loads(path.read_text())
+    return counts
 
 
 def refusals_table(scope: str) -> str:
@@ -307,52 +317,10 @@ NEEDS = {
     'class_frequencies': 'class frequencies',
     'takes_frequencies': 'class frequencies where they are known',
     'two_views': 'two views of each image',
+    'three_views': 'three views of each image',
     'class_balanced_sampler': 'another sampling of the training set',
+    'pretrained_transformer': 'a pretrained vision transformer',
 }
-
-# The last part of a config's name, without crop and imbalance ratio.
-DATA_SETS = {
-    'cifar10-lt': 'CIFAR-10-LT',
-    'cifar100-lt': 'CIFAR-100-LT',
-    'cifar100': 'CIFAR-100',
-    'imagenet-lt': 'ImageNet-LT',
-    'inat18': 'iNaturalist 2018',
-    'places-lt': 'Places-LT',
-    'in1k': 'ImageNet-1k',
-    'in1k-c': 'ImageNet-C',
-    'in1k-r': 'ImageNet-R',
-    'in1k-sketch': 'ImageNet-Sketch',
-    'ade20k': 'ADE20K',
-    'cityscapes': 'Cityscapes',
-    'coco-stuff10k': 'COCO-Stuff10k',
-    'pascal-context-59': 'Pascal Context',
-    'digits-lt': 'long-tailed digits',
-    'digit-scenes': 'digit scenes',
-}
-SEGMENTERS = {
-    'deeplabv3plus': 'DeepLabV3+',
-    'fcn': 'FCN',
-    'segformer': 'SegFormer',
-    'segnext': 'SegNeXt',
-    'upernet': 'UPerNet',
-}
-
-
-def recipe_of(path: Path) -> tuple[str, str, str]:
-    """Return method, data set and network of a config, read from its name.
-
-    Raises:
-        KeyError: the name ends with a data set that has no title here.
-    """
-    method, network, _, data = path.stem.split('_')
-    data = re.sub(r'-\d+x\d+$', '', data)
-    data, _, ratio = data.partition('-ir')
-    network = re.sub(r'-(patch\d+|p16|mae-pre|in1k-pre|d8).*$', '', network)
-    model = method.rsplit('-', 1)[-1]
-    if model in SEGMENTERS:
-        method = method.removesuffix(model).rstrip('-') or 'ce'
-        network = f'{SEGMENTERS[model]} {network}'
-    return method, DATA_SETS[data], network + (f', ratio {ratio}' if ratio else '')
 
 
 def configs_table() -> str:
@@ -366,11 +334,11 @@ def configs_table() -> str:
             links = rows.setdefault((folder, method, order.index(data)), [])
             links.append((network, f'{folder}/{path.name}'))
     lines = ['| Method | Data set | Networks |', '|---|---|---|']
-    for (folder, method, data), links in sorted(rows.items()):
+    for (folder, method, place), links in sorted(rows.items()):
         about = CONFIGS / folder / 'README.md'
         name = f'[{method}]({folder}/README.md)' if about.exists() else f'{method} ({folder})'
         cells = [f'[{network}]({target})' for network, target in sorted(links, key=natural)]
-        lines.append(f'| {name} | {order[data]} | {" · ".join(cells)} |')
+        lines.append(f'| {name} | {order[place]} | {" · ".join(cells)} |')
     return '\n'.join(lines)
 
 
@@ -391,8 +359,9 @@ def synchronisations_table() -> str:
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     'README.md': {
         'quickstart:table': quickstart_table,
+        'systems:table': names_table,
         'performance:table': performance_table,
-        'step:table': step_table,
+        'gpu-short:table': gpu_tables.short_table,
     },
     'benchmarks/README.md': {
         'dispatch:table': dispatch_table,
@@ -419,6 +388,18 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'mmpretrain-systems:table': partial(systems_table, 'mmpretrain'),
         'mmpretrain-refusals:table': partial(refusals_table, 'mmpretrain'),
     },
+    'docs/evidence.md': {
+        **{
+            f'{name}:table': partial(evidence_tables.evidence_of, name)
+            for name in evidence_tables.EVIDENCE_SETS
+        },
+        **{
+            f'{name}:question': partial(evidence_tables.question_table, name)
+            for name in evidence_tables.QUESTIONS
+        },
+        'parts:question': evidence_tables.parts_table,
+    },
+    'docs/reproduction.md': {'reproduction:table': reproduction_table},
     'docs/results.md': {
         'demo-seg:table': partial(comparison_table, 'demo-seg'),
         'demo-cls:table': partial(comparison_table, 'demo-cls'),

@@ -35,6 +35,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from paco_seg.cli.arguments import at_least
 from paco_seg.comparison.report import run_suite, summary_table
@@ -54,6 +55,8 @@ _OF_CONFIGS = (
     'workers',
     'gpus',
     'jobs',
+    'validations',
+    'cfg_options',
     'dry_run',
 )
 
@@ -81,6 +84,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--workers', type=at_least(1), help='trainings at a time; default: 1')
     parser.add_argument('--gpus', type=at_least(1), help='instead: so many, one GPU each')
     parser.add_argument('--jobs', type=at_least(1), help='processes that count classes; default: 1')
+    parser.add_argument(
+        '--validations',
+        type=at_least(1),
+        help='in a training: points of its curves; default: 8. A search validates at its end',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='settings over those of every CONFIG, such as train_dataloader.num_workers=2',
+    )
     parser.add_argument(
         '--out', type=Path, help='folder of the results; default: work_dirs/compare/CONFIG-NAME'
     )
@@ -135,6 +149,8 @@ def _run_configs(args: argparse.Namespace) -> None:
             gpus=args.gpus,
             jobs=args.jobs,
             seeds=args.seeds or SEEDS,
+            options=config_options(args.cfg_options),
+            validations=args.validations,
         )
         request = Request(
             config=config,
@@ -153,6 +169,22 @@ def _run_configs(args: argparse.Namespace) -> None:
         for cell, reason in failed:
             print(f'  {cell}: {reason}', file=sys.stderr)
         sys.exit(1)
+
+
+def config_options(words: Sequence[str] | None) -> dict[str, Any] | None:
+    """Return settings by dotted key, read as ``--cfg-options`` of the other commands is.
+
+    Args:
+        words: ``KEY=VALUE``; None for none.
+    """
+    # It loads PyTorch and MM, see above.
+    from mmengine.config import DictAction
+
+    if not words:
+        return None
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return dict(parser.parse_args(['--cfg-options', *words]).cfg_options)
 
 
 def output_folders(configs: Sequence[str], out: Path | None) -> list[Path]:

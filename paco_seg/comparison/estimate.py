@@ -16,7 +16,6 @@ from paco_seg.engine.systems import TrainingSystem
 STEPS = 6  # of the trial; the first two warm up
 _WARM_UP = 2
 START_SECONDS = 10.0  # of a process until its first step
-TWO_VIEWS = 2.0  # a step with two views of each image, relative to one with one
 OTHERS = 1.3  # a step of any system but the baseline: its loss comes on top
 # Weights, label maps and logs of a cell, relative to the weights.
 _BESIDE_WEIGHTS = 1.1
@@ -78,8 +77,7 @@ class Load:
 def load_of(system: TrainingSystem, *, is_baseline: bool, searches: int, finals: int) -> Load:
     """Return the work of a system; its steps cost by what it needs."""
     factor = 1.0 if is_baseline else OTHERS
-    if system.needs.two_views:
-        factor *= TWO_VIEWS
+    factor *= system.needs.views  # every view passes the model
     return Load(factor, searches, finals, system.trains)
 
 
@@ -93,6 +91,7 @@ class Estimate:
         search_samples: size of the data that choose.
         test_samples: size of the data that are reported.
         search_share: length of a search training relative to a final one; 0 without a search.
+        validations: of a final training; a search has one.
     """
 
     trial: Trial
@@ -100,6 +99,7 @@ class Estimate:
     search_samples: int
     test_samples: int
     search_share: float
+    validations: int = VALIDATIONS
 
     def seconds(self, iters: int, workers: int = 1) -> float:
         """Return the duration with final trainings of so many iterations."""
@@ -117,13 +117,12 @@ class Estimate:
     @property
     def fixed_seconds(self) -> float:
         """Seconds of starts, validations and tests."""
-        validation = VALIDATIONS * self.search_samples * self.trial.sample
+        validation = self.search_samples * self.trial.sample
         test = self.test_samples * self.trial.sample + START_SECONDS
         total = 0.0
         for load in self.loads:
-            training = validation + START_SECONDS if load.trains else 0.0
-            search = training or self.search_samples * self.trial.sample + START_SECONDS
-            total += load.searches * search + load.finals * (training + test)
+            final = self.validations * validation + START_SECONDS if load.trains else 0.0
+            total += load.searches * (validation + START_SECONDS) + load.finals * (final + test)
         return total
 
     def iters_in(self, hours: float, workers: int = 1) -> int:

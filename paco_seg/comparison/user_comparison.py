@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
-from paco_seg.comparison.budget import config_iters, epoch_iters
+from paco_seg.comparison.budget import VALIDATIONS, config_iters, epoch_iters
 from paco_seg.comparison.candidates import Candidate
 from paco_seg.comparison.cell import Cell
 from paco_seg.comparison.collect import training_progress
@@ -79,6 +80,8 @@ class Request:
         force: repeat what is finished.
         dry_run: stop when it is known what would run.
         jobs: processes that count classes.
+        options: settings over those of the config, by dotted key.
+        validations: of a final training.
     """
 
     config: str
@@ -96,6 +99,8 @@ class Request:
     force: bool = False
     dry_run: bool = False
     jobs: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    validations: int = VALIDATIONS
 
 
 def compare_config(request: Request) -> list[tuple[str, str]]:
@@ -111,7 +116,7 @@ def compare_config(request: Request) -> list[tuple[str, str]]:
         Interrupted: by the user; the same command goes on.
     """
     check_folder(request.out)
-    cfg, scope = read_data_config(request.config)
+    cfg, scope = read_data_config(request.config, request.options)
     known: Systems = import_module(f'{PLUGINS[scope]}.systems').SYSTEMS
     systems = choose_systems(known, request.systems)
     out = request.out.resolve()
@@ -252,6 +257,8 @@ class _Comparison:
             per_epoch=per_epoch,
             full=full,
             baseline=baseline,
+            options=self.request.options,
+            validations=self.request.validations,
         )
 
     def _servable(
@@ -341,6 +348,7 @@ class _Comparison:
             search_samples=parts.search_samples,
             test_samples=parts.test_samples,
             search_share=SEARCH_SHARE if self.request.search else 0.0,
+            validations=self.request.validations,
         )
         iters = self.request.iters or configs.full
         if self.request.hours is not None:

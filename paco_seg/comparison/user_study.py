@@ -20,7 +20,6 @@ from paco_seg.comparison.collect import (
     collect_training,
     training_progress,
 )
-from paco_seg.comparison.estimate import TWO_VIEWS
 from paco_seg.comparison.runner import CellRunner
 from paco_seg.comparison.study import (
     TEST_COST,
@@ -287,7 +286,7 @@ TEST_OPTIONS = {'test_evaluator.out_dir': '{dir}/' + TESTED}
 
 def cost_of(system: TrainingSystem) -> float:
     """Return the expected duration of a training of a system, relative to one of the baseline."""
-    return TWO_VIEWS if system.needs.two_views else 1.0
+    return float(system.needs.views)
 
 
 def best(search: Sequence[tuple[Candidate, float | None]]) -> Candidate | None:

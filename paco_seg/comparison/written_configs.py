@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from paco_seg.comparison.budget import length_changes
+from paco_seg.comparison.budget import VALIDATIONS, length_changes
 from paco_seg.comparison.candidates import Candidate
 from paco_seg.comparison.data_parts import TEST, VAL, DataParts
 from paco_seg.comparison.own_system import changes_on
@@ -53,6 +53,8 @@ class WrittenConfigs:
         per_epoch: iterations of an epoch.
         full: iterations of the config's own schedule.
         baseline: system that takes out what a published recipe adds.
+        options: settings over those of ``source``, by dotted key; ``cfg`` has them.
+        validations: of a final training. A search validates once, at its end.
     """
 
     folder: Path
@@ -65,6 +67,8 @@ class WrittenConfigs:
     per_epoch: int
     full: int
     baseline: TrainingSystem
+    options: Mapping[str, Any] = field(default_factory=dict)
+    validations: int = VALIDATIONS
 
     def write_base(self, iters: int, name: str = 'base') -> Path:
         """Write what all systems share, for trainings of so many iterations."""
@@ -75,12 +79,19 @@ class WrittenConfigs:
             ignore_index=self.parts.ignore_index,
         )
         changes = [
+            *option_changes(self.options),
             *self.parts.changes,
             replace_part(self.cfg, 'val_evaluator', evaluator),
             replace_part(self.cfg, 'test_evaluator', dict(evaluator, rare=list(self.rare))),
             replace_part(self.cfg, 'val_cfg', dict(type='ValLoop')),
             replace_part(self.cfg, 'test_cfg', dict(type='TestLoop')),
-            *length_changes(self.cfg, iters, per_epoch=self.per_epoch, full=self.full),
+            *length_changes(
+                self.cfg,
+                iters,
+                per_epoch=self.per_epoch,
+                full=self.full,
+                validations=self.validations,
+            ),
             # Another folder would be one for all systems.
             ModelChange((), dict(work_dir=None), ''),
         ]
@@ -90,7 +101,7 @@ class WrittenConfigs:
         """Write a shorter ``base``, whose test reads the data that choose as well."""
         cfg = read_config(base)
         changes = [
-            *length_changes(cfg, iters),
+            *length_changes(cfg, iters, validations=1),
             replace_part(cfg, TEST, cfg[VAL].to_dict()),
         ]
         return self._write('search', base.name, cfg, changes)
@@ -187,6 +198,19 @@ class WrittenConfigs:
         if not path.exists() or path.read_text(encoding='utf-8') != text:
             write_text(path, text)
         return path
+
+
+def option_changes(options: Mapping[str, Any]) -> list[ModelChange]:
+    """Return the changes that options make, given by dotted key as on the command line."""
+    changes = []
+    for key, value in options.items():
+        *path, last = key.split('.')
+        if not path:
+            changes.append(ModelChange((), {last: value}, ''))
+            continue
+        steps = tuple(int(step) if step.isdigit() else step for step in path[1:])
+        changes.append(ModelChange(steps, {last: value}, path[0]))
+    return changes
 
 
 def _rate(cfg: Config) -> float | None:

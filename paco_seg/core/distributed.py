@@ -61,6 +61,20 @@ def gather_rows(rows: Tensor, counts: list[int] | None = None) -> list[Tensor]:
     return list(gathered)
 
 
+def other_rows(rows: Tensor, counts: list[int] | None = None) -> Tensor:
+    """Gather the rows of all other ranks, with gradient; none in one process.
+
+    Args:
+        rows: (n_r, ...) on rank r.
+        counts: as for :func:`gather_rows`.
+
+    Returns:
+        (sum of the others' n_r, ...), in rank order.
+    """
+    parts = gather_rows(rows, counts)
+    return torch.cat([rows[:0], *(part for i, part in enumerate(parts) if i != rank())])
+
+
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, counts: list[int] | None) -> tuple[Tensor, ...]:

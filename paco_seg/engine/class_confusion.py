@@ -68,7 +68,7 @@ class ClassConfusion(BaseMetric):
             label, pred = (array.astype(np.int64) for array in _label_and_prediction(sample))
             valid = (label >= 0) & (label < self.num_classes) & (label != self.ignore_index)
             pairs = label[valid] * self.num_classes + pred[valid]
-            self.results.append(np.unique(pairs, return_counts=True))
+            self.results.append(_counted(pairs, self.num_classes**2))
             if self.out_dir is not None:
                 self._consider(sample, label, pred, valid)
 
@@ -160,3 +160,13 @@ def _write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
     with written_aside(path) as unfinished:
         if not cv2.imwrite(str(unfinished), np.where(outside, nothing, labels).astype(kind)):
             raise OSError(f'{path}: expected a picture that can be written, got none')
+
+
+def _counted(values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values in [0, number) that occur, and how often; by counting if they are many."""
+    if values.size < number:
+        found, counts = np.unique(values, return_counts=True)
+        return found, counts
+    counts = np.bincount(values, minlength=number)
+    found = np.flatnonzero(counts)
+    return found, counts[found]

@@ -34,13 +34,13 @@ class SystemInputs:
             config is to name it.
         frequency: its content, where the file cannot be read under that name.
         weights: checkpoint of the system that :attr:`TrainingSystem.source` names.
-        partners: names of the systems it is combined with.
+        partners: settings of the systems it is combined with, by their names.
     """
 
     frequency_file: str | None = None
     frequency: ClassFrequency | None = None
     weights: str | None = None
-    partners: tuple[str, ...] = ()
+    partners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def class_frequency(self, key: str) -> ClassFrequency:
         """Return the class frequencies.
@@ -64,13 +64,22 @@ class Needs:
         class_frequencies: ``SystemInputs.frequency_file``; it may not be None then.
         takes_frequencies: it uses class frequencies where they are known, and does without.
         two_views: it writes a pipeline that yields two views of each image.
+        three_views: it writes a pipeline that yields three views of each image.
         class_balanced_sampler: it replaces the sampler of the training loader.
+        pretrained_transformer: it serves vision transformers alone, with pretrained weights.
     """
 
     class_frequencies: bool = False
     takes_frequencies: bool = False
     two_views: bool = False
+    three_views: bool = False
     class_balanced_sampler: bool = False
+    pretrained_transformer: bool = False
+
+    @property
+    def views(self) -> int:
+        """Views of each image in the pipeline."""
+        return 3 if self.three_views else 2 if self.two_views else 1
 
 
 @dataclass(frozen=True)
@@ -268,11 +277,11 @@ def combined(systems: Sequence[TrainingSystem]) -> TrainingSystem:
 
     def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
         changes: list[ModelChange] = []
+        own = {system.name: _own_settings(system, systems, settings) for system in systems}
         for system in systems:
-            partners = tuple(name for name in names if name != system.name)
+            partners = {s.name: {**s.settings, **own[s.name]} for s in systems if s != system}
             changed = apply_changes(cfg, merged_changes(changes), (), ())
-            own = _own_settings(system, systems, settings)
-            changes += system.changes(changed, own, replace(inputs, partners=partners))
+            changes += system.changes(changed, own[system.name], replace(inputs, partners=partners))
         return merged_changes(changes)
 
     def common(name: str) -> tuple[str, ...]:

@@ -69,6 +69,16 @@ def test_length_of_a_config_by_epochs():
     assert cfg.train_cfg.max_epochs == 4
 
 
+def test_number_of_validations():
+    cfg = config()
+    (loop,) = (
+        change.settings
+        for change in length_changes(cfg, 20, per_epoch=10, validations=1)
+        if change.root == 'train_cfg'
+    )
+    assert (loop['max_iters'], loop['val_interval']) == (20, 20)
+
+
 def test_own_length():
     assert config_iters(Config(dict(train_cfg=dict(max_iters=7)))) == 7
     with pytest.raises(ValueError, match=r'train_cfg: expected max_iters or max_epochs.*--iters'):

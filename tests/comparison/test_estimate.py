@@ -18,7 +18,7 @@ def test_seconds_by_hand():
     found = estimate(Load(1.0, 4, 3), Load(2.0, 0, 3, trains=True), Load(1.3, 5, 3, trains=False))
     validations = VALIDATIONS * 10 * 0.1
     fixed = (
-        4 * (validations + START_SECONDS)
+        4 * (1.0 + START_SECONDS)  # one validation, at the end
         + 6 * (validations + START_SECONDS + 2.0 + START_SECONDS)
         + 5 * (1.0 + START_SECONDS)
         + 3 * (2.0 + START_SECONDS)

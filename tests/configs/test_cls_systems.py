@@ -18,13 +18,19 @@ import paco_seg.cls  # noqa: F401
 from tests.configs.test_cls_training import data, project, smaller  # noqa: F401
 from tests.conftest import forget_runs
 
-FOLDERS = ('decoupled', 'hybrid', 'ldam', 'reslt', 'supcon')
+FOLDERS = ('bcl', 'decoupled', 'hybrid', 'ldam', 'proco', 'reslt', 'supcon')
 ALL = sorted(
     path.relative_to(CONFIGS).as_posix()
     for folder in FOLDERS
     for path in (CONFIGS / folder).glob('*.py')
 )
 every_config = pytest.mark.parametrize('name', ALL, ids=lambda name: Path(name).stem)
+# Those of BCL and ProCo that differ in data or length alone train as the recipe that they inherit.
+TRAINED = [
+    name
+    for name in ALL
+    if not re.search(r'/(bcl|proco)_.*(-ir10|-ir50|-400e_.*|-180e_.*)\.py$', f'/{name}')
+]
 
 CLASSES = {'cifar10': 10, 'cifar100': 100, 'imagenet': 1000, 'inat18': 8142, 'places': 365}
 RESLT_GROUPS = {
@@ -60,6 +66,8 @@ RECIPES = [
     (('supcon-pretrain',), CIFAR, 0.5, 1e-4, None),  # see the test of its schedule
     (('supcon-linear',), CIFAR, 5.0, 0.0, {0: 1, 60: 0.2, 75: 0.04, 90: 0.008}),
     (('supcon-joint',), CIFAR, 0.05, 5e-4, {0: 0.1, 10: 1, 321: 0.1, 361: 0.01}),
+    (('bcl',), CIFAR, 0.1, 2e-4, {0: 0.2, 4: 1, 160: 0.01, 180: 1e-4}),
+    (('bcl',), IMAGENET, 0.1, 5e-4, {0: 0.999702, 44: 0.508631, 89: 2.98e-4}),
     (('ldam-drw', 'ce', 'tau-norm'), CIFAR, 0.1, 2e-4, {0: 0.2, 4: 1, 160: 0.01, 180: 1e-4}),
     (('crt',), CIFAR, 0.1, 2e-4, TEN),
     (('lws',), CIFAR, 0.1, 2e-4, FIVE),
@@ -71,6 +79,13 @@ RECIPES = [
     (('lws',), INAT, 0.2, 1e-4, FIVE),
     (('crt',), PLACES, 0.1, 5e-4, TEN),
 ]
+# epochs: the same
+PROCO = {
+    200: (0.3, 2e-4, {0: 0.2, 4: 1, 159: 1, 160: 0.1, 180: 0.01}),
+    400: (0.3, 2e-4, {0: 0.1, 9: 1, 359: 1, 360: 0.1, 380: 0.01}),
+    90: (0.1, 5e-4, {0: 0.999702, 44: 0.508631, 89: 2.98e-4}),
+    180: (0.1, 5e-4, {0: 0.999925, 89: 0.504339, 179: 7.53e-5}),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -128,9 +143,12 @@ def test_numbers(name):
     class_aware = algorithm in ('crt', 'lws')
     assert loader.sampler.type == ('ClassAwareSampler' if class_aware else 'DefaultSampler')
 
-    ((rate, decay, factors),) = (
-        numbers for names, sets, *numbers in RECIPES if algorithm in names and family in sets
-    )
+    if algorithm == 'proco':
+        rate, decay, factors = PROCO[epochs]
+    else:
+        ((rate, decay, factors),) = (
+            numbers for names, sets, *numbers in RECIPES if algorithm in names and family in sets
+        )
     if rate is None:  # half the batch, half the rate
         rate = 0.1 * gpus * batch / 256
     optimizer = config.optim_wrapper.optimizer
@@ -143,6 +161,7 @@ def test_numbers(name):
         for epoch, factor in factors.items():
             assert rates[epoch] == pytest.approx(rate * factor, rel=0.01, abs=1e-9), epoch
     keeps_the_rest = algorithm in ('ldam-drw', 'supcon-pretrain')
+    keeps_the_rest |= (algorithm, family) == ('bcl', 'imagenet')
     assert loader.drop_last != keeps_the_rest
     if class_aware:
         assert 'samples_per_epoch' not in loader.sampler
@@ -161,6 +180,8 @@ def test_numbers(name):
         assert head.loss_contrast.temperature == (1.0 if ten else 0.1)
         assert head.curriculum == ('parabolic' if family in CIFAR else 'linear')
         assert config.data_preprocessor.num_views == (3 if algorithm == 'hybrid-sc' else 2)
+    elif algorithm in ('bcl', 'proco'):
+        check_three_views(algorithm, config, family)
     elif algorithm == 'ldam-drw':
         loss = head.loss
         numbers = (loss.max_margin, loss.scale, loss.drw_start_epoch, loss.drw_beta)
@@ -183,7 +204,35 @@ def test_numbers(name):
     assert head.type == HEADS.get(algorithm, 'LinearClsHead')
 
 
+def check_three_views(algorithm, config, family):
+    head = config.model.head
+    cifar = family in CIFAR
+    assert config.data_preprocessor.num_views == 3
+    assert config.model.joint_pass
+    assert head.loss.type == 'BalancedSoftmaxLoss'
+    assert head.loss_contrast.temperature == (0.1 if cifar else 0.07)
+    assert head.get('scale') == (None if cifar and algorithm == 'proco' else 30.0)
+    projector = head.projector
+    assert (projector.num_layers, projector.norm) == (2, 'BN1d')
+    assert projector.get('hidden_channels') == (512 if cifar else None)
+    assert projector.out_channels == (128 if cifar else 1024)
+    weights = (head.loss.get('loss_weight', 1.0), head.loss_contrast.loss_weight)
+    bcl = (2.0, 0.6) if cifar else (1.0, 0.35)
+    assert weights == (bcl if algorithm == 'bcl' else (1.0, 1.0))
+    dataset = config.train_dataloader.dataset
+    pipeline = (dataset.dataset if cifar else dataset).pipeline
+    (views,) = (step for step in pipeline if step.type == 'MultiView')
+    assert views.num_views == [1, 2]
+    classify, contrast = ([step.type for step in steps] for steps in views.transforms)
+    strong = 'AutoAugment' if cifar else 'RandAugment'
+    assert (strong in classify) == (not cifar or algorithm == 'proco')
+    assert strong not in contrast
+    assert ('GaussianBlur' in contrast) == (cifar and algorithm == 'bcl')
+
+
 HEADS = {
+    'bcl': 'BCLClsHead',
+    'proco': 'ProCoClsHead',
     'reslt': 'ResLTClsHead',
     'hybrid-sc': 'HybridClsHead',
     'hybrid-psc': 'HybridClsHead',
@@ -262,7 +311,7 @@ def logged(config):
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-@every_config
+@pytest.mark.parametrize('name', TRAINED, ids=lambda name: Path(name).stem)
 def test_reslt_hybrid_supcon_ldam_crt_train_and_evaluate(name, project):  # noqa: F811
     torch.manual_seed(0)
     config = shrink(name)

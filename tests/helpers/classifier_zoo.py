@@ -28,6 +28,23 @@ def hybrid(**loss):
     return dict(type='HybridClassifier', **BACKBONE, head=head, data_preprocessor=dict(num_views=3))
 
 
+def three_views(kind, **loss):
+    head = dict(
+        type=f'{kind}ClsHead',
+        loss=dict(class_prior=COUNTS),
+        loss_contrast=loss,
+        scale=30.0,
+        **COMMON,
+    )
+    return dict(
+        type='GPaCoClassifier',
+        joint_pass=True,
+        **BACKBONE,
+        head=head,
+        data_preprocessor=dict(num_views=3),
+    )
+
+
 def plain(head, classifier='ImageClassifier', **settings):
     return dict(type=classifier, **BACKBONE) | dict(head=dict(type=head, **COMMON, **settings))
 
@@ -69,4 +86,20 @@ SYSTEMS = {
     'logit adjustment': (plain('LogitAdjustedClsHead', class_prior=COUNTS), 1),
     'LWS': (plain('LWSClsHead', 'FrozenFeatureClassifier'), 1),
     'tau-normalisation': (plain('TauNormClsHead'), 1),
+    'BCL': (three_views('BCL'), 3),
+    'ProCo': (three_views('ProCo', class_prior=COUNTS), 3),
+    'LIFT': (
+        dict(
+            type='LIFTClassifier',
+            backbone=dict(
+                type='VisionTransformer',
+                img_size=32,
+                patch_size=8,
+                out_type='cls_token',
+                arch=dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=16),
+            ),
+            head=dict(type='LIFTClsHead', loss=dict(class_prior=COUNTS), **COMMON),
+        ),
+        1,
+    ),
 }

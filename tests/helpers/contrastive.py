@@ -22,6 +22,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 import paco_seg.cls  # noqa: F401
 from paco_seg import cli
 from paco_seg.comparison.process import forget_runs
+from paco_seg.core.compared import ClassMeans
 from paco_seg.engine import CPUDistributedDataParallel
 from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy
 from paco_seg.engine.launch import DATA_PARALLEL
@@ -162,8 +163,66 @@ def views(labels: Sequence[int] = (0, 1, 1, 3), seed: int = 0, size: int = 8) ->
     return [torch.randn(len(labels), 3, size, size, generator=generator) for _ in range(2)]
 
 
+def three_view_head(kind: str, **settings: object) -> torch.nn.Module:
+    """A head of BCL or ProCo on features of width 6, without statistics of a batch."""
+    torch.manual_seed(0)
+    defaults = dict(
+        num_classes=NUM_CLASSES,
+        in_channels=6,
+        projector=dict(out_channels=4, norm=None),
+        loss=dict(class_prior=COUNTS),
+    )
+    prior = dict(class_prior=COUNTS) if kind == 'ProCo' else {}
+    contrast = dict(temperature=0.3) | prior | settings.pop('loss_contrast', {})
+    settings = defaults | settings
+    head = MODELS.build(dict(type=f'{kind}ClsHead', loss_contrast=contrast, **settings)).double()
+    if kind == 'ProCo':
+        head.contrast_module.set_progress(0, 2)
+    return head
+
+
+def three_view_features(seed: int = 0) -> torch.Tensor:
+    """(3, 4, 6): three views of four images."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(3, 4, 6, generator=generator, dtype=torch.float64)
+
+
+def contrast_of_part(kind: str, part: slice = slice(None), **contrast: object) -> dict:
+    """Contrast of some of four images in the second of two epochs of one step, and its gradients.
+
+    Args:
+        kind: BCL or ProCo.
+        part: images of this process.
+        contrast: settings.
+
+    Returns:
+        ``loss``, ``gradients`` by name, and the ``buffers`` of the contrast.
+    """
+    labels = [0, 1, 1, 3][part]
+    head = three_view_head(kind, loss_contrast=contrast)
+    for epoch in range(2):
+        if kind == 'ProCo':
+            head.contrast_module.set_progress(epoch, 2)
+        rows = three_view_features(epoch)[:, part].reshape(-1, 6)
+        loss = head.loss((rows,), samples(labels), num_views=3)['loss_contrast']
+    loss.backward()
+    named = head.named_parameters()
+    return dict(
+        loss=loss.item(),
+        gradients={name: p.grad for name, p in named if p.grad is not None},
+        buffers=head.contrast_module.state_dict(),
+    )
+
+
+def class_means_of_part(part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Directions of the class means of all ranks, and which classes have images."""
+    means = ClassMeans(NUM_CLASSES)
+    means.add(three_view_features()[0, part], torch.tensor([0, 1, 1, 3])[part])
+    return means.directions()
+
+
 def work_on_rank(configs: list[tuple[str, ...]]) -> dict:
-    """What one of several processes sees: short trainings, and keys of shuffled images.
+    """What one of several processes sees: short trainings, shuffled keys, parts of a batch.
 
     Args:
         configs: arguments of ``paco-seg train``, run one after the other.
@@ -171,6 +230,11 @@ def work_on_rank(configs: list[tuple[str, ...]]) -> dict:
     from helpers.classifier_zoo import SYSTEMS  # which needs this module
 
     results: dict = {kind: _train_on_rank(kind, steps=4) for kind in ('GPaCo', 'PaCo')}
+    part = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
+    for kind in ('BCL', 'ProCo'):
+        results[kind] = contrast_of_part(kind, part)
+    results['class means'] = class_means_of_part(part)
+    results['BCL alone'] = contrast_of_part('BCL', part, gather=False)
     for title in SYSTEMS:
         results['wrappers', title] = [
             _train_wrapped(*SYSTEMS[title], wrap)
@@ -232,12 +296,13 @@ def _train_wrapped(
     weights = [weight for weight in wrapped.parameters() if weight.requires_grad]
     optimizer = OptimWrapper(torch.optim.SGD(weights, lr=0.1, momentum=0.9))
     rng = torch.Generator().manual_seed(dist.get_rank())
+    size = config['backbone'].get('img_size', 8)
     losses = []
     for step, epoch in enumerate((0, 9, 10)):
         for module in model.modules():
             if hasattr(module, 'set_progress'):
                 module.set_progress(epoch, 10)
-        images = [torch.randn(3, 3, 8, 8, generator=rng) for _ in range(views)]
+        images = [torch.randn(3, 3, size, size, generator=rng) for _ in range(views)]
         labels = samples([step, dist.get_rank() * 2, 4])
         for sample in labels:
             sample.set_field(torch.tensor([3]), 'balanced_label')

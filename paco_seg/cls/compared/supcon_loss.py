@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_bool, check_choice, check_range
 from paco_seg.core.compared.supcon import supcon_loss
 from paco_seg.core.contrast import IMPLEMENTATIONS
-from paco_seg.core.distributed import gather_rows, rank
+from paco_seg.core.distributed import other_rows
 
 KEY = 'SupConLoss'
 
@@ -67,7 +66,7 @@ class SupConLoss(nn.Module):
         """
         keys = {}
         if self.gather:
-            keys = dict(keys=_of_others(embeddings), key_labels=_of_others(labels))
+            keys = dict(keys=other_rows(embeddings), key_labels=other_rows(labels))
         values = supcon_loss(
             embeddings,
             labels,
@@ -77,9 +76,3 @@ class SupConLoss(nn.Module):
             **keys,
         )
         return self.loss_weight * values.mean()
-
-
-def _of_others(rows: Tensor) -> Tensor:
-    """Return the rows of all other processes; none in one process."""
-    parts = gather_rows(rows)
-    return torch.cat([rows[:0], *(part for i, part in enumerate(parts) if i != rank())])

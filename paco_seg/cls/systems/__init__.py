@@ -2,6 +2,7 @@
 
 from paco_seg.cls.systems import (
     balanced_softmax,
+    bcl,
     ce,
     class_aware_sampling,
     class_weighted_ce,
@@ -11,9 +12,11 @@ from paco_seg.cls.systems import (
     hybrid_psc,
     hybrid_sc,
     ldam_drw,
+    lift,
     log_prior_test,
     lws,
     paco,
+    proco,
     reslt,
     supcon_joint,
     tau_norm,
@@ -36,8 +39,11 @@ SYSTEMS = Systems(
         supcon_joint.SYSTEM,
         hybrid_sc.SYSTEM,
         hybrid_psc.SYSTEM,
+        bcl.SYSTEM,
+        proco.SYSTEM,
         paco.SYSTEM,
         gpaco.SYSTEM,
+        lift.SYSTEM,
     )
 )
 

@@ -113,6 +113,8 @@ DEMO_CLS = Suite(
             system('supcon-joint', 'CE + SupCon'),
             system('hybrid-sc', 'Hybrid-SC'),
             system('hybrid-psc', 'Hybrid-PSC'),
+            system('bcl', 'BCL'),
+            system('proco', 'ProCo'),
             system('paco', 'PaCo'),
             system('gpaco', 'GPaCo'),
         ),

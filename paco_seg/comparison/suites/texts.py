@@ -149,7 +149,8 @@ CLS_DIFFERENCES = (
   chosen by itself.
 - Images per step, all from batches of 32: two views of each, 64, for most systems; PaCo passes one
   view through each of its two networks; Hybrid-SC has a class-balanced image beside two views, 96;
-  Hybrid-PSC one beside one view, 64; cRT and LWS have one view of class-balanced images, 32.
+  Hybrid-PSC one beside one view, 64; BCL and ProCo have three views, 96; cRT and LWS have one view
+  of class-balanced images, 32. LIFT is not among them: it wants a pretrained vision transformer.
 - tau-normalisation tries nine strengths and the log prior four, without a training; all others try
   two rates, ranked after 100 of the 300 iterations."""
     + CAUTION

@@ -1,6 +1,7 @@
 """MMEngine hooks; importing this package registers them."""
 
 from paco_seg.engine.hooks.accumulated_gradient_hook import AccumulatedGradientHook
+from paco_seg.engine.hooks.channels_last_hook import ChannelsLastHook
 from paco_seg.engine.hooks.checkpoint_match_hook import CheckpointMatchHook
 from paco_seg.engine.hooks.class_names_check_hook import ClassNamesCheckHook
 from paco_seg.engine.hooks.durable_checkpoint_hook import DurableCheckpointHook
@@ -14,6 +15,7 @@ from paco_seg.engine.hooks.settings_check_hook import SettingsCheckHook
 
 __all__ = [
     'AccumulatedGradientHook',
+    'ChannelsLastHook',
     'CheckpointMatchHook',
     'ClassNamesCheckHook',
     'DurableCheckpointHook',

@@ -178,3 +178,25 @@ def test_reslt_pools_itself_where_it_gets_a_map():
 def test_weights_that_are_not_there_yet_start_no_training():
     assert SYSTEMS['crt'].apply(config()).model.stage_one == 'WEIGHTS-OF-ce.pth'
     assert SYSTEMS['lws'].apply(config()).load_from == 'WEIGHTS-OF-ce.pth'
+
+
+DEIT = 'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'
+
+
+def test_lift_wants_a_vision_transformer_with_weights():
+    lift = SYSTEMS['lift']
+    for source, found in ((RESNET, 'ResNet'), (SWIN, 'SwinTransformer')):
+        with pytest.raises(ValueError, match=rf"^model\.backbone\.type: .* got '{found}'\. The ad"):
+            lift.changes(config(source))
+    weights = SystemInputs(weights='vit.pth')
+    for kind in ('VisionTransformer', 'BEiTViT', 'mmpretrain.ViTEVA02'):
+        changed = lift.apply(config(DEIT, model__backbone__type=kind), None, weights)
+        assert changed.model.stage_one == 'vit.pth'
+    with pytest.raises(ValueError, match=r'^lift\.weights: .*has no pretrained weights, got None'):
+        lift.changes(config(DEIT))
+    given = lift.apply(config(DEIT), dict(weights='b.pth', adapter_width=2), weights).model
+    assert (given.stage_one, given.adapter_width) == ('b.pth', 2)
+    pretrained = dict(type='Pretrained', checkpoint='vit.pth', prefix='backbone')
+    own = lift.apply(config(DEIT, model__backbone__init_cfg=pretrained)).model
+    assert 'stage_one' not in own
+    assert own.backbone.init_cfg == pretrained

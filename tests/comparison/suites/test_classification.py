@@ -188,7 +188,7 @@ def test_search_and_final_training_fit_the_loss(system):
             if hasattr(part, 'set_progress'):
                 part.set_progress(0, length)
                 fractions.append(getattr(part, 'drw_start_epoch', 0) / length)
-    names = ('ldam-drw', 'hybrid-sc', 'hybrid-psc')
+    names = ('ldam-drw', 'hybrid-sc', 'hybrid-psc', 'proco')
     assert len(fractions) == (2 if system.name in names else 0)
     if fractions:
         assert fractions[0] == pytest.approx(fractions[1], abs=0.05)

@@ -48,6 +48,14 @@ CASES = {
         ),
         [(6, 4), (3, 4)],
     ),
+    'auc': (lambda logits: b.square_auc_loss(logits, LABELS), [(6, 3)]),
+    'seesaw': (lambda logits: b.seesaw_loss(logits, LABELS, COUNTS, q=0.0), [(6, 3)]),
+    'pixel-contrast': (
+        lambda rows, keys: b.pixel_contrast_loss(
+            rows, LABELS, temperature=0.5, keys=keys, key_labels=QUEUE_LABELS
+        ),
+        [(6, 4), (3, 4)],
+    ),
     'supcon': (
         lambda rows, keys: b.supcon_loss(
             rows, LABELS, temperature=0.5, keys=keys, key_labels=QUEUE_LABELS, impl='dense'
@@ -71,6 +79,23 @@ CASES = {
             class_weights=b.inverse_effective_weights(COUNTS),
         ),
         [(6, 4), (6, 3)],
+    ),
+    'bcl': (
+        lambda rows, prototypes: b.bcl_loss(rows, LABELS, prototypes, temperature=0.5),
+        [(6, 4), (3, 4)],
+    ),
+    'proco': (
+        lambda rows: b.balanced_softmax_loss(
+            b.vmf_logits(
+                0.25 * rows,  # exact in half precision, and no longer than 1
+                FRAME,
+                torch.tensor([2.0, 5.0, 30.0]),
+                temperature=0.5,
+            ),
+            LABELS,
+            COUNTS,
+        ),
+        [(6, 4)],
     ),
     'reslt': (
         lambda logits: b.reslt_loss(

@@ -1,0 +1,133 @@
+"""Tables of docs/evidence.md, from the committed results of ``paco-seg compare``.
+
+A table has the rows that there are and says what is missing; a question is answered by differences
+between rows, paired by seed, or said not to have been run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from paco_seg.comparison.tables import mean_and_deviation, text_table
+from paco_seg.comparison.user_report import (
+    equal_time_table,
+    main_table,
+    metric_name,
+    per_class_table,
+)
+from paco_seg.comparison.verdict import judge
+
+SEEDS = 3  # of a complete row
+NOT_RUN = 'Not run yet.'
+
+
+def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return ``results.json`` and ``costs.json`` of a comparison; None if it has not been run."""
+    try:
+        results, costs = (
+            json.loads((folder / name).read_text(encoding='utf-8'))
+            for name in ('results.json', 'costs.json')
+        )
+    except FileNotFoundError:
+        return None
+    return results, costs
+
+
+def missing_lines(results: Mapping[str, Any], wanted: Iterable[str]) -> list[str]:
+    """Return what a table lacks, a line for each kind of gap; nothing for a complete one.
+
+    Args:
+        results: of a comparison.
+        wanted: names of the systems that a complete table has.
+    """
+    seeds = {system['name']: len(system['runs']) for system in results['systems']}
+    refused = dict(results['refused'])
+    absent = [name for name in wanted if not seeds.get(name) and name not in refused]
+    short = [f'{name} ({number} of {SEEDS})' for name, number in seeds.items() if number < SEEDS]
+    lines = []
+    if absent:
+        lines.append(f'not run: {", ".join(absent)}')
+    if short:
+        lines.append(f'fewer seeds: {", ".join(short)}')
+    lines += [f'{name} cannot serve this model: {reason}' for name, reason in refused.items()]
+    lines += [f'failed: {cell} ({reason})' for cell, reason in results['failed']]
+    return lines
+
+
+def evidence_table(folder: Path, wanted: Iterable[str]) -> str:
+    """Return the whole of a comparison: state, budget, systems, equal time and classes.
+
+    Args:
+        folder: of its JSON files.
+        wanted: names of the systems that a complete table has.
+    """
+    loaded = load(folder)
+    if loaded is None:
+        return NOT_RUN
+    results, costs = loaded
+    gaps = missing_lines(results, wanted)
+    machine, versions = costs['machine'], costs['versions']
+    search = (
+        f'settings from searches of {results["search_iters"]} iterations on '
+        f'{results["search_data"]}'
+        if results['search_iters']
+        else 'settings: the defaults of every system'
+    )
+    state = '**Complete.**' if not gaps else '**Partial**, ' + '; '.join(gaps) + '.'
+    tables = [
+        main_table(results, costs),
+        equal_time_table(results, costs),
+        per_class_table(results),
+    ]
+    main, at_time, classes = (text_table(table.header, table.rows) for table in tables)
+    return '\n\n'.join(
+        [
+            state,
+            f'{results["iters"]} iterations, {len(results["seeds"])} seeds; {search}; reported on '
+            f'{results["reported"]}. Mean ± standard deviation over seeds. Measured on '
+            f'{machine["processor"]}, {machine["cores"]} cores, torch {versions["torch"]}; the '
+            'times include what else ran on the machine.',
+            main,
+            f'{metric_name(results)} on the data that choose:',
+            at_time,
+            f'{results["measure"]} of every class:',
+            classes,
+        ]
+    )
+
+
+def differences_table(folders: Mapping[str, Path], pairs: Sequence[tuple[str, str]]) -> str:
+    """Return by how much one system is ahead of another, on each set.
+
+    Args:
+        folders: title of a set -> folder of its JSON files.
+        pairs: names of two systems; the gain of the first over the second is told.
+    """
+    rows = []
+    for title, folder in folders.items():
+        loaded = load(folder)
+        for first, second in pairs:
+            cells = [NOT_RUN] * 2
+            if loaded is not None:
+                results = loaded[0]
+                runs, base = (_values(results, name) for name in (first, second))
+                found = judge(base, {first: runs}).get(first)
+                if found is not None:
+                    common = [runs[seed] - base[seed] for seed in runs if seed in base]
+                    cells = [mean_and_deviation(common), f'{found.says} ({found.seeds} seeds)']
+            rows.append([title, f'{first} - {second}', *cells])
+    return text_table(['Data', 'Difference', 'Points', 'By the seeds'], rows)
+
+
+def _values(results: Mapping[str, Any], name: str) -> dict[int, float]:
+    metric = results['metric']
+    return {
+        run['seed']: run['metrics'][metric]
+        for system in results['systems']
+        if system['name'] == name
+        for run in system['runs']
+        if run['metrics'].get(metric) is not None
+    }
