@@ -191,6 +191,11 @@ class StagedFlexibleRunner(_Stages, FlexibleRunner):
             self.model = self.strategy.build_model(config)
         fit_strategy(self.strategy, self.model)
 
+    def train(self) -> nn.Module:
+        """As in the base class; hooks can watch how the strategy initialises the model."""
+        self.call_hook('before_init_weights')
+        return super().train()
+
     def build_strategy(self, *args: Any, **kwargs: Any) -> Any:
         """As in the base class, in a stage."""
         with stage('while building strategy'):

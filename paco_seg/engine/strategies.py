@@ -197,6 +197,12 @@ def fit_strategy(strategy: Any, model: nn.Module) -> None:
 
 def _fit_shards(strategy: Any, model: nn.Module) -> None:
     wrapper = strategy.model_wrapper
+    scalar = next((name for name, weight in model.named_parameters() if weight.dim() == 0), None)
+    if scalar is not None:
+        raise ValueError(
+            f'strategy.type: expected DDPStrategy for a model with the scalar parameter {scalar}, '
+            'got FSDPStrategy, which cannot cut it. Leave runner_type and strategy out'
+        )
     parts = [
         name for name, module in model.named_modules() if getattr(module, 'follows_parameters', 0)
     ]

@@ -235,15 +235,15 @@ def work_on_rank(configs: list[tuple[str, ...]]) -> dict:
         results[kind] = contrast_of_part(kind, part)
     results['class means'] = class_means_of_part(part)
     results['BCL alone'] = contrast_of_part('BCL', part, gather=False)
+    wrappers = {
+        'DDP': CPUDistributedDataParallel,
+        'DDP with a static graph': functools.partial(CPUDistributedDataParallel, **DATA_PARALLEL),
+        'FSDP': _shard,
+    }
     for title in SYSTEMS:
-        results['wrappers', title] = [
-            _train_wrapped(*SYSTEMS[title], wrap)
-            for wrap in (
-                CPUDistributedDataParallel,
-                functools.partial(CPUDistributedDataParallel, **DATA_PARALLEL),
-                _shard,
-            )
-        ]
+        for wrapper, wrap in wrappers.items():
+            if (title, wrapper) != ('LIFT', 'FSDP'):  # scalar parameters
+                results[title, wrapper] = _train_wrapped(*SYSTEMS[title], wrap)
     os.environ |= dict.fromkeys(('RANK', 'LOCAL_RANK'), str(dist.get_rank()))
     os.environ['WORLD_SIZE'] = str(dist.get_world_size())
     # The formatter takes longer than these trainings.

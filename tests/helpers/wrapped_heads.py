@@ -46,6 +46,22 @@ SYSTEMS = {
     'scope world': gpaco(scope='world'),
     'queue': gpaco(queue_size=64, queue_pixels_per_class=2),
     'hard pixels, warm-up': gpaco(pixel_selection='hard', warmup_iters=2),
+    'contrast with a memory': dict(
+        type='BranchDecodeHead',
+        training_branches=dict(
+            contrast=dict(
+                type='ContrastiveSegBranch',
+                norm_cfg=BN,
+                out_channels=8,
+                memory_size=8,
+                memory_samples=4,
+            )
+        ),
+    ),
+    'square AUC': dict(
+        type='BranchDecodeHead',
+        loss_decode=[dict(type='CrossEntropyLoss'), dict(type='SquareAUCLoss')],
+    ),
     'region': branch(type='RegionRebalanceBranch', grouping='image', learnable=True),
 }
 CASES = {
