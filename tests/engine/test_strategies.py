@@ -65,15 +65,14 @@ def test_fsdp_beside_a_recipe(recipe, monkeypatch, device, wrapped):
     assert 'runner_type' not in cfg
 
 
-def test_ddp_is_wrapped_as_by_the_ordinary_runner(recipe):
+def test_ddp_is_wrapped_as_by_the_ordinary_runner(recipe, monkeypatch):
+    monkeypatch.setattr(strategies, 'get_device', lambda: 'cuda')
     cfg = recipe('fsdp', "strategy = dict(_delete_=True, type='DDPStrategy')\n")
     check_strategy(cfg)
     use_strategy(cfg)
-    kind = (
-        'MMDistributedDataParallel' if torch.cuda.is_available() else 'CPUDistributedDataParallel'
-    )
     assert cfg.strategy == dict(
-        type='DDPStrategy', model_wrapper={**strategies.DATA_PARALLEL, 'type': kind}
+        type='DDPStrategy',
+        model_wrapper={**strategies.DATA_PARALLEL, 'type': 'MMDistributedDataParallel'},
     )
 
 
@@ -91,8 +90,8 @@ def test_zero_2_beside_a_recipe(recipe, with_deepspeed):
     assert cfg.load_from == 'work/iter_3.pth'
 
 
-@pytest.mark.skipif(importlib.util.find_spec('deepspeed') is not None, reason='it is installed')
-def test_deepspeed_is_missing(recipe):
+def test_deepspeed_is_missing(recipe, monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r'^strategy\.type: expected an installed DeepS'):
         check_strategy(recipe('deepspeed_zero2', DEEPSPEED_OPTIM))
 
@@ -140,7 +139,7 @@ def test_what_slices_would_spoil_is_refused(recipe, extra, message):
         check_strategy(cfg)
 
 
-def test_units_of_fsdp_in_a_model_of_ours_are_refused(recipe):
+def test_models_that_cannot_be_cut_are_refused():
     from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy
     from paco_seg.engine.strategies import fit_strategy
 
@@ -148,6 +147,9 @@ def test_units_of_fsdp_in_a_model_of_ours_are_refused(recipe):
     strategy.model_wrapper = dict(auto_wrap_policy='size_based_auto_wrap_policy')
     stock = torch.nn.Sequential(torch.nn.Linear(2, 2))
     fit_strategy(strategy, stock)
+    stock.scale = torch.nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r'^strategy\.type: expected DDPStrategy .* scale, got FS'):
+        fit_strategy(strategy, stock)
 
     from paco_seg.core import KeyQueue
 
@@ -160,5 +162,6 @@ def test_one_process_of_flexible_runner_is_guarded(tiny_seg, run_tool, tmp_path)
     config = tiny_seg("runner_type = 'FlexibleRunner'\n", num_classes=3)
     with pytest.raises(ValueError, match=r'model\.decode_head\.num_classes: expected 4'):
         run_tool('train', config)
-    run_tool('train', config, '--cfg-options', 'model.decode_head.num_classes=4')
-    assert (tmp_path / 'work/iter_6.pth').is_file()
+    options = ('model.decode_head.num_classes=4', 'train_cfg.max_iters=3')
+    run_tool('train', config, '--cfg-options', *options)
+    assert (tmp_path / 'work/iter_3.pth').is_file()
