@@ -91,9 +91,10 @@ def test_zero_2_beside_a_recipe(recipe, with_deepspeed):
 
 
 def test_deepspeed_is_missing(recipe, monkeypatch):
+    cfg = recipe('deepspeed_zero2', DEEPSPEED_OPTIM)
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r'^strategy\.type: expected an installed DeepS'):
-        check_strategy(recipe('deepspeed_zero2', DEEPSPEED_OPTIM))
+        check_strategy(cfg)
 
 
 def test_the_optimizer_belongs_to_deepspeed(recipe, with_deepspeed):
