@@ -50,7 +50,7 @@ TITLES = {
 }
 
 
-def machine_of(results: dict) -> str:
+def machine_of(results: dict[str, Any]) -> str:
     """Say on what a comparison of :mod:`paco_seg.comparison` was measured."""
     machine = results['machine']
     return (
@@ -59,7 +59,7 @@ def machine_of(results: dict) -> str:
     )
 
 
-def device_of(results: dict) -> str:
+def device_of(results: dict[str, Any]) -> str:
     """Say on what a benchmark was measured."""
     environment = results['environment']
     return f'Measured on {environment["device"]}, torch {environment["torch"]}'
@@ -96,9 +96,7 @@ def performance_table() -> str:
             else:
                 cells.append('not run: time or memory')
         lines.append(f'| {title} | {" | ".join(cells)} |')
-    return '\n'.join(lines) + (
-        f'\n\nPeak memory over the inputs. {device_of(results)}, float32. No GPU figures yet.'
-    )
+    return '\n'.join(lines) + (f'\n\nPeak memory over the inputs. {device_of(results)}, float32.')
 
 
 def duration(milliseconds: float) -> str:
@@ -187,7 +185,7 @@ def alpha_table() -> str:
     )
 
 
-def alpha_order(run: dict) -> tuple:
+def alpha_order(run: dict[str, Any]) -> tuple[int, float, str]:
     """Sort baselines, then the alphas from small to large, then 'auto'."""
     method = run['method']
     return (1, method, '') if isinstance(method, float) else (2 * (method == 'auto'), 0, method)
@@ -201,9 +199,6 @@ SPECIAL_HEADS = {
 }
 # They build only where mmcv has compiled ops.
 NEEDS_OPS = ('CCHead', 'PSAHead')
-# Mask classification through MMDetection: importable, but neither pixel classifiers nor
-# subclasses of BaseDecodeHead.
-MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
 
 
 def stock_heads() -> list[str]:
@@ -221,7 +216,7 @@ def stock_heads() -> list[str]:
 
 def heads_table() -> str:
     """Return which decode heads carry GPaCo, and how."""
-    from paco_seg.seg.heads.feature_taps import REFUSED_HEADS
+    from paco_seg.seg.heads.feature_taps import MASK_HEADS, REFUSED_HEADS
 
     rows = ['| Head | GPaCo | How |', '|---|---|---|']
     for name in stock_heads():
@@ -237,7 +232,9 @@ def heads_table() -> str:
         else:
             rows.append(f'| {name} | works | through `cls_seg` |')
     rows += [
-        f'| {name} | refused | mask classification, no pixel classifier |' for name in MASK_HEADS
+        f'| {name} | works where it builds | pixel embeddings of the pixel decoder, with an '
+        'auxiliary classifier in training; needs MMDetection and the compiled ops of mmcv |'
+        for name in MASK_HEADS
     ]
     return '\n'.join(rows)
 
@@ -282,12 +279,22 @@ def systems_table(scope: str) -> str:
     )
 
 
+def names_table() -> str:
+    """Return the names of all systems, by task."""
+    lines = ['| task | systems |', '|---|---|']
+    for task, scope in (('segmentation', 'mmseg'), ('classification', 'mmpretrain')):
+        names = ' · '.join(f'`{system.name}`' for system in systems_of(scope).values())
+        lines.append(f'| {task} | {names} |')
+    return '\n'.join(lines) + '\n\nWhat each does, needs and costs: [systems](docs/systems.md).'
+
+
 def stock_counts(scope: str) -> dict[str, Any]:
     """Return what ``paco-seg swap --check-all`` wrote; no counts where nobody ran it."""
     path = SYSTEMS / f'{scope}.json'
     if not path.is_file():
         return dict(configs=0, not_buildable={}, systems={})
-    return json.loads(path.read_text())
+    counts: dict[str, Any] = json.loads(path.read_text())
+    return counts
 
 
 def refusals_table(scope: str) -> str:
@@ -327,11 +334,11 @@ def configs_table() -> str:
             links = rows.setdefault((folder, method, order.index(data)), [])
             links.append((network, f'{folder}/{path.name}'))
     lines = ['| Method | Data set | Networks |', '|---|---|---|']
-    for (folder, method, data), links in sorted(rows.items()):
+    for (folder, method, place), links in sorted(rows.items()):
         about = CONFIGS / folder / 'README.md'
         name = f'[{method}]({folder}/README.md)' if about.exists() else f'{method} ({folder})'
         cells = [f'[{network}]({target})' for network, target in sorted(links, key=natural)]
-        lines.append(f'| {name} | {order[data]} | {" · ".join(cells)} |')
+        lines.append(f'| {name} | {order[place]} | {" · ".join(cells)} |')
     return '\n'.join(lines)
 
 
@@ -352,8 +359,9 @@ def synchronisations_table() -> str:
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     'README.md': {
         'quickstart:table': quickstart_table,
+        'systems:table': names_table,
         'performance:table': performance_table,
-        'step:table': step_table,
+        'gpu-short:table': gpu_tables.short_table,
     },
     'benchmarks/README.md': {
         'dispatch:table': dispatch_table,

@@ -30,12 +30,13 @@ GFLOP = {
     'DeepLabV3+ r18': 218.0,
     'DeepLabV3+ r50': 708.0,
     'DeepLabV3+ r101': 1008.0,
+    'FCN hr48': 348.0,
     'UPerNet swin-tiny': 474.0,
     'UPerNet swin-base': 598.0,
     'UPerNet swin-large': 810.0,
 }
 # Pixels of the figure above, for crops of another size.
-SEGMENTER_PIXELS = {'DeepLabV3+': 512 * 1024, 'UPerNet': 512 * 512}
+SEGMENTER_PIXELS = {'DeepLabV3+': 512 * 1024, 'FCN': 512 * 1024, 'UPerNet': 512 * 512}
 SUSTAINED = 20e12  # FLOP per second of an A100 in training, TF32 and AMP alike: a round assumption
 TRAINING_PASSES = 3  # forward, and backward at twice its cost
 # Forward passes per image: the two views of the classification recipes, and the momentum encoder's.
