@@ -6,12 +6,14 @@ JOBS ?= 2
 
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 
 # For the shell scripts in tools/, which call `python`.
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: gpu stress help install quickstart quickstart-cls test lint format type-check coverage bench docs
+.PHONY: gpu stress help install quickstart quickstart-cls test lint format type-check coverage bench docs \
+    site figures
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/; s/\$$\(VENV\)/$(subst /,\/,$(VENV))/' | expand -t 16
@@ -36,7 +38,7 @@ quickstart-cls: install  ## the same for classification, on long-tailed digits
 	$(BIN)/paco-seg compare --suite quickstart-cls $(if $(FORCE),--force)
 
 test: install lint type-check  ## style, types, layers, then all tests (CPU, offline)
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: install  ## ruff, and the layers core < engine < seg | cls < comparison < cli
 	$(BIN)/ruff check .
@@ -53,8 +55,22 @@ type-check: install  ## mypy: strict on paco_seg.core, gradual elsewhere
 coverage: install  ## line and branch coverage of the tests
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
 
-docs: install  ## tables of the documents from committed results and the code (CHECK=1 only compares)
+docs: install  ## tables of the documents, and the site (CHECK=1 only compares the tables)
 	$(BIN)/python docs/build.py $(if $(CHECK),--check)
+	$(if $(CHECK),,$(MAKE) site)
+
+site: $(DOCS_STAMP)  ## the documentation site in build/site, warnings are errors
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
+	@echo build/site/index.html
+
+# What builds the site is installed when somebody asks for it: tests do without.
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
+	    --no-build-isolation -e '.[docs]'
+	@touch $@
+
+figures: install  ## the figures of docs/how_it_works.md
+	$(BIN)/python docs/figures.py
 
 gpu:  ## everything that has to be done on a GPU, with PYTHON as it is (torch and Triton), < 8 min
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py

@@ -14,8 +14,9 @@ ROOT = Path(__file__).parent
 INSTALL_REQUIRES = [
     # The only dependency of paco_seg.core. 2.13 and 2.15 were trained with.
     'torch>=2.13,<3',
-    # Backbones, transforms and data sets of MMPretrain and MMSeg. Released with every torch.
-    'torchvision>=0.27',
+    # Backbones, transforms and data sets of MMPretrain and MMSeg. Released with every torch; 0.28
+    # is the one of 2.13.
+    'torchvision>=0.28',
     # Arrays of labels and statistics. 2.x is what current torch, OpenCV and MMSeg are built for.
     'numpy>=2,<3',
     # Reads and writes images, for MMCV and for the demo data. 4.10 is the first for NumPy 2.
@@ -53,6 +54,18 @@ EXTRAS_REQUIRE = {
         'scipy>=1.11',  # its Bessel functions are what ours are compared with
         'pyyaml>=6',  # tables of the papers' settings, and the metafiles
         'setuptools>=77',  # a test builds the wheel without network; venvs of 3.12 have none
+    ],
+    # `make docs`, and the job that builds the site: what projects around PyTorch use.
+    'docs': [
+        'sphinx>=8',  # pages, search and the reference from docstrings; releases every few months
+        'myst-parser>=4',  # the pages are Markdown, as code hosts show them
+        'furo>=2024.8.6',  # the theme of pip and attrs: narrow screens, dark mode, no tracking
+    ],
+    # `paco-seg export FILE.onnx`, which says so where they are missing; torch.export needs none.
+    'export': [
+        'onnx>=1.18',  # the format, as the exporter of PyTorch writes it
+        'onnxscript>=0.5',  # what that exporter is made of
+        'onnxruntime>=1.22',  # runs the file, to compare it with the model
     ],
     # A further row of benchmarks/bench_loss.py, which leaves it out where it is not installed.
     # The most used library of such losses (releases of 2025); never a dependency of the package.

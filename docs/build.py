@@ -19,15 +19,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).parent))  # the tests load this file by its path
+import evidence_tables
 import gpu_tables
 import reliability_tables
 import scale
+from config_names import DATA_SETS, recipe_of
+from reproduction_table import reproduction_table
 
 from paco_seg.cli.swap import systems_of
-from paco_seg.comparison.evidence import differences_table, evidence_table
 from paco_seg.comparison.report import summary_table
 from paco_seg.comparison.suites import SUITES
 from paco_seg.engine.systems import JOINT
@@ -42,7 +42,6 @@ LOSS = ROOT / 'benchmarks' / 'results' / 'loss_cpu.json'
 ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
 DISPATCH = ROOT / 'benchmarks' / 'results' / 'dispatch_cpu.json'
 SYNCHRONISATIONS = ROOT / 'benchmarks' / 'results' / 'synchronisations.json'
-EVIDENCE = ROOT / 'benchmarks' / 'results' / 'evidence'
 STEP = ROOT / 'benchmarks' / 'results' / 'train_step_cpu.json'
 GPU_STEP = ROOT / 'benchmarks' / 'results' / 'train_step_gpu.json'
 TITLES = {
@@ -53,7 +52,7 @@ TITLES = {
 }
 
 
-def machine_of(results: dict) -> str:
+def machine_of(results: dict[str, Any]) -> str:
     """Say on what a comparison of :mod:`paco_seg.comparison` was measured."""
     machine = results['machine']
     return (
@@ -62,7 +61,7 @@ def machine_of(results: dict) -> str:
     )
 
 
-def device_of(results: dict) -> str:
+def device_of(results: dict[str, Any]) -> str:
     """Say on what a benchmark was measured."""
     environment = results['environment']
     return f'Measured on {environment["device"]}, torch {environment["torch"]}'
@@ -99,9 +98,7 @@ def performance_table() -> str:
             else:
                 cells.append('not run: time or memory')
         lines.append(f'| {title} | {" | ".join(cells)} |')
-    return '\n'.join(lines) + (
-        f'\n\nPeak memory over the inputs. {device_of(results)}, float32. No GPU figures yet.'
-    )
+    return '\n'.join(lines) + (f'\n\nPeak memory over the inputs. {device_of(results)}, float32.')
 
 
 def duration(milliseconds: float) -> str:
@@ -190,7 +187,7 @@ def alpha_table() -> str:
     )
 
 
-def alpha_order(run: dict) -> tuple:
+def alpha_order(run: dict[str, Any]) -> tuple[int, float, str]:
     """Sort baselines, then the alphas from small to large, then 'auto'."""
     method = run['method']
     return (1, method, '') if isinstance(method, float) else (2 * (method == 'auto'), 0, method)
@@ -204,9 +201,6 @@ SPECIAL_HEADS = {
 }
 # They build only where mmcv has compiled ops.
 NEEDS_OPS = ('CCHead', 'PSAHead')
-# Mask classification through MMDetection: importable, but neither pixel classifiers nor
-# subclasses of BaseDecodeHead.
-MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
 
 
 def stock_heads() -> list[str]:
@@ -224,7 +218,7 @@ def stock_heads() -> list[str]:
 
 def heads_table() -> str:
     """Return which decode heads carry GPaCo, and how."""
-    from paco_seg.seg.heads.feature_taps import REFUSED_HEADS
+    from paco_seg.seg.heads.feature_taps import MASK_HEADS, REFUSED_HEADS
 
     rows = ['| Head | GPaCo | How |', '|---|---|---|']
     for name in stock_heads():
@@ -240,7 +234,9 @@ def heads_table() -> str:
         else:
             rows.append(f'| {name} | works | through `cls_seg` |')
     rows += [
-        f'| {name} | refused | mask classification, no pixel classifier |' for name in MASK_HEADS
+        f'| {name} | works where it builds | pixel embeddings of the pixel decoder, with an '
+        'auxiliary classifier in training; needs MMDetection and the compiled ops of mmcv |'
+        for name in MASK_HEADS
     ]
     return '\n'.join(rows)
 
@@ -285,12 +281,22 @@ def systems_table(scope: str) -> str:
     )
 
 
+def names_table() -> str:
+    """Return the names of all systems, by task."""
+    lines = ['| task | systems |', '|---|---|']
+    for task, scope in (('segmentation', 'mmseg'), ('classification', 'mmpretrain')):
+        names = ' · '.join(f'`{system.name}`' for system in systems_of(scope).values())
+        lines.append(f'| {task} | {names} |')
+    return '\n'.join(lines) + '\n\nWhat each does, needs and costs: [systems](docs/systems.md).'
+
+
 def stock_counts(scope: str) -> dict[str, Any]:
     """Return what ``paco-seg swap --check-all`` wrote; no counts where nobody ran it."""
     path = SYSTEMS / f'{scope}.json'
     if not path.is_file():
         return dict(configs=0, not_buildable={}, systems={})
-    return json.loads(path.read_text())
+    counts: dict[str, Any] = json.loads(path.read_text())
+    return counts
 
 
 def refusals_table(scope: str) -> str:
@@ -318,54 +324,6 @@ NEEDS = {
     'pretrained_transformer': 'a pretrained vision transformer',
 }
 
-# The last part of a config's name, without crop and imbalance ratio.
-DATA_SETS = {
-    'cifar10-lt': 'CIFAR-10-LT',
-    'cifar100-lt': 'CIFAR-100-LT',
-    'cifar100-c10-lt': 'CIFAR-100-LT, 10 classes',
-    'cifar100-c30-lt': 'CIFAR-100-LT, 30 classes',
-    'cifar100': 'CIFAR-100',
-    'imagenet-lt': 'ImageNet-LT',
-    'inat18': 'iNaturalist 2018',
-    'places-lt': 'Places-LT',
-    'in1k': 'ImageNet-1k',
-    'in1k-c': 'ImageNet-C',
-    'in1k-r': 'ImageNet-R',
-    'in1k-sketch': 'ImageNet-Sketch',
-    'ade20k': 'ADE20K',
-    'cityscapes': 'Cityscapes',
-    'coco-stuff10k': 'COCO-Stuff10k',
-    'pascal-context-59': 'Pascal Context',
-    'digits-lt': 'long-tailed digits',
-    'digit-scenes': 'digit scenes',
-    'camvid': 'CamVid',
-}
-SEGMENTERS = {
-    'deeplabv3plus': 'DeepLabV3+',
-    'fcn': 'FCN',
-    'fpn': 'FPN',
-    'segformer': 'SegFormer',
-    'segnext': 'SegNeXt',
-    'upernet': 'UPerNet',
-}
-
-
-def recipe_of(path: Path) -> tuple[str, str, str]:
-    """Return method, data set and network of a config, read from its name.
-
-    Raises:
-        KeyError: the name ends with a data set that has no title here.
-    """
-    method, network, _, data = path.stem.split('_')
-    data = re.sub(r'-\d+x\d+$', '', data)
-    data, _, ratio = data.partition('-ir')
-    network = re.sub(r'-(patch\d+|p16|mae-pre|in1k-pre|d8).*$', '', network)
-    model = method.rsplit('-', 1)[-1]
-    if model in SEGMENTERS:
-        method = method.removesuffix(model).rstrip('-') or 'ce'
-        network = f'{SEGMENTERS[model]} {network}'
-    return method, DATA_SETS[data], network + (f', ratio {ratio}' if ratio else '')
-
 
 def configs_table() -> str:
     """Return every config by method, data set and network."""
@@ -378,11 +336,11 @@ def configs_table() -> str:
             links = rows.setdefault((folder, method, order.index(data)), [])
             links.append((network, f'{folder}/{path.name}'))
     lines = ['| Method | Data set | Networks |', '|---|---|---|']
-    for (folder, method, data), links in sorted(rows.items()):
+    for (folder, method, place), links in sorted(rows.items()):
         about = CONFIGS / folder / 'README.md'
         name = f'[{method}]({folder}/README.md)' if about.exists() else f'{method} ({folder})'
         cells = [f'[{network}]({target})' for network, target in sorted(links, key=natural)]
-        lines.append(f'| {name} | {order[data]} | {" · ".join(cells)} |')
+        lines.append(f'| {name} | {order[place]} | {" · ".join(cells)} |')
     return '\n'.join(lines)
 
 
@@ -399,162 +357,13 @@ def synchronisations_table() -> str:
     return '\n'.join(lines)
 
 
-# A question of docs/evidence.md -> task -> the differences that answer it.
-QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
-    'gain': {
-        'mmseg': [
-            ('gpaco', name)
-            for name in ('ce', 'log-prior', 'class-weighted-ce', 'rare-class-sampling')
-        ],
-        'mmpretrain': [
-            ('gpaco', name)
-            for name in ('ce', 'balanced-softmax', 'class-weighted-ce', 'class-aware-sampling')
-        ],
-    },
-    'adds': {
-        'mmseg': [
-            ('gpaco+log-prior', 'log-prior'),
-            ('gpaco+region-rebalance', 'region-rebalance'),
-        ],
-        'mmpretrain': [('gpaco', 'balanced-softmax'), ('paco', 'balanced-softmax')],
-    },
-}
-# Comparisons of docs/evidence.md: folder of the JSON -> title, task.
-EVIDENCE_SETS = {
-    'camvid': ('CamVid', 'mmseg'),
-    'cifar100-lt-ir100': ('CIFAR-100-LT, ratio 100', 'mmpretrain'),
-}
-EVIDENCE_PARTS = {
-    'cifar100-c10-lt-ir100': ('10 classes, ratio 100', 'mmpretrain'),
-    'cifar100-c30-lt-ir100': ('30 classes, ratio 100', 'mmpretrain'),
-    'cifar100-c10-lt-ir10': ('10 classes, ratio 10', 'mmpretrain'),
-    'cifar100-c30-lt-ir10': ('30 classes, ratio 10', 'mmpretrain'),
-    'cifar100-lt-ir10': ('100 classes, ratio 10', 'mmpretrain'),
-}
-
-
-def question_table(question: str) -> str:
-    """Return the differences that answer a question, on both sets."""
-    tables = []
-    for folder, (title, task) in EVIDENCE_SETS.items():
-        pairs = QUESTIONS[question][task]
-        tables.append(differences_table({title: EVIDENCE / folder}, pairs))
-    return '\n\n'.join(tables)
-
-
-def evidence_of(folder: str) -> str:
-    """Return the table of a comparison on photographs, or what it lacks."""
-    systems = systems_of(EVIDENCE_SETS[folder][1])
-    return evidence_table(EVIDENCE / folder, [*systems, *JOINT_SYSTEMS[EVIDENCE_SETS[folder][1]]])
-
-
-# Combinations that a complete table has beside all systems.
-JOINT_SYSTEMS = {'mmseg': ('gpaco+log-prior', 'gpaco+region-rebalance'), 'mmpretrain': ()}
-
-
-def parts_table() -> str:
-    """Return how the answer changes with the number of classes and the imbalance."""
-    folders = {title: EVIDENCE / folder for folder, (title, _) in EVIDENCE_PARTS.items()}
-    pairs = [('gpaco', 'ce'), ('balanced-softmax', 'ce'), ('gpaco', 'balanced-softmax')]
-    return differences_table(folders, pairs)
-
-
-# GFLOP of a forward pass of one image at the training size: multiply-adds x 2, from the tables of
-# the networks' papers and of MMSegmentation, rounded. They decide an estimate and nothing else.
-GFLOP = {
-    'resnet32': 0.14,
-    'resnet50 cifar': 2.6,
-    'resnet50': 8.2,
-    'resnet101': 15.7,
-    'resnet152': 23.1,
-    'resnet200': 30.1,
-    'resnext50-32x4d': 8.5,
-    'resnext101-32x4d': 16.0,
-    'resnext101-resnext50': 24.5,
-    '2x-resnet152': 46.2,
-    'vit-base': 35.1,
-    'vit-large': 123.0,
-    'DeepLabV3+ r18': 218.0,
-    'DeepLabV3+ r50': 708.0,
-    'DeepLabV3+ r101': 1008.0,
-    'UPerNet swin-tiny': 474.0,
-    'UPerNet swin-base': 598.0,
-    'UPerNet swin-large': 810.0,
-}
-# Pixels of the figure above, for crops of another size.
-SEGMENTER_PIXELS = {'DeepLabV3+': 512 * 1024, 'UPerNet': 512 * 512}
-SUSTAINED = 20e12  # FLOP per second of an A100 in training, TF32 and AMP alike: a round assumption
-TRAINING_PASSES = 3  # forward, and backward at twice its cost
-# Forward passes per image: the two views of the classification recipes, and the momentum encoder's.
-VIEWS = {'multitask': 2.0, 'gpaco': 2.0, 'paco': 2.0 + 1.0 / TRAINING_PASSES}
-TRAINING_IMAGES = {
-    'CIFAR-100': 50000,
-    'CIFAR-100-LT 10': 19573,
-    'CIFAR-100-LT 50': 12608,
-    'CIFAR-100-LT 100': 10847,
-    'ImageNet': 1281167,
-    'ImageNet-LT': 115846,
-    'iNaturalist 2018': 437513,
-    'Places-LT': 62500,
-}
-
-
-def gpu_hours(model: dict) -> float:
-    """Estimate the GPU hours of a recipe.
-
-    Args:
-        model: entry of a metafile.
-
-    Raises:
-        KeyError: the network or the data set has no figure here.
-    """
-    facts, path = model['Metadata'], ROOT / model['Config']
-    method, _, network = recipe_of(path)
-    network = network.split(',')[0]
-    if network == 'resnet50' and facts['Training Data'].startswith('CIFAR'):
-        network = 'resnet50 cifar'
-    cost = GFLOP[network] * 1e9
-    segmenter = network.split(' ')[0]
-    if segmenter in SEGMENTER_PIXELS:
-        height, width = map(int, path.stem.rsplit('-', 1)[1].split('x'))
-        cost *= height * width / SEGMENTER_PIXELS[segmenter]
-        images = facts['Iterations'] * facts['Batch Size']
-    else:
-        images = facts['Epochs'] * TRAINING_IMAGES[facts['Training Data']]
-        cost *= VIEWS.get(method.split('-')[0], 1.0) if 'single-view' not in method else 1.0
-    return images * cost * TRAINING_PASSES / SUSTAINED / 3600
-
-
-def reproduction_table() -> str:
-    """Return every published figure of a recipe, with what it would take to repeat it."""
-    lines = [
-        "| Config | Data set | Published (the paper's) | GPUs | GPU hours (estimate) | Status |",
-        '|---' * 6 + '|',
-    ]
-    for path in sorted(CONFIGS.glob('*/metafile.yml')):
-        for model in yaml.safe_load(path.read_text(encoding='utf-8'))['Models']:
-            for result in model.get('Results') or []:
-                for metric, value in result['Metrics'].items():
-                    if not metric.endswith('paper)'):
-                        continue
-                    name = metric.replace(', paper)', ')').removesuffix(' (paper)')
-                    gpus = re.match(r'\d+', model['Name'].split('_')[2])
-                    assert gpus is not None  # by the rule of config names
-                    hours = gpu_hours(model)
-                    rounded = f'{hours:.0f}' if hours >= 10 else f'{hours:.1f}'
-                    lines.append(
-                        f'| [{model["Name"]}](../{model["Config"]}) | {result["Dataset"]} | '
-                        f'{name} {value} | {gpus[0]} | {rounded} | not run here |'
-                    )
-    return '\n'.join(lines)
-
-
 # file -> marker -> what stands there
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     'README.md': {
         'quickstart:table': quickstart_table,
+        'systems:table': names_table,
         'performance:table': performance_table,
-        'step:table': step_table,
+        'gpu-short:table': gpu_tables.short_table,
     },
     'benchmarks/README.md': {
         'dispatch:table': dispatch_table,
@@ -593,9 +402,15 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'mmpretrain-refusals:table': partial(refusals_table, 'mmpretrain'),
     },
     'docs/evidence.md': {
-        **{f'{name}:table': partial(evidence_of, name) for name in EVIDENCE_SETS},
-        **{f'{name}:question': partial(question_table, name) for name in QUESTIONS},
-        'parts:question': parts_table,
+        **{
+            f'{name}:table': partial(evidence_tables.evidence_of, name)
+            for name in evidence_tables.EVIDENCE_SETS
+        },
+        **{
+            f'{name}:question': partial(evidence_tables.question_table, name)
+            for name in evidence_tables.QUESTIONS
+        },
+        'parts:question': evidence_tables.parts_table,
     },
     'docs/reproduction.md': {'reproduction:table': reproduction_table},
     'docs/results.md': {

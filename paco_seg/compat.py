@@ -12,11 +12,14 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import io
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
@@ -184,6 +187,50 @@ def setup() -> None:
     )
     if not hasattr(Config._get_cfg_path, 'by_paco_seg'):
         Config._get_cfg_path = staticmethod(_wrap(Config._get_cfg_path))
+
+
+def why_no_mask_heads() -> str:
+    """Say what MaskFormer and Mask2Former lack here; '' if nothing.
+
+    MMSegmentation's own message asks for MMDetection, also where that is installed and fails for
+    want of the compiled operations of mmcv.
+    """
+    onedl = any(provider.family is ONEDL for provider in providers())
+    detection = 'onedl-mmdetection' if onedl else 'mmdet'
+    lacks = []
+    if importlib.util.find_spec('mmdet') is None:
+        lacks.append(f'MMDetection is not installed (python -m pip install {detection})')
+    if 'mmcv._ext' not in sys.modules and importlib.util.find_spec('mmcv._ext') is None:
+        lacks.append(
+            'mmcv has no compiled operations, without which MMDetection cannot be imported '
+            '(build mmcv from source with MMCV_WITH_OPS=1)'
+        )
+    return '; '.join(lacks)
+
+
+def pretend_compiled_operations() -> None:
+    """Let MMDetection be imported without the compiled operations of mmcv, to build models.
+
+    To be called before anything imports MMSegmentation. An operation that is called raises.
+    """
+    if 'mmcv._ext' in sys.modules or importlib.util.find_spec('mmcv._ext') is not None:
+        return
+    operations = _PretendedOperations('mmcv._ext')
+    operations.__spec__ = ModuleSpec('mmcv._ext', None)
+    sys.modules['mmcv._ext'] = operations
+
+
+class _PretendedOperations(ModuleType):
+    """A module that has every operation, none of which runs."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def operation(*args: object, **kwargs: object) -> None:
+            raise RuntimeError(f'mmcv._ext.{name}: expected compiled operations, got none')
+
+        return operation
 
 
 @contextmanager

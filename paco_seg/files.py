@@ -34,7 +34,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Example:
         >>> with written_aside('results.json') as unfinished:
-        ...     unfinished.write_text('{}')
+        ...     _ = unfinished.write_text('{}')
     """
     target = Path(path)
     if target.is_dir():

@@ -92,7 +92,13 @@ class TestMetadata:
         pins = [Requirement(line) for line in lines if line and not line.startswith('#')]
         by_name = {canonicalize_name(pin.name): pin for pin in pins}
         assert len(by_name) == len(pins)
-        for line in setup_py['INSTALL_REQUIRES'] + setup_py['EXTRAS_REQUIRE']['tests']:
+        extras = setup_py['EXTRAS_REQUIRE']
+        for line in [
+            *setup_py['INSTALL_REQUIRES'],
+            *extras['tests'],
+            *extras['docs'],
+            *extras['export'],
+        ]:
             wanted = Requirement(line)
             (pin,) = by_name[canonicalize_name(wanted.name)].specifier
             assert pin.operator == '=='
@@ -101,9 +107,11 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ('folders', 'extra'),
         [
-            (('paco_seg', 'tools', 'configs'), None),
+            # onnxruntime is imported when somebody exports to ONNX.
+            (('paco_seg', 'tools', 'configs'), 'export'),
             (('tests',), 'tests'),
             (('benchmarks',), 'benchmarks'),
+            (('docs',), 'docs'),
         ],
     )
     def test_everything_imported_is_declared(self, setup_py, folders, extra):

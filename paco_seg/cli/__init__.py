@@ -19,6 +19,10 @@ from paco_seg.version import __version__
 COMMANDS = {
     'train': ('paco_seg.cli.train', 'Train a segmentor or a classifier; the config decides which.'),
     'test': ('paco_seg.cli.test', 'Test checkpoints of a segmentor or a classifier.'),
+    'predict': (
+        'paco_seg.cli.predict',
+        'Predict images with a trained model: label maps, confidences, pictures, a gallery.',
+    ),
     'compare': (
         'paco_seg.cli.compare',
         'Train systems on a config and its data, and say which one helps.',
@@ -26,7 +30,15 @@ COMMANDS = {
     'swap': ('paco_seg.cli.swap', 'Give an existing config another training loss.'),
     'statistics': ('paco_seg.cli.statistics', 'Count how often each class occurs in a data set.'),
     'check-data': ('paco_seg.cli.check_data', 'Check the files of a data set.'),
+    'prepare': (
+        'paco_seg.cli.prepare',
+        "Write a benchmark's images and label maps as its config reads them.",
+    ),
     'convert': ('paco_seg.cli.convert', "Convert a checkpoint of the authors' code."),
+    'export': (
+        'paco_seg.cli.export',
+        'Export a trained model to ONNX or torch.export, and check that its outputs agree.',
+    ),
     'publish': ('paco_seg.cli.publish', 'Make a small, self-contained model of a checkpoint.'),
     'demo-data': ('paco_seg.cli.demo_data', 'Write the demo data sets, offline.'),
     'plot': ('paco_seg.cli.plot', 'Compare the per-class results of runs in one picture.'),

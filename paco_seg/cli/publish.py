@@ -1,14 +1,18 @@
 """Make a small, self-contained model of a checkpoint.
 
     paco-seg publish CHECKPOINT [--stock] [-o OUT.pth] [--config CONFIG]
+                     [--metrics METRICS.json] [--license TEXT]
 
-Writes ``OUT.pth`` (weights and meta, no optimizer) and ``OUT.py`` (the flattened config). With
+Writes ``OUT.pth`` (weights and meta, no optimizer), ``OUT.py`` (the flattened config, absolute
+paths made relative) and ``OUT.md`` (a model card: data, classes, groups, the metrics of
+``paco-seg test --out METRICS.json``, commands, the licence that you state). With
 ``--stock`` both need plain MMSegmentation only: training branches are stripped, and the result is
 written only if it predicts bit for bit what the original predicts.
 """
 
 import argparse
 import copy
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import paco_seg.seg  # noqa: F401
+from paco_seg.comparison.model_card import model_card
 from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
 from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
 from paco_seg.engine.cli import PLUGINS, weights_of
@@ -44,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--stock', action='store_true', help='for plain MMSegmentation, without this package'
     )
+    parser.add_argument('--metrics', help='FILE.json of paco-seg test, for the model card')
+    parser.add_argument('--license', help='of the weights, for the model card, e.g. "CC BY 4.0"')
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
@@ -91,6 +98,51 @@ def without_run(cfg: Config) -> Config:
     for key in RUN:
         kept.pop(key, None)
     return kept
+
+
+def without_paths(cfg: Config) -> tuple[Config, list[str]]:
+    """Return a config without absolute paths, and the keys that had one.
+
+    What lies below the current folder stays relative to it; of other paths the last part is kept.
+    """
+    changed: list[str] = []
+
+    def relative(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {name: relative(item, f'{key}.{name}') for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(relative(item, f'{key}.{i}') for i, item in enumerate(value))
+        if not isinstance(value, str) or not value.startswith(('/', '~/')):
+            return value
+        changed.append(key.lstrip('.'))
+        path = Path(value).expanduser()
+        inside = path.is_relative_to(Path.cwd()) and path != Path.cwd()
+        return path.relative_to(Path.cwd()).as_posix() if inside else path.name
+
+    return Config(relative(cfg.to_dict(), '')), changed
+
+
+def read_metrics(path: str | None) -> dict[str, Any] | None:
+    """Read what ``paco-seg test --out`` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is something else.
+    """
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'--metrics: expected an existing file, got {path!r}')
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get('metrics'), dict):
+        raise ValueError(
+            f'--metrics: expected a file of paco-seg test --out FILE.json of one checkpoint, got '
+            f'{path!r}. Test the checkpoint that is published'
+        )
+    return content
 
 
 def strip_branches(
@@ -148,7 +200,9 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out or Path(args.checkpoint).with_suffix('').as_posix() + '_published.pth')
     inputs = [path for path in (args.checkpoint, args.config) if path and '::' not in path]
     check_output(out, inputs=inputs, suffixes=('.pth',))
-    check_output(out.with_suffix('.py'), inputs=inputs)
+    for suffix in ('.py', '.md'):
+        check_output(out.with_suffix(suffix), inputs=inputs)
+    metrics = read_metrics(args.metrics)
     with stage(f'while reading {args.checkpoint}'):
         checkpoint = load_from_local(args.checkpoint, map_location='cpu')
         weights = weights_of(checkpoint, args.checkpoint)
@@ -170,14 +224,21 @@ def run(args: argparse.Namespace) -> None:
                 'Publish it without --stock.'
             )
         weights = kept
-    published = without_run(published)
+    published, paths = without_paths(without_run(published))
     meta = {key: value for key, value in checkpoint.get('meta', {}).items() if key in META}
     text = published.pretty_text
     content = dict(state_dict=weights, meta=dict(meta, cfg=text))
     with written_aside(out) as unfinished:
         torch.save(content, unfinished)
     write_text(out.with_suffix('.py'), text)
+    card = model_card(
+        out.stem, published, meta, metrics=metrics, licence=args.license, stock=args.stock
+    )
+    write_text(out.with_suffix('.md'), card)
     print(f'{out}: {len(weights)} tensors, {out.stat().st_size / 2**20:.1f} MiB')
     print(f'{out.with_suffix(".py")}: flattened config')
+    print(f'{out.with_suffix(".md")}: model card')
+    if paths:
+        print(f'made relative: {", ".join(paths)}')
     if dropped:
         print(f'stripped: {", ".join(dropped)}')

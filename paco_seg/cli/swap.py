@@ -2,7 +2,7 @@
 
     paco-seg swap CONFIG --system NAME[+NAME] [-o OUT] [--set key=value ...]
     paco-seg swap --list
-    paco-seg swap --check-all mmseg [--system NAME|all] [-o RESULTS.json]
+    paco-seg swap --check-all mmseg [--system NAME|all] [--with-ops] [-o RESULTS.json]
 
 CONFIG is a file, or a packaged config such as mmseg::pspnet/pspnet_r50-d8_4xb2-80k_....py. The
 model of the new config is built (without memory, weights or downloads) before it is written.
@@ -27,6 +27,7 @@ from mmengine.config import Config, DictAction
 
 from paco_seg.cli.statistics import default_name, fingerprint, write_statistics
 from paco_seg.cli.stock_configs import check_all, pretended_frequency
+from paco_seg.compat import pretend_compiled_operations
 from paco_seg.core.frequency import counted_data, load_class_frequency
 from paco_seg.engine.cli import PLUGINS, scope_of
 from paco_seg.engine.data_config import read_data_config
@@ -89,6 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--check-all', choices=list(PLUGINS), help='try every stock config')
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='for --check-all')
+    parser.add_argument(
+        '--with-ops',
+        action='store_true',
+        help='for --check-all: build models as if mmcv had compiled operations (MMDetection has to '
+        'be installed)',
+    )
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -291,6 +298,8 @@ def run(args: argparse.Namespace) -> None:
         return
     settings = settings_of(args)
     if args.check_all:
+        if args.with_ops:
+            pretend_compiled_operations()
         systems = systems_of(args.check_all)
         names = [*systems, *systems.combinations()] if args.system == 'all' else [args.system]
         chosen = [resolved(systems, name).name for name in names]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 from paco_seg.comparison.tables import text_table
 
@@ -54,7 +55,21 @@ class Picture:
     caption: str
 
 
-Block = Heading | Text | Items | Table | Picture
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures in a grid, as many beside each other as there is room for."""
+
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Names with their colours, each (R, G, B) of 0 to 255."""
+
+    entries: Sequence[tuple[str, Sequence[int]]]
+
+
+Block = Heading | Text | Items | Table | Picture | Gallery | Legend
 
 _PAGE = Template("""\
 <!DOCTYPE html>
@@ -77,6 +92,12 @@ figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; }
 figcaption { color: #555; font-size: .9rem; }
 code { background: #f3f3f3; padding: 0 .2rem; }
+.gallery { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr)); }
+.gallery figure { margin: 0; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; padding: 0; list-style: none; }
+.legend span { display: inline-block; width: 1em; height: 1em; margin-right: .4em;
+  vertical-align: -.1em; border: 1px solid #888; }
 </style>
 </head>
 <body>
@@ -99,23 +120,33 @@ def as_markdown(blocks: Sequence[Block]) -> str:
         elif isinstance(block, Table):
             rows = [[cell.replace('|', '\\|') for cell in row] for row in block.rows]
             parts.append(text_table(block.header, rows))
+        elif isinstance(block, Legend):
+            names = (f'{name} (#{bytes(colour).hex()})' for name, colour in block.entries)
+            parts.append(', '.join(names))
         else:
-            parts.append(f'![{block.caption}]({block.file})')
+            pictures = block.pictures if isinstance(block, Gallery) else [block]
+            parts += [f'![{picture.caption}]({picture.file})' for picture in pictures]
     return '\n\n'.join(parts) + '\n'
 
 
-def as_html(blocks: Sequence[Block], folder: Path) -> str:
-    """Return the report as an HTML page with the pictures of a folder in it.
+def as_html(blocks: Sequence[Block], folder: Path, *, embed: bool = True) -> str:
+    """Return the report as an HTML page.
+
+    Args:
+        blocks: what it shows.
+        folder: where the pictures are.
+        embed: whether the page holds the pictures itself, or names their files: a page of many
+            pictures opens at once then, and stays in the folder.
 
     Raises:
-        FileNotFoundError: a picture is not there.
+        FileNotFoundError: a picture to embed is not there.
     """
-    body = '\n'.join(_html(block, folder) for block in blocks)
+    body = '\n'.join(_html(block, folder, embed) for block in blocks)
     title = next((block.text for block in blocks if isinstance(block, Heading)), 'Report')
     return _PAGE.substitute(title=html.escape(title), body=body)
 
 
-def _html(block: Block, folder: Path) -> str:
+def _html(block: Block, folder: Path, embed: bool) -> str:
     if isinstance(block, Heading):
         return f'<h{block.level}>{_marked(block.text)}</h{block.level}>'
     if isinstance(block, Text):
@@ -132,11 +163,23 @@ def _html(block: Block, folder: Path) -> str:
             f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>'
             '</table></div>'
         )
-    data = base64.b64encode((folder / block.file).read_bytes()).decode('ascii')
-    kind = 'jpeg' if block.file.endswith('.jpg') else 'png'
+    if isinstance(block, Gallery):
+        figures = '\n'.join(_html(picture, folder, embed) for picture in block.pictures)
+        return f'<div class="gallery">{figures}</div>'
+    if isinstance(block, Legend):
+        entries = ''.join(
+            f'<li><span style="background: #{bytes(colour).hex()}"></span>{html.escape(name)}</li>'
+            for name, colour in block.entries
+        )
+        return f'<ul class="legend">{entries}</ul>'
+    source = quote(block.file)
+    if embed:
+        data = base64.b64encode((folder / block.file).read_bytes()).decode('ascii')
+        kind = 'jpeg' if block.file.endswith('.jpg') else 'png'
+        source = f'data:image/{kind};base64,{data}'
     caption = html.escape(block.caption)
     return (
-        f'<figure><img src="data:image/{kind};base64,{data}" alt="{caption}">'
+        f'<figure><img src="{source}" alt="{caption}" loading="lazy">'
         f'<figcaption>{caption}</figcaption></figure>'
     )
 

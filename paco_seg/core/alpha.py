@@ -95,6 +95,11 @@ def auto_alpha(positives: Tensor, target: float = CLASSIFICATION.target) -> floa
 
     Raises:
         ValueError: ``target`` is out of range, or no class has a positive.
+
+    Example:
+        >>> positives = expected_positives(torch.tensor([0.5, 0.3, 0.2]), num_rows=1000)
+        >>> auto_alpha(positives, target=1.0)
+        0.002
     """
     check_range('target', target, low=0.0, low_open=True)
     most = float(positives.max()) if positives.numel() else 0.0

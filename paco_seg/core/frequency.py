@@ -167,6 +167,10 @@ def group_classes(
 
     Returns:
         name -> class indices by falling value (ties by index). A group may be empty.
+
+    Example:
+        >>> group_classes([500, 5, 40], first=100, last=20)
+        {'head': [0], 'common': [2], 'tail': [1]}
     """
     array = np.asarray(values)
     groups: dict[str, list[int]] = {name: [] for name in names}
@@ -215,6 +219,10 @@ def log_class_prior(class_counts: Tensor) -> Tensor:
     Raises:
         ShapeError: ``class_counts`` is not a vector.
         ValueError: a class has no sample; its prior would be -inf.
+
+    Example:
+        >>> log_class_prior(torch.tensor([90, 10]))
+        tensor([-0.1054, -2.3026])
     """
     check_prior('class_counts', class_counts, class_counts.shape[-1] if class_counts.dim() else 0)
     # The sum of integer counts and the division are done in float64: counts above 2**24 (pixels)

@@ -212,6 +212,13 @@ def parametric_contrastive_loss(
         ShapeError: a tensor has another rank or size (names it).
         TypeError: labels are not integers, or a setting is of another type.
         ValueError: a setting or a label is out of range (names it, the value and the range).
+
+    Example:
+        >>> embeddings = torch.eye(4)[[0, 0, 1]]  # two samples of class 0, one of class 1
+        >>> labels, logits = torch.tensor([0, 0, 1]), torch.zeros(3, 2)
+        >>> parametric_contrastive_loss(
+        ...     embeddings, labels, logits, alpha=0.1, temperature=0.5, reduction='none')
+        tensor([2.1589, 2.1589, 1.3863])
     """
     settings = PaCoSettings(
         alpha=alpha,

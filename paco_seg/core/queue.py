@@ -33,6 +33,13 @@ class KeyQueue(nn.Module):
     Raises:
         TypeError: ``size`` or ``channels`` is no integer.
         ValueError: ``size`` or ``channels`` is below 1, or the keys do not fit into the memory.
+
+    Example:
+        >>> queue = KeyQueue(size=4, channels=2)
+        >>> queue.enqueue(torch.ones(3, 2), torch.tensor([0, 1, 1]))
+        >>> keys, labels = queue.contents()
+        >>> labels
+        tensor([ 0,  1,  1, -1])
     """
 
     keys: Tensor

@@ -124,15 +124,27 @@ def per_class_mask(
     Returns:
         (G, N) bool.
     """
-    sets, candidates = labels.shape
     outside = (labels < 0) | (labels >= num_classes)
     index = labels.long().masked_fill(outside, num_classes)
-    shuffle = torch.rand(sets, candidates, device=labels.device, generator=generator).argsort(1)
-    # Stable sort of the shuffled classes: each class in one run, in random order within.
-    classes, order = index.gather(1, shuffle).sort(dim=1, stable=True)
-    place = torch.arange(candidates, device=labels.device).expand(sets, -1)
-    new_run = torch.ones_like(outside)
-    new_run[:, 1:] = classes[:, 1:] != classes[:, :-1]
+    return (random_ranks(index, generator=generator) < per_class) & ~outside
+
+
+def random_ranks(groups: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Number the members of each group of each set from 0 in random order.
+
+    Args:
+        groups: (G, N) integer, the group of each member.
+        generator: as in :func:`uniform_indices`.
+
+    Returns:
+        (G, N) int64; members whose number is below n are n random ones of their group.
+    """
+    sets, candidates = groups.shape
+    shuffle = torch.rand(sets, candidates, device=groups.device, generator=generator).argsort(1)
+    # Stable sort of the shuffled groups: each group in one run, in random order within.
+    runs, order = groups.gather(1, shuffle).sort(dim=1, stable=True)
+    place = torch.arange(candidates, device=groups.device).expand(sets, -1)
+    new_run = torch.ones_like(runs, dtype=torch.bool)
+    new_run[:, 1:] = runs[:, 1:] != runs[:, :-1]
     run_start = torch.where(new_run, place, torch.zeros_like(place)).cummax(dim=1).values
-    chosen = (place - run_start < per_class) & (classes < num_classes)
-    return torch.zeros_like(outside).scatter(1, shuffle.gather(1, order), chosen)
+    return torch.zeros_like(place).scatter(1, shuffle.gather(1, order), place - run_start)

@@ -188,6 +188,11 @@ def pairwise_logsumexp(
 
     Returns:
         (G, N); -inf where S(i) is empty.
+
+    Example:
+        >>> rows = torch.eye(3).unsqueeze(0)  # every similarity to another row is 0: log(1 + 1)
+        >>> pairwise_logsumexp(rows, torch.empty(0, 3), temperature=0.1)
+        tensor([[0.6931, 0.6931, 0.6931]])
     """
     device_type = embeddings.device.type
     # Autocast would run the products of a tile in half precision.

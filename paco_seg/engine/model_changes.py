@@ -20,6 +20,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from paco_seg import compat
 from paco_seg.engine.stages import stage
 
 Key = str | int
@@ -85,7 +86,15 @@ def read_config(source: str | os.PathLike) -> Config:
             'or dump it with Config.dump and use that file.'
         )
     with stage(f'while reading {name}'):
-        return Config.fromfile(path)
+        try:
+            return Config.fromfile(path)
+        except ImportError as error:
+            lacks = compat.why_no_mask_heads() if 'mmdet' in str(error) else ''
+            if not lacks:
+                raise
+            raise compat.MMStackError(
+                f'custom_imports: expected MMDetection, got an error: {lacks}'
+            ) from error
 
 
 def starts_from_weights(cfg: Config) -> bool:

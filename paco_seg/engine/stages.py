@@ -54,8 +54,12 @@ def stage(
             decides. In the steps of a training it is not: the traceback stays.
 
     Example:
-        >>> with stage('while reading config.py'):
-        ...     text = open('config.py').read()
+        >>> try:
+        ...     with stage('while reading config.py'):
+        ...         raise ValueError('no such key')
+        ... except ValueError as error:
+        ...     print(stages_of(error)[0][0])
+        while reading config.py
     """
     try:
         yield

@@ -34,13 +34,13 @@ class SystemInputs:
             config is to name it.
         frequency: its content, where the file cannot be read under that name.
         weights: checkpoint of the system that :attr:`TrainingSystem.source` names.
-        partners: names of the systems it is combined with.
+        partners: settings of the systems it is combined with, by their names.
     """
 
     frequency_file: str | None = None
     frequency: ClassFrequency | None = None
     weights: str | None = None
-    partners: tuple[str, ...] = ()
+    partners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def class_frequency(self, key: str) -> ClassFrequency:
         """Return the class frequencies.
@@ -277,11 +277,11 @@ def combined(systems: Sequence[TrainingSystem]) -> TrainingSystem:
 
     def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
         changes: list[ModelChange] = []
+        own = {system.name: _own_settings(system, systems, settings) for system in systems}
         for system in systems:
-            partners = tuple(name for name in names if name != system.name)
+            partners = {s.name: {**s.settings, **own[s.name]} for s in systems if s != system}
             changed = apply_changes(cfg, merged_changes(changes), (), ())
-            own = _own_settings(system, systems, settings)
-            changes += system.changes(changed, own, replace(inputs, partners=partners))
+            changes += system.changes(changed, own[system.name], replace(inputs, partners=partners))
         return merged_changes(changes)
 
     def common(name: str) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 PACKAGE = 'paco_seg'
-WRAPPERS = ('RareClassDataset',)  # data sets of ours around another, which stands for them
+# Data sets of ours around another, which stands for them.
+WRAPPERS = ('RareClassDataset', 'TailMemoryDataset')
+BESIDE = ('SquareAUCLoss',)  # losses of ours that stand beside a stock one
 _DROPPED = object()
 
 
@@ -94,9 +96,16 @@ def _stock(value: Any, key: str, ours: dict[str, type]) -> Any:
 
 def _counterpart(config: dict, cls: type, key: str) -> Any:
     """The stock config that stands for a config of our class ``cls``."""
+    if cls.__name__ in BESIDE and not key.endswith('.loss_decode'):
+        return _DROPPED
     if '.loss_decode' in key:
         weight = config.get('loss_weight', 1.0)
         return dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=weight)
+    if cls.__name__ == 'LoadLabelMap' and config.get('ignore_index', 255) > 255:
+        raise ValueError(
+            f'{key}.ignore_index: expected a label of 8 bits, got {config["ignore_index"]}. Plain '
+            'MMSegmentation loads no wider label maps: evaluate with paco_seg'
+        )
     if 'base_type' in config:
         base = mmseg.registry.MODELS.get(config.pop('base_type'))
     else:

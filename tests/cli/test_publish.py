@@ -87,6 +87,41 @@ def test_stock_model_equals_the_original_without_the_package(trained, tmp_path, 
     assert plain['exported_equals_eager']
 
 
+def test_model_card_and_no_path_of_this_machine(trained, tmp_path, run_tool, capsys):
+    config, checkpoint = trained
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'metrics.json')
+    out = tmp_path / 'small.pth'
+    options = ('--metrics', tmp_path / 'metrics.json', '--license', 'CC BY 4.0')
+    run_tool('publish', checkpoint, '-o', out, *options)
+    card = out.with_suffix('.md').read_text()
+    mean = json.loads((tmp_path / 'metrics.json').read_text())['metrics']['mIoU']
+    for text in (
+        '# small\n',
+        '## Classes (4)',
+        'sky, road, tree, car',
+        f'{mean:.4g}',
+        'CC BY 4.0',
+        'BaseSegDataset',
+        'paco-seg test small.py small.pth --out metrics.json',
+        'iter: 6',
+    ):
+        assert text in card
+    published = torch.load(out, weights_only=True)
+    for text in (card, out.with_suffix('.py').read_text(), repr(published['meta'])):
+        assert str(tmp_path) not in text
+    assert Config.fromfile(out.with_suffix('.py')).val_dataloader.dataset.data_root == 'data'
+    assert 'made relative: ' in capsys.readouterr().out
+
+
+def test_metrics_of_something_else_are_refused(trained, tmp_path, run_tool):
+    _, checkpoint = trained
+    with pytest.raises(FileNotFoundError, match=r'^--metrics: expected an existing file'):
+        run_tool('publish', checkpoint, '--metrics', tmp_path / 'none.json')
+    (tmp_path / 'other.json').write_text('[]')
+    with pytest.raises(ValueError, match=r'^--metrics: expected a file of paco-seg test'):
+        run_tool('publish', checkpoint, '--metrics', tmp_path / 'other.json')
+
+
 def test_inference_apis_read_gpaco_checkpoints(trained):
     config, checkpoint = trained
     image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)

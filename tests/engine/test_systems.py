@@ -112,9 +112,12 @@ def test_partners_are_told():
         seen.append(inputs.partners)
         return []
 
-    pair = (system('a', change, combines_with=('b',)), system('b', change, combines_with=('a',)))
-    Systems(pair).resolve('a+b').changes(Config(dict(model=dict())))
-    assert seen == [('b',), ('a',)]
+    pair = (
+        system('a', change, combines_with=('b',)),
+        system('b', change, combines_with=('a',), settings=dict(tau=1.0)),
+    )
+    Systems(pair).resolve('a+b').changes(Config(dict(model=dict())), {'b.tau': 0.5})
+    assert seen == [{'b': {'tau': 0.5}}, {'a': {}}]
 
 
 def test_the_written_config_is_the_changed_one(cfg, tmp_path):

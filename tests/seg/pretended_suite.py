@@ -28,6 +28,7 @@ from tests.conftest import free_port
 HEADS = sorted(set(head_zoo.ZOO) - set(head_zoo.NEEDS_OPS))
 BN = dict(type='BN')
 PIXELS = dict(type='PixelGPaCoLoss', num_pixels=40, impl='auto' if REAL else 'streaming')
+CE = dict(type='CrossEntropyLoss', loss_name='loss_ce')
 REGION = dict(reduced_channels=8, hidden_channels=8)
 
 
@@ -73,8 +74,10 @@ def step(name, precision='float32', steps=2, **config):
     """What a training step of a head does; the head is stock without ``config``."""
     torch.manual_seed(0)
     arguments = copy.deepcopy(head_zoo.ZOO[name][0])
-    if config:
+    if 'type' in config:
         head = dict(arguments, base_type=name, **copy.deepcopy(config))
+    elif config:  # other losses of the stock head
+        head = dict(arguments, type=name, **copy.deepcopy(config))
     else:
         head = dict(arguments, type=name)
     model = MODELS.build(head).train()
@@ -110,6 +113,10 @@ def systems(frequency_file):
             type='BranchDecodeHead', training_branches=dict(region=dict(**REGION, **settings))
         )
 
+    def contrast(**settings):
+        own = dict(type='ContrastiveSegBranch', norm_cfg=BN, out_channels=8, **settings)
+        return dict(type='BranchDecodeHead', training_branches=dict(contrast=own))
+
     return {
         'cross entropy': {},
         'GPaCo, scope image': gpaco(),
@@ -124,6 +131,13 @@ def systems(frequency_file):
         'Region Rebalance, grouping image': branch(
             type='RegionRebalanceBranch', grouping='image', learnable=True
         ),
+        'ContrastiveSeg': contrast(),
+        'ContrastiveSeg, memory': contrast(memory_size=8, memory_samples=4),
+        'ContrastiveSeg, memory and semi-hard mining': contrast(
+            memory_size=8, mining='semi-hard', num_negatives=4, num_positives=2
+        ),
+        'Seesaw': dict(loss_decode=dict(type='PixelSeesawLoss')),
+        'AUCSeg': dict(loss_decode=[CE, dict(type='SquareAUCLoss')]),
         'CeCo': branch(type='CeCoBranch', learnable=True, **file),
         'Region bias': dict(type='RegionBiasDecodeHead', region_bias=file),
     }

@@ -55,9 +55,10 @@ def test_everything_else_of_ours_is_replaced():
     assert cfg.val_evaluator.type == 'LongTailIoUMetric'
 
 
-def test_a_data_set_of_ours_around_another_becomes_that_one():
+@pytest.mark.parametrize('name', ['RareClassDataset', 'TailMemoryDataset'])
+def test_a_data_set_of_ours_around_another_becomes_that_one(name):
     inner = dict(type='BaseSegDataset', data_root='d')
-    wrapped = dict(type='RareClassDataset', dataset=inner, temperature=0.1)
+    wrapped = dict(type=name, dataset=inner)
     plain = stock_config(Config(dict(train_dataloader=dict(batch_size=2, dataset=wrapped))))
     assert plain.train_dataloader == dict(batch_size=2, dataset=inner)
 
@@ -67,6 +68,22 @@ def test_losses_of_ours_become_cross_entropy():
     plain = stock_config(Config(dict(model=dict(decode_head=head))))
     (loss,) = plain.model.decode_head.loss_decode
     assert loss == dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.5)
+
+
+def test_a_loss_of_ours_beside_a_stock_one_goes():
+    stock = dict(type='CrossEntropyLoss', loss_weight=0.5)
+    head = dict(type='FCNHead', loss_decode=[stock, dict(type='SquareAUCLoss', loss_weight=4.0)])
+    plain = stock_config(Config(dict(model=dict(decode_head=head))))
+    assert plain.model.decode_head.loss_decode == [stock]
+
+
+def test_label_maps_of_sixteen_bits_have_no_counterpart():
+    steps = [dict(type='LoadLabelMap', ignore_index=65535)]
+    with pytest.raises(ValueError, match=r'pipeline\.0\.ignore_index: expected a label of 8 bits'):
+        stock_config(Config(dict(val_dataloader=dict(dataset=dict(pipeline=steps)))))
+    steps = [dict(type='LoadLabelMap', ignore_index=255)]
+    plain = stock_config(Config(dict(val_dataloader=dict(dataset=dict(pipeline=steps)))))
+    assert plain.val_dataloader.dataset.pipeline == [dict(type='LoadAnnotations')]
 
 
 def test_what_has_no_counterpart_is_named():

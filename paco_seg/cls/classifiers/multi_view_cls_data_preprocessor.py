@@ -29,6 +29,7 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         ValueError: ``num_views`` is below 1.
 
     Example:
+        >>> view1 = view2 = [dict(type='RandomResizedCrop', scale=224)]
         >>> train_pipeline = [
         ...     dict(type='LoadImageFromFile'),
         ...     dict(type='MultiView', num_views=[1, 1], transforms=[view1, view2]),

@@ -33,7 +33,7 @@ class DualSamplingDataset:
 
     Examples:
         >>> train_dataloader = dict(dataset=dict(type='DualSamplingDataset',
-        ...     dataset=dict(type='LongTailDataset', ...), balanced_pipeline=[...]))
+        ...     dataset=dict(type='LongTailDataset', dataset=...), balanced_pipeline=[...]))
     """
 
     def __init__(

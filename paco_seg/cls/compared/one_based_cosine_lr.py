@@ -18,7 +18,8 @@ class OneBasedCosineLR(CosineAnnealingLR):
     the rate reached so far is taken for that of epoch ``begin - 1``.
 
     Args:
-        *args, **kwargs: of ``CosineAnnealingLR``.
+        *args: of ``CosineAnnealingLR``.
+        **kwargs: the same.
     """
 
     def _get_value(self) -> list[float]:

@@ -1,5 +1,6 @@
 """Losses of the compared systems, one file per system; pure functions on plain PyTorch."""
 
+from paco_seg.core.compared.auc import square_auc_loss
 from paco_seg.core.compared.balanced_softmax import (
     balanced_softmax_loss,
     cross_entropy_per_sample,
@@ -17,6 +18,7 @@ from paco_seg.core.compared.ldam import (
     ldam_margins,
 )
 from paco_seg.core.compared.lift import ClassMeans, ResidualAdapter, adapter_width
+from paco_seg.core.compared.pixel_contrast import choose_anchors, pixel_contrast_loss
 from paco_seg.core.compared.proco import (
     VMFMoments,
     concentration,
@@ -40,6 +42,12 @@ from paco_seg.core.compared.reslt import (
     reslt_loss,
     reslt_terms,
 )
+from paco_seg.core.compared.seesaw import (
+    image_counts,
+    label_counts,
+    seesaw_logits,
+    seesaw_loss,
+)
 from paco_seg.core.compared.supcon import inverse_effective_weights, multi_task_loss, supcon_loss
 from paco_seg.core.compared.tau_norm import (
     class_aware_indices,
@@ -59,6 +67,7 @@ __all__ = [
     'balanced_softmax_loss',
     'bcl_loss',
     'center_loss',
+    'choose_anchors',
     'class_aware_indices',
     'class_weighted_mean',
     'class_weights',
@@ -72,13 +81,16 @@ __all__ = [
     'fused_logits',
     'hybrid_loss',
     'image_bias',
+    'image_counts',
     'inverse_effective_weights',
+    'label_counts',
     'ldam_loss',
     'ldam_margins',
     'log_class_prior',
     'log_scaled_bessel',
     'multi_task_loss',
     'nested_class_groups',
+    'pixel_contrast_loss',
     'posthoc_adjusted_logits',
     'predicted_region_loss',
     'prototype_loss',
@@ -88,8 +100,11 @@ __all__ = [
     'reslt_loss',
     'reslt_terms',
     'scaled_logits',
+    'seesaw_logits',
+    'seesaw_loss',
     'simplex_etf',
     'soft_region_means',
+    'square_auc_loss',
     'supcon_loss',
     'suppress_absent',
     'tau_normalize',

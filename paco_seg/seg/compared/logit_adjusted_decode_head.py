@@ -17,8 +17,10 @@ from paco_seg.core.frequency import (
     log_class_prior,
 )
 from paco_seg.seg.heads.branch_decode_head import BranchDecodeHead
+from paco_seg.seg.heads.feature_taps import is_mask_head
 
 KEY = 'LogitAdjustedDecodeHead'
+LEAST_EVIDENCE = 1e-12
 
 
 @MODELS.register_module()
@@ -27,7 +29,9 @@ class LogitAdjustedDecodeHead(BranchDecodeHead):
 
     Predicts with ``logits - tau * log(prior)``, the prior being the share of each class among the
     training pixels. Weights, state-dict keys and losses are those of the base head, so that a
-    checkpoint of cross entropy fits.
+    checkpoint of cross entropy fits. Of heads that classify masks (MaskFormer, Mask2Former), whose
+    prediction is the evidence that all masks give for a class, the logarithm takes the place of the
+    logits.
 
     Args:
         base_type: name of a registered decode head; all further arguments are its own.
@@ -72,4 +76,6 @@ class LogitAdjustedDecodeHead(BranchDecodeHead):
     def predict(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the adjusted logits (B, C, H, W); arguments as the base head's."""
         logits = super().predict(*args, **kwargs)
+        if is_mask_head(type(self)):
+            logits = logits.float().clamp(min=LEAST_EVIDENCE).log()
         return logits - self.logit_shift.to(logits)

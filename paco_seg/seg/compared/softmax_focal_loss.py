@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from mmseg.models.losses import CrossEntropyLoss
-from mmseg.models.losses.utils import weight_reduce_loss
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.focal import focal_loss
+from paco_seg.seg.compared.pixel_mean import check_softmax, reduced
 
 KEY = 'SoftmaxFocalLoss'
 
@@ -38,11 +38,7 @@ class SoftmaxFocalLoss(CrossEntropyLoss):
 
     def __init__(self, *, gamma: float = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if self.use_sigmoid or self.use_mask:
-            raise ValueError(
-                f'{KEY}.use_sigmoid: expected a softmax loss '
-                '(use_sigmoid=False, use_mask=False), got a sigmoid or mask loss. Use FocalLoss'
-            )
+        check_softmax(self, KEY, 'Use FocalLoss')
         check_range(f'{KEY}.gamma', gamma, low=0.0, remedy='2.0 is usual')
         self.gamma = gamma
 
@@ -67,21 +63,20 @@ class SoftmaxFocalLoss(CrossEntropyLoss):
             ignore_index: label of pixels without a loss.
             **kwargs: what heads pass to the losses of others.
         """
-        reduction = reduction_override or self.reduction
         weights = None if self.class_weight is None else cls_score.new_tensor(self.class_weight)
         values = focal_loss(
             cls_score, label, gamma=self.gamma, class_weight=weights, ignore_index=ignore_index
         )
-        if avg_factor is None and reduction == 'mean':
-            valid = label != ignore_index
-            if weights is not None:
-                avg_factor = weights[label.masked_fill(~valid, 0)].masked_fill(~valid, 0.0).sum()
-            elif self.avg_non_ignore:
-                avg_factor = valid.sum()
-            else:
-                avg_factor = label.numel()
-        weight = None if weight is None else weight.float()
-        return self.loss_weight * weight_reduce_loss(values, weight, reduction, avg_factor)
+        return reduced(
+            self,
+            values,
+            label,
+            class_weight=weights,
+            ignore_index=ignore_index,
+            weight=weight,
+            avg_factor=avg_factor,
+            reduction_override=reduction_override,
+        )
 
     def extra_repr(self) -> str:
         """Return the settings, for ``print``."""

@@ -35,7 +35,7 @@ class RareClassDataset:
         min_pixels: an image is drawn for a class of which it holds so many pixels. For a class
             that no image holds so much of, all images with the class are.
         min_crop_ratio: share of ``min_pixels`` (or of what the image has, if that is less) that a
-            crop keeps, in [0, 1].
+            crop keeps, in [0, 1]; with 0 the first crop is taken as it is.
         tries: how often the pipeline runs at most; then the crop with most of the class is taken.
         index_file: JSON file of the classes of each image, written at the first start and read
             while the label maps are the same; None = count at every start.
@@ -118,7 +118,7 @@ class RareClassDataset:
         wanted = max(1.0, self.min_crop_ratio * min(self.min_pixels, there))
         best: dict[str, Any] = {}
         most = -1
-        for _ in range(self.tries):
+        for _ in range(self.tries if self.min_crop_ratio > 0 else 1):
             sample = self.dataset[image]
             kept = int((sample['data_samples'].gt_sem_seg.data == label).sum())
             if kept > most:

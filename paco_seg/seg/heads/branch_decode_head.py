@@ -64,10 +64,12 @@ class BranchDecodeHead:
             num_classes=2 if self.out_channels == 1 else self.num_classes,
             norm_cfg=getattr(self, 'norm_cfg', None),
         )
+        wanted = dict(training_branches or {})
+        if wanted:
+            wanted = {**self.tap_branches(), **wanted}
         with own_random_numbers():
             built: dict[str, Any] = {
-                name: MODELS.build(branch, default_args=defaults)
-                for name, branch in (training_branches or {}).items()
+                name: MODELS.build(branch, default_args=defaults) for name, branch in wanted.items()
             }
         for branch in built.values():
             branch.finish()

@@ -1,14 +1,16 @@
 """How to reach, inside the loss of a decode head, the feature map that its classifier reads.
 
 Nearly all heads of MMSegmentation classify through ``cls_seg`` exactly once per ``loss()``; its
-argument is the feature before dropout, as the paper projects it. Three families need a word of
+argument is the feature before dropout, as the paper projects it. Four families need a word of
 their own. A tap is a mixin placed between a training-branch head and its base head.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from mmengine.model import BaseModule
 from mmseg.models.decode_heads import point_head
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.knet_head import IterativeDecodeHead
@@ -16,12 +18,18 @@ from mmseg.models.decode_heads.point_head import PointHead
 from mmseg.models.decode_heads.segmenter_mask_head import SegmenterMaskTransformerHead
 from torch import Tensor, nn
 
+from paco_seg import compat
+
 # Base heads that cannot carry a training branch, by class name (subclasses included).
 REFUSED_HEADS = {
     'STDCHead': 'it predicts binary boundaries, not classes; put GPaCo on the main head instead',
     'SideAdapterCLIPHead': 'it classifies masks by text embeddings and has no pixel classifier',
     'VPDDepthHead': 'it regresses depth and has no classes',
 }
+
+# Heads that classify masks instead of pixels, through MMDetection.
+MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
+PIXEL_CLASSIFIER = 'pixel_classifier'
 
 
 @dataclass
@@ -49,6 +57,10 @@ class ClsSegTap:
     def tap_channels(self) -> int:
         """Channels D of the tapped feature."""
         return self.conv_seg.in_channels
+
+    def tap_branches(self) -> dict[str, dict]:
+        """Branches that the others need beside them: name -> config."""
+        return {}
 
     def cls_seg(self, feat: Tensor) -> Tensor:
         """Classify as the base head, remembering input and output during loss()."""
@@ -131,6 +143,45 @@ class PointTap(ClsSegTap):
         return super().loss_by_feat(point_logits, points, batch_data_samples, **kwargs)
 
 
+class MaskClassificationTap(ClsSegTap):
+    """MaskFormer and Mask2Former: pixel embeddings, and the logits of an auxiliary classifier."""
+
+    @property
+    def tap_channels(self) -> int:
+        """Channels D of the tapped feature."""
+        return self.pixel_decoder.mask_feature.out_channels
+
+    def tap_branches(self) -> dict[str, dict]:
+        """Branches that the others need beside them: name -> config."""
+        return {PIXEL_CLASSIFIER: dict(type='PixelClassifierBranch')}
+
+    def loss(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Compute the losses of the base head; a hook taps the pixel decoder."""
+        if self._taps is None:
+            return super().loss(*args, **kwargs)
+        handle = self.pixel_decoder.register_forward_hook(
+            lambda _, args, out: self._remember(out[0])
+        )
+        try:
+            return super().loss(*args, **kwargs)
+        finally:
+            handle.remove()
+
+    def _remember(self, features: Tensor) -> None:
+        if PIXEL_CLASSIFIER in self.training_branches:
+            logits = self.training_branches[PIXEL_CLASSIFIER].classify(features)
+        else:  # no branch is there that could ask for them
+            batch, _, height, width = features.shape
+            logits = features.new_zeros(1).expand(batch, self.num_classes, height, width)
+        if self._taps is not None:
+            self._taps.append(TappedFeatures(features, logits))
+
+
+def is_mask_head(base: type) -> bool:
+    """Tell whether a head classifies masks (MaskFormer, Mask2Former and subclasses)."""
+    return any(ancestor.__name__ in MASK_HEADS for ancestor in base.__mro__)
+
+
 def tap_for(base: type[nn.Module]) -> type[ClsSegTap]:
     """Return the tap that fits a decode head class.
 
@@ -143,6 +194,14 @@ def tap_for(base: type[nn.Module]) -> type[ClsSegTap]:
                 f'base_type: {base.__name__} cannot carry a training branch: '
                 f'{REFUSED_HEADS[ancestor.__name__]}'
             )
+    if is_mask_head(base):
+        if base.__name__ in MASK_HEADS and base.__bases__ == (BaseModule,):
+            # MMSegmentation puts this base in place of MMDetection's head, whatever went wrong.
+            raise ValueError(
+                f'base_type: {base.__name__} cannot be built here: '
+                f'{compat.why_no_mask_heads() or "MMDetection could not be imported"}'
+            )
+        return MaskClassificationTap
     if not issubclass(base, BaseDecodeHead):
         raise ValueError(
             f'base_type: {base.__name__} cannot carry a training branch: it is not a '

@@ -11,7 +11,7 @@ from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_bool, check_choice, check_count, check_range
+from paco_seg.core.checks import check_choice, check_count, check_range
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, row_counts, world_size
 from paco_seg.core.frequency import REMEDY
 from paco_seg.core.paco import PaCoSettings, paco_loss
@@ -36,9 +36,10 @@ class PixelGPaCoLoss(nn.Module):
             from scratch.
         frequency_file: JSON of class frequencies; reports alpha |P| by class group, and feeds
             ``alpha='auto'`` and ``class_prior``.
-        class_prior: whether the log of the pixel prior of ``frequency_file`` is added to the center
-            logits. For heads whose other losses see their logits with the prior too, such as
-            ``LogitAdjustedCrossEntropyLoss``: without it the two pull against each other.
+        class_prior: factor of the log of the pixel prior of ``frequency_file`` that is added to
+            the center logits, > 0; True is 1, False leaves it out. For heads whose other losses
+            see their logits with the prior too, such as ``LogitAdjustedCrossEntropyLoss`` with its
+            ``tau``: without it the two pull against each other.
         loss_weight: factor of the loss.
         loss_name: key of the loss in the log; has to start with ``loss`` to be summed.
         **settings: fields of :class:`paco_seg.core.paco.PaCoSettings`. ``alpha`` is 0.01 and
@@ -60,7 +61,7 @@ class PixelGPaCoLoss(nn.Module):
         scope: str = 'image',
         warmup_iters: int = 0,
         frequency_file: str | None = None,
-        class_prior: bool = False,
+        class_prior: bool | float = False,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_gpaco',
         **settings: Any,
@@ -73,15 +74,17 @@ class PixelGPaCoLoss(nn.Module):
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         check_count(f'{KEY}.warmup_iters', warmup_iters)
         check_loss_name(f'{KEY}.loss_name', loss_name)
-        check_bool(f'{KEY}.class_prior', class_prior)
         prior = None
-        if class_prior:
+        if class_prior is not False:
+            strength = 1.0 if class_prior is True else class_prior
+            check_range(f'{KEY}.class_prior', strength, low=0.0, low_open=True)
             if self.alpha.frequency is None:
                 raise ValueError(
-                    f'{KEY}.frequency_file: expected a file because class_prior is True, got None. '
+                    f'{KEY}.frequency_file: expected a file because class_prior is set, got None. '
                     f'{REMEDY}'
                 )
-            prior = torch.from_numpy(self.alpha.frequency.prior(f'{KEY}.frequency_file')).float()
+            prior = torch.from_numpy(self.alpha.frequency.prior(f'{KEY}.frequency_file'))
+            prior = prior.pow(strength).float()
         # Not in checkpoints: it follows from the config.
         self.register_buffer('class_prior', prior, persistent=False)
         self.scope = scope

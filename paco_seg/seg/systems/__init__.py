@@ -2,9 +2,11 @@
 
 from paco_seg.engine.systems import Systems
 from paco_seg.seg.systems import (
+    aucseg,
     ce,
     ceco,
     class_weighted_ce,
+    contrastive_seg,
     dice,
     focal,
     gpaco,
@@ -13,6 +15,7 @@ from paco_seg.seg.systems import (
     ohem,
     rare_class_sampling,
     region_rebalance,
+    seesaw,
 )
 
 SYSTEMS = Systems(
@@ -22,6 +25,8 @@ SYSTEMS = Systems(
         focal.SYSTEM,
         ohem.SYSTEM,
         dice.SYSTEM,
+        seesaw.SYSTEM,
+        aucseg.SYSTEM,
         rare_class_sampling.SYSTEM,
         gpaco.SYSTEM,
         log_prior.SYSTEM,
@@ -30,6 +35,7 @@ SYSTEMS = Systems(
         region_rebalance.LEARNABLE,
         region_rebalance.BIAS,
         ceco.SYSTEM,
+        contrastive_seg.SYSTEM,
     )
 )
 

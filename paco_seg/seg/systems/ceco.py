@@ -18,6 +18,7 @@ from paco_seg.seg.systems.heads import (
     with_branch,
 )
 
+HIDDEN_CHANNELS = 512  # of the branch by default, as released
 ATTACHED = Attachment('BranchDecodeHead', ('training_branches', 'ceco'), 'CeCoBranch')
 
 
@@ -25,11 +26,15 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     """List the heads that get the branch."""
     loss = {key: value for key, value in settings.items() if key != 'heads'}
     loss = dict(frequency_file=inputs.frequency_file) | loss
-    return change_heads(
-        cfg,
-        settings['heads'],
-        lambda key, head: with_branch(key, head, ATTACHED, loss, inputs.partners),
-    )
+
+    def settings_of(key: str, head: dict) -> dict[str, Any]:
+        # A simplex of C corners needs C channels.
+        wide = {}
+        if (head.get('num_classes') or 0) > HIDDEN_CHANNELS:
+            wide = dict(hidden_channels=head['num_classes'])
+        return with_branch(key, head, ATTACHED, {**wide, **loss}, inputs.partners)
+
+    return change_heads(cfg, settings['heads'], settings_of)
 
 
 SYSTEM = TrainingSystem(

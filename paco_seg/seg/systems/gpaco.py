@@ -26,7 +26,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         loss = {'alpha': 'auto', 'frequency_file': inputs.frequency_file, **loss}
     if 'log-prior' in inputs.partners:
         # Without the prior in its centers the contrast pulls the classifier back to it.
-        loss = {'class_prior': True, **loss}
+        loss = {'class_prior': inputs.partners['log-prior']['tau'], **loss}
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
         if head['type'] == ATTACHED.head and not inputs.partners:
@@ -51,6 +51,7 @@ SYSTEM = TrainingSystem(
     combines_with=(
         'class-weighted-ce',
         'focal',
+        'seesaw',
         'rare-class-sampling',
         'log-prior',
         'region-rebalance',

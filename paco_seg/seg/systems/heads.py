@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -16,7 +16,7 @@ from paco_seg.engine.model_changes import Key, ModelChange
 from paco_seg.engine.systems import refusal
 from paco_seg.seg.heads import BranchDecodeHead
 from paco_seg.seg.heads.branch_decode_head import branch_head_class
-from paco_seg.seg.heads.feature_taps import REFUSED_HEADS
+from paco_seg.seg.heads.feature_taps import REFUSED_HEADS, is_mask_head
 
 IMPORTS = ('paco_seg.seg',)
 HEADS = ('main', 'all')
@@ -114,7 +114,7 @@ def has_branches(head: dict) -> bool:
     return isinstance(known, type) and issubclass(known, BranchDecodeHead)
 
 
-def base_type(key: str, head: dict, partners: tuple[str, ...] = ()) -> str:
+def base_type(key: str, head: dict, partners: Collection[str] = ()) -> str:
     """Return the registered name of the stock head, which partners have put a branch around.
 
     Raises:
@@ -135,7 +135,7 @@ def with_branch(
     head: dict,
     attached: Attachment,
     loss: dict[str, Any],
-    partners: tuple[str, ...] = (),
+    partners: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the settings of a head that gets a branch.
 
@@ -160,6 +160,12 @@ def with_branch(
     return dict(type=attached.head, base_type=base, **settings)
 
 
+def classifies_masks(head: dict) -> bool:
+    """Tell whether a head is one of MaskFormer or Mask2Former, branches around it or not."""
+    known = MODELS.get(head['base_type'] if has_branches(head) else head['type'])
+    return isinstance(known, type) and is_mask_head(known)
+
+
 def pixel_classifier(key: str, head: dict) -> type[BaseDecodeHead]:
     """Return the class of a head that classifies pixels by a softmax.
 
@@ -177,6 +183,14 @@ def pixel_classifier(key: str, head: dict) -> type[BaseDecodeHead]:
             raise refusal(
                 f'{key}.type', 'a classifier of pixels', name, REFUSED_HEADS[ancestor.__name__]
             )
+    if is_mask_head(known):
+        raise refusal(
+            f'{key}.type',
+            'a classifier of pixels',
+            name,
+            'It classifies masks, and its losses are those of masks: take gpaco, region-rebalance, '
+            'ceco, contrastive-seg or log-prior-test',
+        )
     if not issubclass(known, BaseDecodeHead):
         raise refusal(
             f'{key}.type', 'a classifier of pixels', name, 'It is not a BaseDecodeHead of MMSeg'

@@ -14,6 +14,7 @@ from paco_seg.seg.systems.heads import (
     IMPORTS,
     Attachment,
     change_heads,
+    classifies_masks,
     pixel_classifier,
     with_branch,
 )
@@ -26,7 +27,8 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     own = dict(frequency_file=inputs.frequency_file, tau=settings['tau'])
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
-        pixel_classifier(key, head)
+        if not classifies_masks(head):
+            pixel_classifier(key, head)
         return with_branch(key, head, ATTACHED, own)
 
     return change_heads(cfg, 'main', settings_of)

@@ -48,6 +48,14 @@ CASES = {
         ),
         [(6, 4), (3, 4)],
     ),
+    'auc': (lambda logits: b.square_auc_loss(logits, LABELS), [(6, 3)]),
+    'seesaw': (lambda logits: b.seesaw_loss(logits, LABELS, COUNTS, q=0.0), [(6, 3)]),
+    'pixel-contrast': (
+        lambda rows, keys: b.pixel_contrast_loss(
+            rows, LABELS, temperature=0.5, keys=keys, key_labels=QUEUE_LABELS
+        ),
+        [(6, 4), (3, 4)],
+    ),
     'supcon': (
         lambda rows, keys: b.supcon_loss(
             rows, LABELS, temperature=0.5, keys=keys, key_labels=QUEUE_LABELS, impl='dense'

@@ -19,6 +19,11 @@ def test_rarer_classes_are_drawn_more_often_and_heat_evens_out():
     np.testing.assert_allclose(draw_probabilities(pixels, 1e6), 1 / 3, rtol=1e-5)
 
 
+@pytest.mark.parametrize('temperature', [0.01, 1.0])
+def test_equal_shares_are_drawn_alike(temperature):
+    np.testing.assert_allclose(draw_probabilities([7, 7, 7, 0], temperature), [1 / 3] * 3 + [0])
+
+
 def test_a_small_temperature_does_not_overflow():
     found = draw_probabilities([10**9, 5, 1], 1e-4)
     assert np.isfinite(found).all()

@@ -100,6 +100,21 @@ def test_without_luck_the_best_crop_is_taken(data, monkeypatch):
     assert kept == max(found)
 
 
+def test_a_ratio_of_zero_takes_the_first_crop(data, monkeypatch):
+    dataset = build(inner(data, crop=4), temperature=1e-3, min_crop_ratio=0.0)
+    drawn = []
+    draw = type(dataset.dataset).__getitem__
+
+    def counted(self, index):
+        drawn.append(index)
+        return draw(self, index)
+
+    monkeypatch.setattr(type(dataset.dataset), '__getitem__', counted)
+    kept = [int((dataset[0]['data_samples'].gt_sem_seg.data == 2).sum()) for _ in range(30)]
+    assert drawn == [5] * 30  # the image that holds the class, once a draw
+    assert min(kept) == 0
+
+
 def test_wrapped_data_sets(data):
     np.random.seed(0)  # noqa: NPY002
     repeated = dict(type='mmengine.RepeatDataset', times=1000, dataset=inner(data))

@@ -10,6 +10,8 @@ from mmengine.structures import PixelData
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
+from PIL import Image
+from references import rarity
 
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.seg.evaluation import LongTailIoUMetric
@@ -202,6 +204,65 @@ def test_bad_settings(build, tmp_path):
         build(group_by='area')
     with pytest.raises(ValueError, match=r'LongTailIoUMetric\.group_thresholds: .* got \(0.1, 0.5'):
         build(group_thresholds=(0.1, 0.5))
+
+
+def test_dual_metric_equals_the_reference(build):
+    samples = random_samples()
+    metrics = evaluate(build(dual_metric=True), samples)
+    iou, acc = reference(samples)
+    for by in ('images', 'pixels'):
+        for group, members in rarity.groups(list(getattr(FREQUENCY, by))).items():
+            members = sorted(members)
+            wanted = pytest.approx(iou[members].mean(), abs=6e-3)
+            assert metrics[f'mIoU_{group}_{by}'] == wanted
+            assert metrics[f'mAcc_{group}_{by}'] == pytest.approx(acc[members].mean(), abs=6e-3)
+        gini = rarity.gini(list(getattr(FREQUENCY, by)))
+        assert metrics[f'gini_{by}'] == pytest.approx(gini, abs=6e-5)
+    assert metrics['per_class']['rarity_images'] == ['frequent'] * 3 + ['common', 'rare']
+    alone = evaluate(build(), samples)
+    assert metrics.items() >= {k: v for k, v in alone.items() if k != 'per_class'}.items()
+    assert not any('gini' in key or 'rare' in key for key in alone)
+
+
+def test_dual_metric_of_one_group_is_the_mean_of_all(tmp_path, build):
+    save_class_frequency(ClassFrequency(CLASSES, (7,) * 5, None, 7), tmp_path / 'even.json')
+    metric = build(dual_metric=True, frequency_file=str(tmp_path / 'even.json'), group_by='images')
+    metrics = evaluate(metric, random_samples())
+    assert metrics['mIoU_frequent_images'] == metrics['mIoU']
+    assert metrics['gini_images'] == 0
+    assert not any(key.endswith('_pixels') or 'rare' in key for key in metrics)
+    assert 'none is' in metric.why_absent('mIoU_rare_images')
+    assert metric.why_absent('mIoU_frequent_images') is None
+
+
+def test_dual_metric_of_more_classes_than_a_byte_holds(tmp_path):
+    names = tuple(f'class {index}' for index in range(300))
+    images = tuple(1 + (7 * index) % 300 for index in range(300))
+    save_class_frequency(ClassFrequency(names, images, images, 300), tmp_path / 'many.json')
+    metric = LongTailIoUMetric(
+        frequency_file=str(tmp_path / 'many.json'),
+        dual_metric=True,
+        ignore_index=65535,
+        output_dir=str(tmp_path / 'maps'),
+    )
+    metric.dataset_meta = dict(classes=names)
+    truth = torch.arange(300).repeat(2).view(1, 20, 30)
+    guess = truth.clone()
+    guess[0, :10][truth[0, :10] % 2 == 1] = 299  # half of the odd classes are taken for the last
+    truth[0, 19, 0], guess[0, 19, 0] = 65535, 255  # ignored: neither 255 nor a class suffers
+    sample = SegDataSample(metainfo=dict(img_path='0.jpg'))
+    sample.gt_sem_seg, sample.pred_sem_seg = PixelData(data=truth), PixelData(data=guess)
+    metrics = evaluate(metric, [sample])
+    iou = np.where(np.arange(300) % 2, 0.5, 1.0)
+    iou[299] = 2 / 151
+    np.testing.assert_allclose(metrics['per_class']['IoU'], iou * 100, atol=6e-3)
+    for group, members in rarity.groups(list(images)).items():
+        assert metrics[f'mIoU_{group}_pixels'] == pytest.approx(
+            100 * iou[sorted(members)].mean(), abs=6e-3
+        )
+    written = np.asarray(Image.open(tmp_path / 'maps/0.png'))
+    assert written.dtype == np.uint16
+    assert written.tolist() == guess[0].tolist()
 
 
 def test_loggers_and_tta_take_it(tiny_seg, run_tool, tmp_path, build):

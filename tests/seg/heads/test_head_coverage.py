@@ -9,17 +9,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.head_zoo import CASCADE, NEEDS_OPS, NUM_CLASSES, ZOO, loss_arguments, make_inputs
+from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from mmseg.models import decode_heads
 from mmseg.models.decode_heads import point_head
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.seg.heads.feature_taps import REFUSED_HEADS, tap_for
+from paco_seg.seg.heads.feature_taps import (
+    MASK_HEADS,
+    REFUSED_HEADS,
+    MaskClassificationTap,
+    tap_for,
+)
 from tests.conftest import load_script
 
 BUILD = load_script(Path(__file__).parents[3] / 'docs' / 'build.py')
-stock_heads, MASK_HEADS = BUILD.stock_heads, BUILD.MASK_HEADS
+stock_heads = BUILD.stock_heads
 
 
 def _ops_missing(name: str) -> str | None:
@@ -138,6 +144,10 @@ def test_impossible_heads_are_refused_with_the_reason(name):
 
 
 @pytest.mark.parametrize('name', MASK_HEADS)
-def test_mask_classification_heads_are_refused(name):
-    with pytest.raises(ValueError, match='not a BaseDecodeHead'):
-        tap_for(getattr(decode_heads, name))
+def test_mask_classification_heads_are_tapped_where_they_build(name):
+    head = getattr(decode_heads, name)
+    if head.__bases__ == (BaseModule,):  # MMSegmentation found no MMDetection
+        with pytest.raises(ValueError, match=f'base_type: {name} cannot be built here: '):
+            tap_for(head)
+    else:
+        assert tap_for(head) is MaskClassificationTap

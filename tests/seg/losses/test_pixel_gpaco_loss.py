@@ -83,6 +83,12 @@ def test_the_class_prior_reaches_the_center_logits(tmp_path):
     loss = build(class_prior=True, **settings)
     torch.testing.assert_close(loss(*rows()), expected)
     assert not loss.state_dict()  # it follows from the config
+    half = parametric_contrastive_loss(
+        *rows(), alpha=0.3, temperature=0.07, ignore_index=255, class_prior=prior.sqrt()
+    )
+    torch.testing.assert_close(build(class_prior=0.5, **settings)(*rows()), half)
+    with pytest.raises(ValueError, match=r'loss_contrast\.class_prior: expected > 0, got 0'):
+        build(class_prior=0, **settings)
     without = build(**settings)(*rows())
     assert not torch.allclose(without, expected)
     torch.testing.assert_close(without, build(alpha=0.3)(*rows()))  # off by default

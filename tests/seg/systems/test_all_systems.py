@@ -13,7 +13,10 @@ from paco_seg.seg.systems import SYSTEMS
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
 NAMES = [*SYSTEMS, *SYSTEMS.combinations()]
-STARTED = [*(name for name in SYSTEMS if SYSTEMS[name].trains), 'gpaco+log-prior']
+STARTED = [
+    pytest.param(name, marks=pytest.mark.contrastive_seg) if name == 'contrastive-seg' else name
+    for name in [*(name for name in SYSTEMS if SYSTEMS[name].trains), 'gpaco+log-prior']
+]
 FREQUENCY = ClassFrequency(('sky', 'road', 'tree', 'car'), (7, 7, 6, 5), (400, 300, 200, 100), 7)
 
 
@@ -21,7 +24,8 @@ def test_the_systems_that_users_expect_are_there():
     wanted = {
         'ce', 'class-weighted-ce', 'focal', 'ohem', 'dice', 'rare-class-sampling', 'log-prior',
         'log-prior-test', 'gpaco', 'region-rebalance', 'region-rebalance-learnable',
-        'region-bias', 'ceco', 'gpaco+log-prior', 'gpaco+region-rebalance',
+        'region-bias', 'ceco', 'seesaw', 'contrastive-seg',
+        'aucseg', 'gpaco+log-prior', 'gpaco+region-rebalance',
     }  # fmt: skip
     assert wanted <= set(NAMES)
 

@@ -19,7 +19,7 @@ KNET = dict(
     kernel_generate_head=dict(FCN, loss_decode=CE),
 )  # fmt: skip
 PIXELS = (800, 150, 50)
-LOSS_SYSTEMS = ('class-weighted-ce', 'focal', 'dice', 'log-prior')
+LOSS_SYSTEMS = ('class-weighted-ce', 'focal', 'dice', 'log-prior', 'seesaw')
 
 
 @pytest.fixture
@@ -92,11 +92,57 @@ def test_the_log_prior_replaces_class_weights(inputs):
     )
 
 
+def test_seesaw_replaces_class_weights(inputs):
+    weighted = dict(CE, class_weight=[1.0, 2.0, 3.0])
+    loss = head('seesaw', config(decode_head=dict(FCN, loss_decode=weighted)), inputs, p=0.4)
+    assert loss.loss_decode == dict(
+        type='PixelSeesawLoss', loss_weight=0.4, p=0.4, q=2.0, count_by='pixels'
+    )
+    assert MODELS.build(loss).loss_decode.p == 0.4
+
+
+def test_contrastive_seg_passes_its_settings_on(inputs):
+    found = head(
+        'contrastive-seg', config(decode_head=FCN), inputs, memory_size=9, mining='hardest'
+    )
+    branch = MODELS.build(found).training_branches.contrastive_seg
+    assert branch.pixel_memory.size == 9
+    assert branch.mining == 'hardest'
+
+
+def test_ceco_has_a_channel_for_every_class():
+    """ADE20K-Full has more classes than the branch has channels."""
+    settings = dict(frequency_file=None)
+    found = head('ceco', config(decode_head=dict(FCN, num_classes=847)), None, **settings)
+    branch = MODELS.build(found).training_branches.ceco
+    assert branch.simplex.shape == (847, 847)
+    found = head('ceco', config(decode_head=FCN), None, **settings)
+    assert 'hidden_channels' not in found.training_branches.ceco
+
+
+def test_aucseg_puts_a_loss_beside_and_a_bank_around(inputs):
+    cfg = config(decode_head=dict(FCN, loss_decode=CE))
+    cfg.train_dataloader = dict(batch_size=2, dataset=dict(type='D', data_root='data'))
+    changed = SYSTEMS['aucseg'].apply(cfg, dict(loss_weight=4.0, tail_share=0.1), inputs)
+    ce, auc = changed.model.decode_head.loss_decode
+    assert ce == dict(CE, loss_name='loss_ce')
+    assert auc == dict(type='SquareAUCLoss', gamma=1.0, loss_weight=4.0)
+    assert MODELS.build(changed.model.decode_head).loss_decode[1].gamma == 1.0
+    bank = changed.train_dataloader.dataset
+    assert (bank.type, bank.tail_share, bank.resize) == ('TailMemoryDataset', 0.1, 0.4)
+    assert bank.dataset == dict(type='D', data_root='data')
+    assert bank.frequency_file == inputs.frequency_file
+    alone = SYSTEMS['aucseg'].apply(cfg, dict(bank=False), inputs)
+    assert alone.train_dataloader.dataset.type == 'D'
+    with pytest.raises(ValueError, match=r'train_dataloader\.dataset: expected another data set'):
+        SYSTEMS['aucseg'].apply(changed, {}, inputs)
+
+
 def test_gpaco_beside_the_log_prior_has_the_prior_in_its_centers(inputs):
     both = head('gpaco+log-prior', config(decode_head=FCN), inputs)
     assert (both.type, both.base_type) == ('GPaCoDecodeHead', 'FCNHead')
     assert both.loss_decode.type == 'LogitAdjustedCrossEntropyLoss'
-    assert both.loss_contrast.class_prior is True
+    assert both.loss_contrast.class_prior == 1.0
     built = MODELS.build(both).training_branches.gpaco.loss_contrast
     assert built.class_prior.tolist() == pytest.approx([0.8, 0.15, 0.05])
     alone = head('gpaco', config(decode_head=FCN), inputs)
@@ -145,6 +191,13 @@ def test_the_last_head_of_a_cascade_or_all(name, inputs):
             dict(sampler=dict(type='OHEMPixelSampler')),
             r'\.sampler: expected none',
         ),
+        (
+            'aucseg',
+            dict(sampler=dict(type='OHEMPixelSampler')),
+            r'\.sampler: expected none',
+        ),
+        ('seesaw', dict(loss_decode=dict(CE, use_sigmoid=True)), 'expected a softmax'),
+        ('contrastive-seg', dict(type='STDCHead'), 'binary boundaries'),
         ('dice', dict(type='PointHead'), 'DiceLoss needs a map'),
         ('ohem', dict(type='PointHead'), 'PointRend chooses hard points itself'),
         ('ohem', dict(type='PIDHead'), 'hard example mining of its own'),

@@ -1,0 +1,107 @@
+"""Export a trained model to ONNX or torch.export, and check that its outputs agree.
+
+    paco-seg export CONFIG CHECKPOINT -o FILE.onnx [--size H W] [--batch-size N]
+    paco-seg export CONFIG CHECKPOINT -o FILE.pt2
+
+The file takes images as the data preprocessor of the config returns them, (N, channels, H, W), and
+returns logits: of every pixel, (N, C, H, W), or of the image, (N, C). N is free unless --batch-size
+is given. Projector, auxiliary heads and losses are left out. FILE.json beside it says what an image
+has to look like: size, mean, std, order of the channels, and the classes.
+
+It is written only if it returns what the model returns on other images. ONNX needs
+pip install "paco_seg[export]"; .pt2 (torch.export) nothing. TorchScript is deprecated in PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+
+from paco_seg.cli.arguments import at_least
+from paco_seg.engine.cli import load_config, require_keys
+from paco_seg.engine.export import TOLERANCE, check_format, export
+from paco_seg.engine.preflight import check_imports
+from paco_seg.engine.stages import stage
+from paco_seg.files import check_output, write_json
+
+# default_scope -> module and class: images -> scores.
+SCORES = {
+    'mmseg': ('paco_seg.seg.scores', 'SegmentationScores'),
+    'mmpretrain': ('paco_seg.cls.scores', 'ClassificationScores'),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument('config', help='config file, or package::config')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('-o', '--out', required=True, help='FILE.onnx or FILE.pt2')
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=at_least(1),
+        metavar=('H', 'W'),
+        help='of an image; default: that of the config, 224 x 224 for classification',
+    )
+    parser.add_argument(
+        '--batch-size', type=at_least(1), help='fix the number of images; default: any'
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+    parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='read checkpoints that contain code, and run it: only for files you trust',
+    )
+    parser.set_defaults(launcher='none', work_dir=None, local_rank=0)
+
+
+def describe_input(cfg: Config, shape: tuple[int, ...], batch_size: int | None) -> dict[str, Any]:
+    """Say what an image has to look like."""
+    model = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    swapped = model.get('bgr_to_rgb') or model.get('to_rgb')
+    return dict(
+        name='images',
+        shape=[batch_size or 'any', *shape],
+        dtype='float32',
+        channels='RGB' if swapped else 'BGR',  # MM reads BGR
+        mean=model.get('mean'),
+        std=model.get('std'),
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, load, export, compare, write."""
+    check_format(args.out)
+    out = Path(args.out)
+    about = out.with_name(f'{out.name}.json')
+    inputs = [path for path in (args.config, args.checkpoint) if '::' not in path]
+    for path in (out, about):
+        check_output(path, inputs=inputs)
+    if not Path(args.checkpoint).expanduser().is_file():
+        raise FileNotFoundError(f'checkpoint: expected an existing file, got {args.checkpoint!r}')
+    cfg = load_config(args)
+    require_keys(cfg, args.config, ('model',))
+    check_imports(cfg)
+    module, name = SCORES[cfg.default_scope]
+    size = tuple(args.size) if args.size else None
+    with stage(f'while loading {args.checkpoint}'):
+        model = getattr(import_module(module), name)(cfg, args.checkpoint, size).eval()
+    example = torch.randn(args.batch_size or 2, *model.shape)
+    with stage(f'while exporting to {args.out}'):
+        difference = export(model, example, args.out, fixed_batch=args.batch_size is not None)
+    content = dict(
+        input=describe_input(cfg, model.shape, args.batch_size),
+        output=dict(name='scores', meaning='logits'),
+        classes=model.classes,
+        largest_difference=difference,
+        torch=torch.__version__,
+    )
+    write_json(about, content)
+    print(f'{out}: {out.stat().st_size / 2**20:.1f} MiB')
+    print(f'{about}: size, mean, std, classes')
+    print(f'scores agree: largest difference {difference:.1g} of the largest (at most {TOLERANCE})')

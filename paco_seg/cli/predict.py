@@ -1,0 +1,247 @@
+"""Predict images with a trained model: label maps, confidences, pictures, a gallery.
+
+    paco-seg predict CONFIG CHECKPOINT IMAGES -o DIR
+    paco-seg predict CONFIG CHECKPOINT VIDEO.mp4 -o DIR --show-interval 25
+    paco-seg predict CONFIG CHECKPOINT IMAGES -o DIR --compare OTHER_CHECKPOINT [--compare-config C]
+
+IMAGES is a folder (with folders in it), an image or a video. DIR gets
+    index.html        the gallery: opens in a browser, without a network
+    pictures/         painted predictions beside the image, one of --show-interval
+    labels/           segmentation: predicted classes as PNG, 16 bits for more than 256 classes
+    predictions.json  per image the classes with their confidence (and share of the pixels)
+With --compare the pictures show both models, and where they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from mmengine.config import Config, DictAction
+from mmengine.utils import ProgressBar
+
+from paco_seg.cli.arguments import at_least
+from paco_seg.comparison.document import Picture
+from paco_seg.comparison.gallery import (
+    beside,
+    differences,
+    overlay,
+    palette_of,
+    write_gallery,
+    write_picture,
+)
+from paco_seg.engine.cli import load_config, require_keys
+from paco_seg.engine.media import Media, find_media
+from paco_seg.engine.prediction import Prediction, pick_device
+from paco_seg.engine.preflight import check_imports
+from paco_seg.engine.stages import stage
+from paco_seg.files import check_folder, write_json
+
+# default_scope -> module and class that predicts.
+PREDICTORS = {
+    'mmseg': ('paco_seg.seg.prediction', 'SegmentationPredictor'),
+    'mmpretrain': ('paco_seg.cls.prediction', 'ClassificationPredictor'),
+}
+
+
+class Predictor(Protocol):
+    """A trained model of either task."""
+
+    classes: list[str] | None
+    palette: Any
+
+    def __call__(self, image: str | np.ndarray) -> Prediction:
+        """Predict a file or a picture."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument('config', help='config file, or package::config')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('images', help='folder, image or video')
+    parser.add_argument('-o', '--out', required=True, help='folder for what is written')
+    parser.add_argument('--compare', metavar='CHECKPOINT', help='show another model beside it')
+    parser.add_argument('--compare-config', metavar='CONFIG', help='its config, if it is another')
+    parser.add_argument(
+        '--show-interval',
+        type=at_least(1),
+        default=1,
+        help='paint one image out of so many, default: all',
+    )
+    parser.add_argument('--show-limit', type=at_least(0), help='paint at most so many images')
+    parser.add_argument('--device', help='default: cuda where there is one, else cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+    parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='read checkpoints that contain code, and run it: only for files you trust',
+    )
+    parser.set_defaults(launcher='none', work_dir=None, local_rank=0)
+
+
+def read_config_of(args: argparse.Namespace, source: str) -> Config:
+    """Read a config as the other commands do, and check what a prediction needs of it."""
+    cfg = load_config(argparse.Namespace(**{**vars(args), 'config': source}))
+    require_keys(cfg, source, ('model', 'test_dataloader'))
+    check_imports(cfg)
+    return cfg
+
+
+def build(cfg: Config, checkpoint: str, device: str) -> Predictor:
+    """Build the predictor of a config and a checkpoint."""
+    module, name = PREDICTORS[cfg.default_scope]
+    with stage(f'while loading {checkpoint}'):
+        return getattr(import_module(module), name)(cfg, checkpoint, device)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse what can be refused before anything is loaded."""
+    if args.compare_config and not args.compare:
+        raise ValueError(
+            '--compare-config: expected --compare with a checkpoint of it, got none. Add --compare'
+        )
+    for key, path in (('checkpoint', args.checkpoint), ('--compare', args.compare)):
+        if path is not None and not Path(path).expanduser().is_file():
+            raise FileNotFoundError(f'{key}: expected an existing file, got {path!r}')
+    check_folder(args.out)
+    out, images = Path(args.out).resolve(), Path(args.images).expanduser().resolve()
+    # The next call would take the pictures for images.
+    if images.is_dir() and (out == images or images in out.parents):
+        raise ValueError(
+            f'--out: expected a folder outside IMAGES, got {args.out!r}. Choose another folder'
+        )
+
+
+def titles_of(args: argparse.Namespace) -> list[str]:
+    """Name the models after their checkpoints, with the folder where the names are the same."""
+    paths = [Path(path) for path in (args.checkpoint, args.compare) if path]
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [f'{path.parent.name}/{path.stem}' for path in paths]
+    return names if len(set(names)) == len(names) else ['first', 'second']
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, predict, write."""
+    check_arguments(args)
+    media = find_media(args.images)
+    device = pick_device(args.device)
+    cfg = read_config_of(args, args.config)
+    models = [build(cfg, args.checkpoint, device)]
+    if args.compare:
+        other = read_config_of(args, args.compare_config) if args.compare_config else cfg
+        if other.default_scope != cfg.default_scope:
+            raise ValueError(
+                f'--compare-config: expected a config of the same task, got one of '
+                f'{other.default_scope}. Compare models of one task'
+            )
+        models.append(build(other, args.compare, device))
+    rows, pictures = predict(args, media, models)
+    first = models[0]
+    classes = first.classes or []
+    colours = palette_of(len(classes), first.palette)
+    titles = titles_of(args)
+    out = Path(args.out)
+    write_json(
+        out / 'predictions.json',
+        dict(config=args.config, checkpoint=args.checkpoint, compare=args.compare)
+        | dict(classes=classes, images=rows),
+    )
+    segmentation = cfg.default_scope == 'mmseg'
+    shown = {name for row in rows.values() for name in row['classes']}
+    write_gallery(
+        out,
+        f'Predictions of {" and ".join(titles)}',
+        [f'{len(rows)} images, {len(pictures)} pictures. Numbers: `predictions.json`.'],
+        pictures,
+        [(name, colours[i].tolist()) for i, name in enumerate(classes) if name in shown]
+        if segmentation
+        else (),
+    )
+    print(f'{out / "index.html"}: {len(rows)} images, {len(pictures)} pictures')
+
+
+def predict(
+    args: argparse.Namespace, media: Media, models: list[Predictor]
+) -> tuple[dict[str, dict[str, Any]], list[Picture]]:
+    """Predict every image, write label maps and pictures.
+
+    Returns:
+        What ``predictions.json`` says of each image, and the pictures for the gallery.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    pictures: list[Picture] = []
+    titles, out = titles_of(args), Path(args.out)
+    progress = ProgressBar(len(media))
+    for number, (name, image) in enumerate(media):
+        with stage(f'while predicting {name}'):
+            found = [model(image) for model in models]
+        classes = models[0].classes or []
+        if len(models) > 1 and models[1].classes != classes:
+            raise ValueError(
+                f'--compare: expected a model of the same classes, got {models[1].classes} beside '
+                f'{classes}. Compare models of one data set'
+            )
+        row: dict[str, Any] = dict(classes=found[0].describe(classes))
+        if len(found) > 1:
+            row['compare'] = found[1].describe(classes)
+            row['differs'] = differing(found)
+        rows[name] = row
+        label_map = found[0].label_map
+        if label_map is not None:
+            kind = np.uint8 if len(classes) <= 256 else np.uint16
+            write_picture(out / 'labels' / f'{name}.png', label_map.astype(kind))
+        limit = args.show_limit
+        if number % args.show_interval == 0 and (limit is None or len(pictures) < limit):
+            panels = paint(image, found, titles, palette_of(len(classes), models[0].palette))
+            write_picture(out / 'pictures' / f'{name}.png', beside(panels))
+            caption = caption_of(name, row, titles)
+            pictures.append(Picture(f'pictures/{name}.png', caption))
+        progress.update()
+    print()
+    return rows, pictures
+
+
+def differing(found: list[Prediction]) -> float:
+    """Return the share of pixels (0 or 1 for an image) on which two predictions differ."""
+    first, second = found
+    if first.label_map is None or second.label_map is None:
+        return float(first.top != second.top)
+    return round(float((first.label_map != second.label_map).mean()), 4)
+
+
+def paint(
+    image: str | np.ndarray, found: list[Prediction], titles: list[str], palette: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the panels of a picture by title."""
+    pixels = cv2.imread(image, cv2.IMREAD_COLOR) if isinstance(image, str) else image
+    if pixels is None:
+        raise ValueError(f'{image}: expected an image that OpenCV reads. Convert it first')
+    panels = {'image': pixels}
+    maps = [prediction.label_map for prediction in found]
+    for title, label_map in zip(titles, maps, strict=True):
+        if label_map is not None:
+            # A pipeline may turn an image that its EXIF orientation does not.
+            if label_map.shape != pixels.shape[:2]:
+                pixels = cv2.resize(pixels, label_map.shape[::-1])
+                panels['image'] = pixels
+            panels[title] = overlay(pixels, label_map, palette)
+    if len(maps) == 2 and maps[0] is not None and maps[1] is not None:
+        panels['different'] = differences(maps[0], maps[1])
+    return panels
+
+
+def caption_of(name: str, row: dict[str, Any], titles: list[str]) -> str:
+    """Say under a picture what the models found."""
+    parts = []
+    for title, key in zip(titles, ('classes', 'compare'), strict=False):
+        found = [
+            f'{label} {values.get("share", values["confidence"]):.0%}'
+            for label, values in list(row[key].items())[:4]
+        ]
+        parts.append((f'{title}: ' if len(titles) > 1 else '') + ', '.join(found))
+    return f'{name}: {"; ".join(parts)}'

@@ -1,0 +1,51 @@
+"""Predictions of a classifier, through MMPretrain's inferencer."""
+
+from __future__ import annotations
+
+import numpy as np
+from mmengine.config import Config
+from mmpretrain.apis import ImageClassificationInferencer
+
+from paco_seg.engine.prediction import (
+    Prediction,
+    class_names,
+    config_for_inferencer,
+    load_weights,
+    named,
+)
+
+
+class ClassificationPredictor:
+    """A trained classifier, one image at a time.
+
+    Args:
+        cfg: config of the training.
+        checkpoint: file of its weights.
+        device: where it runs.
+
+    Attributes:
+        classes: C names; known after the first image where neither the checkpoint nor the config
+            has them.
+        palette: None.
+
+    Raises:
+        ValueError: the checkpoint is of another model, or the config has no test pipeline.
+    """
+
+    palette = None
+
+    def __init__(self, cfg: Config, checkpoint: str, device: str) -> None:
+        self.checkpoint = checkpoint
+        bare = config_for_inferencer(cfg, str(cfg.filename))
+        self.inferencer = ImageClassificationInferencer(bare, pretrained=False, device=device)
+        self.classes: list[str] | None
+        meta = load_weights(self.inferencer.model, checkpoint)
+        self.classes, _ = class_names(meta, cfg)
+
+    def __call__(self, image: str | np.ndarray) -> Prediction:
+        """Predict a file or a picture, (H, W, 3) BGR uint8."""
+        (batch,) = self.inferencer.preprocess([image])
+        (sample,) = self.inferencer.forward(batch)
+        scores = sample.pred_score.cpu().numpy()
+        self.classes = named(self.classes, len(scores), self.checkpoint)
+        return Prediction(probabilities=scores)

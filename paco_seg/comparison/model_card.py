@@ -1,0 +1,108 @@
+"""The model card beside a published checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from paco_seg.comparison.document import Block, Heading, Items, Table, Text, as_markdown
+from paco_seg.engine.preflight import iter_datasets
+
+UNSTATED = 'not stated'
+
+
+def model_card(
+    name: str,
+    cfg: Config,
+    meta: Mapping[str, Any],
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    licence: str | None = None,
+    stock: bool = False,
+) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        name: of the files, without suffix.
+        cfg: the published config.
+        meta: of the checkpoint.
+        metrics: content of ``paco-seg test --out FILE.json``, or None.
+        licence: what the author says about the use of the weights.
+        stock: whether plain MMSegmentation is enough.
+    """
+    model = cfg.model
+    head = model.get('decode_head') or model.get('head') or {}
+    head = head[-1] if isinstance(head, (list, tuple)) else head
+    parts = {
+        'model': model.get('type'),
+        'backbone': (model.get('backbone') or {}).get('type'),
+        'head': head.get('type'),
+        'needs': 'MMSegmentation' if stock else f'paco_seg and {cfg.get("default_scope")}',
+        'licence of the weights': licence or UNSTATED,
+    }
+    classes = list((meta.get('dataset_meta') or {}).get('classes') or [])
+    blocks: list[Block] = [
+        Heading(name, 1),
+        Table(['', ''], [[key, str(value)] for key, value in parts.items()]),
+        Heading('Use'),
+        Text(f'`paco-seg predict {name}.py {name}.pth IMAGES -o DIR`'),
+        Heading('Data'),
+        Items(_data(cfg) or [UNSTATED]),
+        Text('The licence of the data is that of their authors.'),
+        Heading('Training'),
+        Items(_training(name, meta)),
+        Heading('Metrics'),
+        *_metrics(name, metrics),
+        Heading(f'Classes ({len(classes)})' if classes else 'Classes'),
+        Text(', '.join(map(str, classes)) or UNSTATED),
+    ]
+    groups = _groups(metrics)
+    if groups:
+        blocks += [
+            Heading('Groups of classes by training frequency'),
+            Items([f'{group} ({len(members)}): {", ".join(members)}' for group, members in groups]),
+        ]
+    return as_markdown(blocks)
+
+
+def _data(cfg: Config) -> list[str]:
+    lines = []
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for _, dataset in iter_datasets((cfg.get(loader) or {}).get('dataset'), ''):
+            prefix = dataset.get('data_prefix') or dataset.get('ann_file') or dataset.get('split')
+            prefix = ', '.join(prefix.values()) if isinstance(prefix, dict) else prefix
+            where = f', {prefix}' if prefix else ''
+            lines.append(f'{loader.removesuffix("_dataloader")}: `{dataset["type"]}`{where}')
+    return lines
+
+
+def _training(name: str, meta: Mapping[str, Any]) -> list[str]:
+    known = [
+        f'{key}: {meta[key]}' for key in ('epoch', 'iter', 'seed') if meta.get(key) is not None
+    ]
+    return [f'`paco-seg train {name}.py`', *known]
+
+
+def _metrics(name: str, metrics: Mapping[str, Any] | None) -> list[Block]:
+    command = Text(f'`paco-seg test {name}.py {name}.pth --out metrics.json`')
+    values = (metrics or {}).get('metrics') or {}
+    if not values:
+        return [Text(f'{UNSTATED.capitalize()}: run'), command]
+    rows = [
+        [key, f'{value:.4g}' if isinstance(value, float) else str(value)]
+        for key, value in values.items()
+        if isinstance(value, (int, float))
+    ]
+    return [command, Table(['metric', 'value'], rows)]
+
+
+def _groups(metrics: Mapping[str, Any] | None) -> list[tuple[str, Sequence[str]]]:
+    """Groups of the classes, where the metrics have them."""
+    per_class = (metrics or {}).get('per_class') or {}
+    names, groups = per_class.get('class') or [], per_class.get('group') or []
+    found: dict[str, list[str]] = {}
+    for label, group in zip(names, groups, strict=False):
+        found.setdefault(str(group), []).append(str(label))
+    return list(found.items())

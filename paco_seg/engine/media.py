@@ -1,0 +1,143 @@
+"""Images that somebody wants predictions of: one file, a folder, or a video."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from paco_seg.engine.image_files import read_header
+
+IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
+KEY = 'IMAGES'
+# A list in an error message stops here.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Media:
+    """Named images in order.
+
+    Args:
+        names: where the results of each image belong, relative and without suffix; for a video as
+            many as it says it has, which is an estimate.
+        files: image file of each name; empty for a video.
+        video: the video file, or None.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    video: str | None = None
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[str, str | np.ndarray]]:
+        """Yield the name of each image with its file, or with the frame, (H, W, 3) BGR uint8."""
+        if self.video is None:
+            yield from zip(self.names, self.files, strict=True)
+            return
+        stem = Path(self.video).stem
+        capture = cv2.VideoCapture(self.video)
+        try:
+            number = 0
+            while True:
+                found, frame = capture.read()
+                if not found:
+                    return
+                yield f'{stem}_{number:06d}', frame
+                number += 1
+        finally:
+            capture.release()
+
+
+def find_media(path: str | os.PathLike[str]) -> Media:
+    """Find the images below a path, and refuse what cannot be read.
+
+    Args:
+        path: an image, a video, or a folder with images, in folders of it too.
+
+    Raises:
+        FileNotFoundError: there is nothing there.
+        ValueError: it is no image or video, it has no images, or some of them cannot be read
+            (names them).
+    """
+    source = Path(path).expanduser()
+    if source.is_dir():
+        files = sorted(
+            file
+            for file in source.rglob('*')
+            if file.suffix.lower() in IMAGES and file.is_file() and not _hidden(file, source)
+        )
+        if not files:
+            raise ValueError(
+                f'{KEY}: expected a folder with images ({", ".join(IMAGES)}), got {str(path)!r} '
+                'without any. Name another folder'
+            )
+        names = _unique([file.relative_to(source) for file in files])
+    elif source.is_file() and source.suffix.lower() in VIDEOS:
+        return _video(source)
+    elif source.is_file() and source.suffix.lower() in IMAGES:
+        files, names = [source], (source.stem,)
+    elif source.exists():
+        raise ValueError(
+            f'{KEY}: expected a folder, an image ({", ".join(IMAGES)}) or a video '
+            f'({", ".join(VIDEOS)}), got {str(path)!r}. Convert it first'
+        )
+    else:
+        raise FileNotFoundError(
+            f'{KEY}: expected an existing file or folder, got {str(path)!r}. The path is relative '
+            f'to {os.getcwd()}'
+        )
+    _check_readable(files)
+    return Media(names, tuple(map(str, files)))
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith('.') for part in file.relative_to(folder).parts)
+
+
+def _unique(files: list[Path]) -> tuple[str, ...]:
+    """Names without suffix, but for files that would share one."""
+    stems = [PurePosixPath(file.with_suffix('').as_posix()).as_posix() for file in files]
+    return tuple(
+        stem if stems.count(stem) == 1 else f'{stem}_{file.suffix[1:]}'
+        for stem, file in zip(stems, files, strict=True)
+    )
+
+
+def _video(source: Path) -> Media:
+    capture = cv2.VideoCapture(str(source))
+    found, _ = capture.read()
+    number = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    if not found:
+        raise ValueError(
+            f'{KEY}: expected a video that OpenCV reads, got {str(source)!r}. Convert it, for '
+            'instance to MP4 with H.264'
+        )
+    names = tuple(f'{source.stem}_{index:06d}' for index in range(max(number, 1)))
+    return Media(names, video=str(source))
+
+
+def _check_readable(files: list[Path]) -> None:
+    bad = []
+    for file in files:
+        try:
+            readable = read_header(str(file)) is not None or cv2.haveImageReader(str(file))
+        except (OSError, ValueError):
+            readable = False
+        if not readable:
+            bad.append(str(file))
+    if bad:
+        rest = f' and {len(bad) - SHOWN} more' if len(bad) > SHOWN else ''
+        raise ValueError(
+            f'{KEY}: expected images that can be read, got {len(bad)} that cannot: '
+            f'{", ".join(bad[:SHOWN])}{rest}. Remove or replace them'
+        )

@@ -1,0 +1,154 @@
+import json
+import re
+
+import cv2
+import mmengine
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from paco_seg import compat
+
+CLASSES = ('sky', 'road', 'tree', 'car')
+
+
+@pytest.fixture
+def save_checkpoint(tmp_path):
+    """``save_checkpoint(config, name, seed)`` -> file with the weights of a fresh model."""
+
+    def save(config, name='model.pth', seed=0):
+        compat.setup()
+        cfg = Config.fromfile(config)
+        torch.manual_seed(seed)
+        with MODELS.switch_scope_and_registry(cfg.default_scope):
+            model = MODELS.build(
+                {**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')}
+                if 'data_preprocessor' in cfg
+                else cfg.model
+            )
+        # MMPretrain's folders are classes in alphabetical order.
+        classes = CLASSES if cfg.default_scope == 'mmseg' else tuple(sorted(CLASSES))
+        meta = dict(dataset_meta=dict(classes=classes))
+        torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+def test_label_maps_are_those_of_the_model(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'expected')
+    out = tmp_path / 'out'
+    run_tool('predict', config, checkpoint, tmp_path / 'data/images/val', '-o', out)
+    rows = json.loads((out / 'predictions.json').read_text())['images']
+    assert sorted(rows) == ['0', '1']
+    for name, row in rows.items():
+        labels = cv2.imread(str(out / f'labels/{name}.png'), cv2.IMREAD_UNCHANGED)
+        expected = cv2.imread(str(tmp_path / f'expected/{name}.png'), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(labels, expected)
+        shares = np.bincount(labels.ravel(), minlength=4) / labels.size
+        for label, values in row['classes'].items():
+            assert values['share'] == pytest.approx(shares[CLASSES.index(label)], abs=1e-4)
+            assert 0.25 <= values['confidence'] <= 1
+        assert cv2.imread(str(out / f'pictures/{name}.png')).shape[1] == 2 * 4 * labels.shape[1]
+    page = (out / 'index.html').read_text()
+    assert set(re.findall(r'src="([^"]+)"', page)) == {'pictures/0.png', 'pictures/1.png'}
+    assert '://' not in page
+
+
+def test_two_models_side_by_side(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    first, second = save_checkpoint(config, 'a.pth', 0), save_checkpoint(config, 'b.pth', 1)
+    images = tmp_path / 'data/images/val'
+    out = tmp_path / 'out'
+    options = ('--compare', second, '--show-interval', 2)
+    run_tool('predict', config, first, images, '-o', out, *options)
+    run_tool('predict', config, second, images, '-o', tmp_path / 'other', '--show-limit', 0)
+    rows = json.loads((out / 'predictions.json').read_text())['images']
+    others = json.loads((tmp_path / 'other/predictions.json').read_text())['images']
+    for name, row in rows.items():
+        assert row['compare'] == others[name]['classes']
+        a, b = (
+            cv2.imread(str(folder / f'labels/{name}.png'), cv2.IMREAD_UNCHANGED)
+            for folder in (out, tmp_path / 'other')
+        )
+        assert row['differs'] == pytest.approx((a != b).mean(), abs=1e-4)
+    assert [path.name for path in (out / 'pictures').iterdir()] == ['0.png']
+    assert cv2.imread(str(out / 'pictures/0.png')).shape[1] == 4 * 4 * a.shape[1]
+    assert not (tmp_path / 'other/pictures').exists()
+
+
+def test_a_classifier_names_the_classes_of_images(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls()
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'expected.pkl')
+    out = tmp_path / 'out'
+    run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', out)
+    rows = json.loads((out / 'predictions.json').read_text())['images']
+    assert set(rows) == {f'{name}/{i}' for name in CLASSES for i in range(2)}
+    expected = mmengine.load(tmp_path / 'expected.pkl')
+    assert [row['classes'] for row in rows.values()] == [
+        {
+            sorted(CLASSES)[index]: dict(confidence=round(float(sample['pred_score'][index]), 4))
+            for index in sample['pred_score'].argsort(descending=True, stable=True).tolist()
+        }
+        for sample in expected
+    ]
+    assert not (out / 'labels').exists()
+    assert len(list((out / 'pictures').rglob('*.png'))) == 8
+
+
+def test_frames_of_a_video(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    config = tiny_seg()
+    video = tmp_path / 'clip.avi'
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), 5, (48, 32))
+    for level in (0, 120, 240):
+        writer.write(np.full((32, 48, 3), level, np.uint8))
+    writer.release()
+    out = tmp_path / 'out'
+    run_tool('predict', config, save_checkpoint(config), video, '-o', out, '--show-limit', 1)
+    names = [f'clip_{i:06d}' for i in range(3)]
+    assert list(json.loads((out / 'predictions.json').read_text())['images']) == names
+    assert sorted(path.stem for path in (out / 'labels').iterdir()) == names
+    assert [path.stem for path in (out / 'pictures').iterdir()] == names[:1]
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'message'),
+    [
+        (lambda a: a.update(images='nowhere'), r'^IMAGES: expected an existing file or folder'),
+        (lambda a: a.update(checkpoint='no.pth'), r'^checkpoint: expected an existing file'),
+        (lambda a: a.update(out=a['images'] / 'out'), r'^--out: expected a folder outside IMAGES'),
+        (lambda a: a.update(out=a['checkpoint']), r'^--out: expected a folder, got'),
+        (lambda a: a.update(images=a['checkpoint']), r'^IMAGES: .* or a video'),
+        (lambda a: (a['images'] / 'bad.png').write_bytes(b'no'), r'1 that cannot: \S*bad\.png'),
+        (lambda a: a.update(more=['--device', 'tpu9']), r'^--device: expected a device'),
+        (lambda a: a.update(more=['--compare-config', 'c.py']), r'^--compare-config: expected'),
+        (lambda a: torch.save(dict(state_dict={}), a['checkpoint']), r'of another model'),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, spoil, message
+):
+    config = tiny_seg()
+    arguments = dict(
+        checkpoint=save_checkpoint(config),
+        images=tmp_path / 'data/images/val',
+        out=tmp_path / 'out',
+        more=[],
+    )
+    spoil(arguments)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run_tool(
+            'predict',
+            config,
+            arguments['checkpoint'],
+            arguments['images'],
+            '-o',
+            arguments['out'],
+            *arguments['more'],
+        )
+    assert not (tmp_path / 'out').exists()
