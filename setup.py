@@ -47,6 +47,7 @@ EXTRAS_REQUIRE = {
         'pytest>=8',
         'pytest-xdist>=3.6',  # one process per core: most tests are single-threaded Python
         'pytest-cov>=5',  # make coverage
+        'coverage>=7',  # which lines fuzzing reaches, in make stress
         'hypothesis>=6.100',  # shapes and label patterns nobody would write by hand
         'ruff>=0.9',
         'mypy>=1.14',

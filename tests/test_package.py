@@ -120,8 +120,8 @@ class TestMetadata:
         declared = {canonicalize_name(Requirement(line).name) for line in requirements}
         modules = {module: need.name for module, need in compat.ONEDL.requirements.items()}
         own = {'paco_seg', 'tools', 'tests', 'benchmarks', *sys.stdlib_module_names}
-        # Tests, tools and benchmarks import their siblings by bare name.
-        for folder in ('tests', 'tools', 'benchmarks'):
+        # Tests, tools, benchmarks and documents import their siblings by bare name.
+        for folder in ('tests', 'tools', 'benchmarks', 'docs'):
             own |= {path.stem for path in (REPOSITORY / folder).rglob('*')}
         undeclared = {}
         for folder in folders:

@@ -39,7 +39,7 @@ class LoadLabelMap(LoadAnnotations):
 
     def __init__(self, ignore_index: int = 255, **kwargs) -> None:
         super().__init__(**kwargs)
-        check_count('ignore_index', ignore_index)
+        check_count('ignore_index', ignore_index, low=-(2**63))
         if not 0 <= ignore_index <= _LARGEST:
             raise ValueError(
                 f'ignore_index: expected a value in [0, {_LARGEST}], got {ignore_index!r}'
