@@ -78,7 +78,8 @@ class DurableCheckpointHook(CheckpointHook):
             self.backend_args = {'backend': BACKEND}
         super().before_train(runner)
         if self._durable and is_main_process():
-            for path in Path(self.out_dir).glob('.*.part.pth'):
+            notes = Path(runner.work_dir).glob(f'.{LAST}.*.part')
+            for path in (*Path(self.out_dir).glob('.*.part.pth'), *notes):
                 path.unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:

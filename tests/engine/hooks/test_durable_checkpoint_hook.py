@@ -68,6 +68,14 @@ def test_a_kill_at_any_step_leaves_something_to_resume_from(
     assert not list(tmp_path.glob('.*.part*'))
 
 
+def test_what_a_kill_left_unfinished_goes_with_the_next_start(tmp_path):
+    train(tmp_path, train_cfg__max_iters=2)
+    for name in ('.iter_4.77.part.pth', '.last_checkpoint.77.part', '.mine.part.txt'):
+        (tmp_path / name).write_text('half')
+    train(tmp_path, resume=True, load_from=str(tmp_path / 'iter_2.pth'))
+    assert [name for name in names(tmp_path) if '.part' in name] == ['.mine.part.txt']
+
+
 @pytest.mark.parametrize('number', [1, 2, 3])
 def test_a_kill_while_the_old_is_removed_leaves_the_new(tmp_path, monkeypatch, number):
     from mmengine.fileio import LocalBackend
