@@ -61,6 +61,7 @@ EXTRAS_REQUIRE = {
         'sphinx>=8',  # pages, search and the reference from docstrings; releases every few months
         'myst-parser>=4',  # the pages are Markdown, as code hosts show them
         'furo>=2024.8.6',  # the theme of pip and attrs: narrow screens, dark mode, no tracking
+        'pyyaml>=6',  # the tables of docs/build.py that come from the metafiles
     ],
     # `paco-seg export FILE.onnx`, which says so where they are missing; torch.export needs none.
     'export': [
