@@ -188,6 +188,8 @@ def _bases(folder: Path) -> dict[str, dict[str, Any]]:
         'BranchDecodeHead': decode,
         'GPaCoDecodeHead': decode,
         'GPaCoBranch': branch,
+        'ContrastiveSegBranch': branch,
+        'PixelClassifierBranch': branch,
         'CeCoBranch': region,
         'RegionRebalanceBranch': region,
         'RegionBiasDecodeHead': decode,
@@ -225,6 +227,7 @@ WRAPPERS = {
     'ClassAwareSampler', 'EnsembleClassifier', 'GPaCoClassifier', 'PaCoClassifier',
     'CheckedLocalVisBackend', 'CamVidDataset', 'HybridClassifier', 'FrozenFeatureClassifier',
     'LIFTClassifier', 'MultiViewClsDataPreprocessor',
+    'ADE20KFullDataset', 'TailMemoryDataset',
 }  # fmt: skip
 
 

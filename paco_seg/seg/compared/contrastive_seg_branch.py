@@ -103,6 +103,7 @@ class ContrastiveSegBranch(TrainingBranch):
         check_range(f'{KEY}.base_temperature', base_temperature, low=0.0, low_open=True)
         check_choice(f'{KEY}.mining', mining, MINING)
         check_range(f'{KEY}.hard_share', hard_share, low=0.0, high=1.0, low_open=True)
+        check_count(f'{KEY}.out_channels', out_channels, low=1)
         for name, value, low in (
             ('max_samples', max_samples, 1),
             ('max_views', max_views, 1),
