@@ -14,6 +14,7 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 
+from paco_seg.engine.class_confusion import ClassConfusion
 from paco_seg.files import written_aside
 
 
@@ -30,6 +31,15 @@ class DumpPredictions(DumpResults):
         with written_aside(self.out_file_path) as unfinished:
             dump(results, str(unfinished))
         print_log(f'{self.out_file_path}: {len(results)} predictions', 'current')
+        return {}
+
+
+class ConfusionRecorder(ClassConfusion):
+    """Counts which class is taken for which, and adds no metric."""
+
+    def compute_metrics(self, results: list) -> dict:
+        """Count; there are no metrics."""
+        super().compute_metrics(results)
         return {}
 
 
