@@ -64,14 +64,13 @@ def draw_matrix(
     if number <= NUMBERED:
         middle, half = np.mean(limits), (limits[1] - limits[0]) / 2
         for (row, column), value in np.ndenumerate(values):
-            if np.isfinite(value):
+            written = f'{value:{form}}'
+            if np.isfinite(value) and float(written) != 0:
                 # Both ends of a diverging map are dark, but only the upper end of the other.
                 away = (value - middle) / half
                 dark = abs(away) > 0.6 if limits[0] < 0 else away > 0.2
                 text = 'white' if dark else 'black'
-                axis.text(
-                    column, row, f'{value:{form}}', ha='center', va='center', fontsize=6, color=text
-                )
+                axis.text(column, row, written, ha='center', va='center', fontsize=6, color=text)
     save(figure, path)
 
 

@@ -195,7 +195,10 @@ def _confusion_of_comparison(folder: str, name: str | None) -> Confusion:
         )
     matrix = sum(np.asarray(json.loads(file.read_text()), dtype=np.int64) for file in files)
     return Confusion(
-        np.asarray(matrix), results['classes'], results['groups'], f'{system["title"]}, {folder}'
+        np.asarray(matrix),
+        results['classes'],
+        results['groups'],
+        f'{system["title"]}, {Path(folder).name}',
     )
 
 
