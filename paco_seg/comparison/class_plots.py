@@ -159,7 +159,7 @@ def draw_points(
         points: (N, 2).
         labels: (N,) class indices.
         classes: C names.
-        centers: (C, 2), the place of each class center.
+        centers: (C, 2), the place of each class center, drawn in the colour of the class.
         title: of the picture.
     """
     present = np.unique(labels).tolist()
@@ -173,15 +173,15 @@ def draw_points(
         own = points[labels == label]
         axis.scatter(own[:, 0], own[:, 1], s=11, alpha=0.65, linewidths=0, **style)
         handles.append(Line2D([], [], linestyle='', markersize=5, label=classes[label], **style))
-    axis.scatter(
-        centers[:, 0], centers[:, 1], s=40, marker='x', color='black', linewidths=1.0, zorder=3
-    )
+    mark: dict[str, Any] = dict(marker='X', linewidths=0.8, edgecolors='black')
+    axis.scatter(centers[:, 0], centers[:, 1], s=70, c=colours, zorder=3, **mark)
+    named = Line2D([], [], linestyle='', marker='X', mfc='white', mec='black', label='center')
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_title(title, fontsize=9)
     axis.autoscale_view()
     figure.legend(
-        handles=[*handles, Line2D([], [], linestyle='', marker='x', color='black', label='center')],
+        handles=[*handles, named],
         loc='outside lower center',
         ncols=columns,
         fontsize=7,
