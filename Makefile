@@ -38,7 +38,7 @@ quickstart-cls: install  ## the same for classification, on long-tailed digits
 	$(BIN)/paco-seg compare --suite quickstart-cls $(if $(FORCE),--force)
 
 test: install lint type-check  ## style, types, layers, then all tests (CPU, offline)
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: install  ## ruff, and the layers core < engine < seg | cls < comparison < cli
 	$(BIN)/ruff check .

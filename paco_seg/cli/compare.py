@@ -25,7 +25,8 @@ demo-cls         all systems of classification
 pixel-options    each option of the pixel loss by itself
 alpha-scale      alpha='auto' against fixed alphas on 10, 30 and 100 classes
 
-To add a system to a suite, write its config and add one entry in paco_seg/comparison/suites/.
+The config of every system is in ``configs/`` below that folder. To add a registered system to a
+suite, add one entry in paco_seg/comparison/suites/.
 """
 
 from __future__ import annotations

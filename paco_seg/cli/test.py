@@ -43,6 +43,7 @@ from paco_seg.engine.results import (
 )
 from paco_seg.engine.resume import LAST, newest_checkpoint
 from paco_seg.engine.safeguards import guard_test
+from paco_seg.engine.strategies import drop_strategy
 from paco_seg.files import check_output
 
 # What --out may end in; any other name is a folder.
@@ -240,6 +241,7 @@ def run(args: argparse.Namespace) -> None:
         use_out_folder(cfg, args.out)
     guard_test(cfg)
 
+    drop_strategy(cfg)
     runner = build_runner(cfg)
     if args.show or args.show_dir:
         select_pictures(runner.hooks, args.show_interval, args.show_limit)

@@ -21,6 +21,7 @@ from paco_seg.engine.required_hooks import register_required_hooks
 from paco_seg.engine.resume import use_resume
 from paco_seg.engine.safeguards import guard_training
 from paco_seg.engine.stages import Interrupted
+from paco_seg.engine.strategies import check_strategy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     check_settings(cfg)
+    check_strategy(cfg)
     check_data_folders(cfg, ('train_dataloader', 'val_dataloader'))
     check_downloads(cfg)
     check_data(cfg)

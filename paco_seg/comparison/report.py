@@ -8,6 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,6 +24,7 @@ from paco_seg.comparison.suite import (
     Suite,
     Table,
 )
+from paco_seg.comparison.suite_configs import write_configs
 from paco_seg.comparison.tables import mean_and_deviation, mean_and_range, text_table
 from paco_seg.files import check_folder, write_json, write_text
 
@@ -51,6 +53,8 @@ def run_suite(
         check_folder(folder)
     if suite.data is not None:
         write_data(suite.data, out / 'demo-data.log', force=force)
+    file = None if suite.data is None else f'{suite.data.folder}/{suite.data.frequencies}'
+    study = replace(suite.study, systems=write_configs(suite.study.systems, out, file))
     sources = [Path(__file__), Path(__file__).with_name('plots.py')]
 
     def write(results: dict, folder: Path) -> None:
@@ -59,7 +63,7 @@ def run_suite(
 
     return run_reported(
         out,
-        suite.study,
+        study,
         write,
         described=repr(suite) + ''.join(path.read_text() for path in sources),
         files=[REPORT, *(picture.file for picture in suite.pictures)],

@@ -53,6 +53,10 @@ class System:
         source: name of an earlier system whose final weights, of the same seed, this one loads.
         source_key: config key that takes these weights in training.
         trains: False tests the weights of ``source`` with this config, without a training.
+        registered: training system of the task, or two as ``NAME+NAME``, that ``config`` becomes
+            in a file beside the results (see :mod:`.suite_configs`); None trains it as it is.
+        settings: of that training system, where they differ from its own.
+        overrides: config options over those of the training system, part of the same file.
     """
 
     name: str
@@ -64,6 +68,9 @@ class System:
     source: str | None = None
     source_key: str = 'load_from'
     trains: bool = True
+    registered: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def candidates(self) -> list[dict[str, Any]]:
         """Return all combinations of the searched settings; none without a search."""

@@ -251,7 +251,7 @@ class _Comparison:
             source=self.request.config,
             cfg=self.cfg,
             parts=parts,
-            frequency_file=frequency_file,
+            frequency_file=str(frequency_file.resolve()),
             measure=self.measure,
             rare=grouping.tail[::-1][:6],
             per_epoch=per_epoch,

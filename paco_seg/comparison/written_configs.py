@@ -2,7 +2,7 @@
 
 ``base.py`` states what all systems share: data parts, length and evaluation. ``search.py`` inherits
 it and is shorter. A system adds its own changes to one of them. Any of these files trains by itself
-with ``paco-seg train``.
+with ``paco-seg train``. The systems of a suite inherit the demo config itself.
 """
 
 from __future__ import annotations
@@ -39,34 +39,101 @@ RATE = ('optimizer', 'lr')
 
 
 @dataclass(frozen=True)
-class WrittenConfigs:
-    """Writes the configs of a comparison.
+class SystemConfigs:
+    """Writes the configs of systems, each inheriting one that they share.
 
     Args:
         folder: for the files.
+        frequency_file: class frequencies of what is trained on, as the configs are to name it;
+            None for systems that do without.
+        baseline: system that takes out what a published recipe adds.
+    """
+
+    folder: Path
+    frequency_file: str | None
+    baseline: TrainingSystem
+
+    def write_system(
+        self,
+        base: Path | str,
+        system: TrainingSystem,
+        candidate: Candidate,
+        name: str,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write the config of a system.
+
+        Args:
+            base: what it inherits, written before, or a packaged config.
+            system: what it becomes.
+            candidate: its settings.
+            name: of the file below the folder, without suffix.
+            overrides: settings over those of the system, by dotted key.
+
+        Raises:
+            ValueError: the system cannot serve the config.
+        """
+        cfg = read_config(base)
+        changes = [
+            *self._system_changes(cfg, system, candidate),
+            *option_changes(overrides or {}),
+        ]
+        inherited = inherited_name(str(base), (self.folder / name).parent)
+        return self._write(name, inherited, cfg, changes, system.imports, system.hooks)
+
+    def _system_changes(
+        self, cfg: Config, system: TrainingSystem, candidate: Candidate
+    ) -> list[ModelChange]:
+        inputs = SystemInputs(frequency_file=self.frequency_file)
+        changes = changes_on(cfg, system, self.baseline, candidate.settings, inputs)
+        if candidate.rate == 1.0:
+            return changes
+        rate = _rate(apply_changes(cfg, changes, ()))
+        assert rate is not None  # candidates_of was told
+        value = float(f'{candidate.rate * rate:.6g}')
+        change = ModelChange((), dict(optimizer=dict(lr=value)), 'optim_wrapper')
+        return merged_changes([*changes, change])
+
+    def _write(
+        self,
+        name: str,
+        base: str,
+        cfg: Config,
+        changes: Sequence[ModelChange],
+        imports: Sequence[str] = (),
+        hooks: Sequence[str] = (),
+    ) -> Path:
+        path = self.folder / f'{name}.py'
+        text = render_config(base, cfg, merged_changes(changes), imports, hooks)
+        if not path.exists() or path.read_text(encoding='utf-8') != text:
+            write_text(path, text)
+        return path
+
+
+@dataclass(frozen=True)
+class WrittenConfigs(SystemConfigs):
+    """Writes all configs of a comparison on a user's config.
+
+    Args:
+        folder: as of :class:`SystemConfigs`, like ``frequency_file`` and ``baseline``.
         source: the config of the user, a file or ``package::config``.
         cfg: the same, parsed.
         parts: data of the comparison.
-        frequency_file: class frequencies of what is trained on.
         measure: ``'IoU'`` or ``'accuracy'``.
         rare: classes of which the test keeps samples.
         per_epoch: iterations of an epoch.
         full: iterations of the config's own schedule.
-        baseline: system that takes out what a published recipe adds.
         options: settings over those of ``source``, by dotted key; ``cfg`` has them.
         validations: of a final training. A search validates once, at its end.
     """
 
-    folder: Path
     source: str
     cfg: Config
     parts: DataParts
-    frequency_file: Path
     measure: str
     rare: Sequence[int]
     per_epoch: int
     full: int
-    baseline: TrainingSystem
     options: Mapping[str, Any] = field(default_factory=dict)
     validations: int = VALIDATIONS
 
@@ -95,7 +162,8 @@ class WrittenConfigs:
             # Another folder would be one for all systems.
             ModelChange((), dict(work_dir=None), ''),
         ]
-        return self._write(name, self._inherited(self.source), self.cfg, changes, [METRIC])
+        inherited = inherited_name(self.source, self.folder)
+        return self._write(name, inherited, self.cfg, changes, [METRIC])
 
     def write_search(self, base: Path, iters: int) -> Path:
         """Write a shorter ``base``, whose test reads the data that choose as well."""
@@ -122,25 +190,6 @@ class WrittenConfigs:
             changes.append(ModelChange(('dataset',), dict(indices=few), VAL))
         return self._write('trial', base.name, cfg, changes)
 
-    def write_system(
-        self, base: Path, system: TrainingSystem, candidate: Candidate, name: str
-    ) -> Path:
-        """Write the config of a system.
-
-        Args:
-            base: what it inherits, written before.
-            system: what it becomes.
-            candidate: its settings.
-            name: of the file below the folder, without suffix.
-
-        Raises:
-            ValueError: the system cannot serve the config.
-        """
-        cfg = read_config(base)
-        changes = self._system_changes(cfg, system, candidate)
-        inherited = os.path.relpath(base, (self.folder / name).parent)
-        return self._write(name, inherited, cfg, changes, system.imports, system.hooks)
-
     def check(self, base: Path, system: TrainingSystem) -> None:
         """Build the model of a system, without memory.
 
@@ -166,38 +215,12 @@ class WrittenConfigs:
         """Return the learning rate of the config; None where there is not a single one."""
         return _rate(read_config(base))
 
-    def _system_changes(
-        self, cfg: Config, system: TrainingSystem, candidate: Candidate
-    ) -> list[ModelChange]:
-        inputs = SystemInputs(frequency_file=str(self.frequency_file.resolve()))
-        changes = changes_on(cfg, system, self.baseline, candidate.settings, inputs)
-        if candidate.rate == 1.0:
-            return changes
-        rate = _rate(apply_changes(cfg, changes, ()))
-        assert rate is not None  # candidates_of was told
-        value = float(f'{candidate.rate * rate:.6g}')
-        change = ModelChange((), dict(optimizer=dict(lr=value)), 'optim_wrapper')
-        return merged_changes([*changes, change])
 
-    def _inherited(self, source: str) -> str:
-        if '::' in source:
-            return source
-        return Path(os.path.relpath(Path(source).resolve(), self.folder.resolve())).as_posix()
-
-    def _write(
-        self,
-        name: str,
-        base: str,
-        cfg: Config,
-        changes: Sequence[ModelChange],
-        imports: Sequence[str] = (),
-        hooks: Sequence[str] = (),
-    ) -> Path:
-        path = self.folder / f'{name}.py'
-        text = render_config(base, cfg, merged_changes(changes), imports, hooks)
-        if not path.exists() or path.read_text(encoding='utf-8') != text:
-            write_text(path, text)
-        return path
+def inherited_name(source: str, folder: Path) -> str:
+    """Return what a config in a folder inherits: a packaged config, or a file seen from there."""
+    if '::' in source:
+        return source
+    return Path(os.path.relpath(Path(source).resolve(), folder.resolve())).as_posix()
 
 
 def option_changes(options: Mapping[str, Any]) -> list[ModelChange]:

@@ -18,8 +18,9 @@ from mmengine.utils import import_modules_from_strings
 from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
 from paco_seg.engine.launch import check_local_rank, prepare_launch
-from paco_seg.engine.staged_runner import StagedRunner
+from paco_seg.engine.staged_runner import StagedFlexibleRunner, StagedRunner
 from paco_seg.engine.stages import stage
+from paco_seg.engine.strategies import check_strategy, use_strategy
 
 # default_scope of a config -> the plugins that serve it.
 PLUGINS = {'mmseg': 'paco_seg.seg', 'mmpretrain': 'paco_seg.cls'}
@@ -165,9 +166,18 @@ def add_hook(cfg: Config, **hook: Any) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Builds the Runner that the config asks for, launched for this machine."""
+    """Builds the Runner that the config asks for, launched for this machine.
+
+    Raises:
+        ValueError: the strategy of a ``FlexibleRunner`` cannot be used as the config has it.
+    """
+    check_strategy(cfg)
     prepare_launch(cfg)
-    return StagedRunner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    kind = cfg.get('runner_type', 'Runner')
+    if kind == 'FlexibleRunner':
+        use_strategy(cfg)
+    staged = {'Runner': StagedRunner, 'FlexibleRunner': StagedFlexibleRunner}
+    return staged[kind].from_cfg(cfg) if kind in staged else RUNNERS.build(cfg)
 
 
 def use_test_time_augmentation(cfg: Config, source: str) -> None:

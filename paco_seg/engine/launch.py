@@ -1,9 +1,10 @@
-"""One or several processes on a machine without a GPU.
+"""One or several processes, also on a machine without a GPU.
 
 MMEngine's launchers select a CUDA device before they do anything else, its default model wrapper
 names one, and its mixed precision refuses the CPU. :func:`prepare_launch` opens the process group
-with gloo beforehand and closes it at exit, chooses a wrapper for the CPU and trains in float32; on
-a machine with accelerators everything stays with MMEngine.
+with gloo beforehand and closes it at exit, chooses a wrapper for the CPU and trains in float32. On
+a machine with accelerators MMEngine launches; only the settings of the data-parallel wrapper are
+ours.
 """
 
 from __future__ import annotations
@@ -39,6 +40,17 @@ RANK_VARIABLES = {
 }
 
 
+# How models are wrapped for several processes unless the config says it: the same parameters take
+# part in every step of every head and classifier of ours, also of a batch without a valid pixel.
+DATA_PARALLEL = {
+    'broadcast_buffers': False,  # as MMEngine's Runner; queues and counts are equal on every rank
+    'find_unused_parameters': False,
+    'static_graph': True,
+    'gradient_as_bucket_view': True,  # one copy of the gradients instead of two
+}
+
+DDP, CPU_DDP = 'MMDistributedDataParallel', 'CPUDistributedDataParallel'
+
 # Devices that AmpOptimWrapper accepts, and the settings that OptimWrapper does not share with it.
 AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 AMP_SETTINGS = ('loss_scale', 'dtype', 'use_fsdp')
@@ -70,15 +82,17 @@ def prepare_launch(cfg: Config) -> None:
     """Makes ``cfg.launcher`` work on this machine; changes ``cfg`` in place.
 
     Call it before the Runner is built. ``AmpOptimWrapper`` becomes ``OptimWrapper`` where the
-    device has no mixed precision. All else is for launchers on the CPU: without one, or where there
-    is an accelerator, it only checks.
+    device has no mixed precision, and a config without ``model_wrapper_cfg`` that is launched on
+    several processes gets :data:`DATA_PARALLEL`. All else is for launchers on the CPU: without one,
+    or where there is an accelerator, it only checks.
 
     Args:
         cfg: the complete config, with ``launcher``.
 
     Raises:
         ValueError: a launcher was named, but its environment variables are absent or contradict
-            each other; or there are more processes than GPUs on this machine.
+            each other; there are more processes than GPUs on this machine; or the wrapper does
+            not go with accumulated gradients.
     """
     _train_in_float32_without_amp(cfg)
     launcher = cfg.get('launcher', 'none')
@@ -107,6 +121,7 @@ def prepare_launch(cfg: Config) -> None:
             f'this machine (one per GPU), got local rank {local_rank}. Start fewer, or hide the '
             'GPUs (CUDA_VISIBLE_DEVICES=) to run on the CPU'
         )
+    _choose_wrapper(cfg)
     if get_device() != 'cpu':
         return
 
@@ -127,13 +142,32 @@ def prepare_launch(cfg: Config) -> None:
         # While Python still runs: a thread of gloo that lets go of a tensor later aborts the
         # process, after a training that succeeded (pytorch/pytorch#179291).
         atexit.register(_close_process_group)
-    wrapper = cfg.get('model_wrapper_cfg') or {
-        'find_unused_parameters': cfg.get('find_unused_parameters', False)
-    }
-    # Another wrapper (FSDP, separate DDP) was chosen by its user, who also chooses its device.
-    if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
-        cfg.model_wrapper_cfg = {**wrapper, 'type': 'CPUDistributedDataParallel'}
     print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')
+
+
+def _choose_wrapper(cfg: Config) -> None:
+    """Complete ``model_wrapper_cfg``.
+
+    Raises:
+        ValueError: it has ``static_graph`` beside accumulated gradients.
+    """
+    counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    wrapper = cfg.get('model_wrapper_cfg')
+    if not wrapper:
+        # PyTorch records a static graph in the first backward pass, which must not be one of
+        # no_sync(). Parameters that may be unused are a graph that changes.
+        wrapper = {**DATA_PARALLEL, 'static_graph': counts == 1}
+        if cfg.get('find_unused_parameters', False):
+            wrapper.update(find_unused_parameters=True, static_graph=False)
+    elif wrapper.get('static_graph') and counts > 1:
+        raise ValueError(
+            'model_wrapper_cfg.static_graph: expected False, since optim_wrapper.'
+            f'accumulative_counts is {counts} and PyTorch fails in the first step that does not '
+            'exchange its gradients, got True. Leave it out'
+        )
+    # Another wrapper (FSDP, separate DDP) was chosen by its user, who also chooses its device.
+    if wrapper.get('type', DDP) == DDP:
+        cfg.model_wrapper_cfg = {**wrapper, 'type': CPU_DDP if get_device() == 'cpu' else DDP}
 
 
 def check_local_rank() -> None:

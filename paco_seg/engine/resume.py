@@ -102,6 +102,10 @@ def use_resume(cfg: Config, resume: str) -> None:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or is not the checkpoint of a training.
     """
+    if (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy':
+        # Folders, which DeepSpeed alone can read; without a path MMEngine looks for the latest.
+        cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
+        return
     checkpoint = newest_checkpoint(cfg.work_dir) if resume == 'auto' else resume
     cfg.resume = checkpoint is not None
     if checkpoint is None:

@@ -1,4 +1,4 @@
-"""MMEngine's Runner, which knows what it is doing when something goes wrong."""
+"""MMEngine's two runners, which know what they are doing when something goes wrong."""
 
 from __future__ import annotations
 
@@ -6,36 +6,26 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
 from paco_seg.engine.stages import failing_part, reason, stage
+from paco_seg.engine.strategies import fit_strategy
 
 # What NumPy says when MMEngine packs the items of a dataset that has none.
 EMPTY = 'need at least one array to concatenate'
 
 
-class StagedRunner(Runner):
-    """Runner with a named stage around each part it builds, each file it loads and each step.
+# Beside it stands Runner or FlexibleRunner, whose methods have the same names.
+_Base: Any = object
 
-    Args:
-        *args: of :class:`mmengine.runner.Runner`.
-        **kwargs: the same.
-    """
+
+class _Stages(_Base):
+    """A named stage around each part that both runners build, and around each step."""
 
     # Where the loops are; read only when something goes wrong.
     _place = 'while preparing the run'
     _in_step = False
-
-    def setup_env(self, env_cfg: dict) -> None:
-        """As in the base class, in a stage."""
-        with stage('while setting up env_cfg'):
-            super().setup_env(env_cfg)
-
-    def set_randomness(self, *args: Any, **kwargs: Any) -> None:
-        """As in the base class, in a stage."""
-        with stage('while setting randomness'):
-            super().set_randomness(*args, **kwargs)
 
     def build_log_processor(self, log_processor: Any) -> Any:
         """As in the base class; a line of results names its tables of classes, without values."""
@@ -49,33 +39,6 @@ class StagedRunner(Runner):
         """As in the base class, in a stage."""
         with stage('while building visualizer'):
             return super().build_visualizer(visualizer)
-
-    def build_model(self, model: Any) -> nn.Module:
-        """As in the base class, in a stage; says so before a large model is built."""
-        self.logger.info('Building the model')
-        with stage(lambda error: f'while building {failing_part(error, model, "model")}'):
-            return super().build_model(model)
-
-    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
-        """As in the base class, in a stage."""
-        with stage('while wrapping model for model_wrapper_cfg and this device'):
-            return super().wrap_model(model_wrapper_cfg, model)
-
-    def _init_model_weights(self) -> None:
-        with stage('while initialising the weights of model (init_cfg)'):
-            super()._init_model_weights()
-
-    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """As in the base class, in a stage."""
-        key = partial(failing_part, config=optim_wrapper, key='optim_wrapper')
-        with stage(lambda error: f'while building {key(error)}'):
-            return super().build_optim_wrapper(optim_wrapper)
-
-    def build_param_scheduler(self, scheduler: Any) -> Any:
-        """As in the base class, in a stage."""
-        key = partial(failing_part, config=scheduler, key='param_scheduler')
-        with stage(lambda error: f'while building {key(error)}'):
-            return super().build_param_scheduler(scheduler)
 
     def build_evaluator(self, evaluator: Any) -> Any:
         """As in the base class, in a stage."""
@@ -158,6 +121,85 @@ class StagedRunner(Runner):
 
     def _loops(self) -> Any:
         return stage(lambda _: self._place, expected=lambda: not self._in_step)
+
+
+class StagedRunner(_Stages, Runner):
+    """Runner with a named stage around each part it builds, each file it loads and each step.
+
+    Args:
+        *args: of :class:`mmengine.runner.Runner`.
+        **kwargs: the same.
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """As in the base class, in a stage."""
+        with stage('while setting up env_cfg'):
+            super().setup_env(env_cfg)
+
+    def set_randomness(self, *args: Any, **kwargs: Any) -> None:
+        """As in the base class, in a stage."""
+        with stage('while setting randomness'):
+            super().set_randomness(*args, **kwargs)
+
+    def build_model(self, model: Any) -> nn.Module:
+        """As in the base class, in a stage; says so before a large model is built."""
+        self.logger.info('Building the model')
+        with stage(lambda error: f'while building {failing_part(error, model, "model")}'):
+            return super().build_model(model)
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        """As in the base class, in a stage."""
+        with stage('while wrapping model for model_wrapper_cfg and this device'):
+            return super().wrap_model(model_wrapper_cfg, model)
+
+    def _init_model_weights(self) -> None:
+        with stage('while initialising the weights of model (init_cfg)'):
+            super()._init_model_weights()
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """As in the base class, in a stage."""
+        key = partial(failing_part, config=optim_wrapper, key='optim_wrapper')
+        with stage(lambda error: f'while building {key(error)}'):
+            return super().build_optim_wrapper(optim_wrapper)
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """As in the base class, in a stage."""
+        key = partial(failing_part, config=scheduler, key='param_scheduler')
+        with stage(lambda error: f'while building {key(error)}'):
+            return super().build_param_scheduler(scheduler)
+
+
+class StagedFlexibleRunner(_Stages, FlexibleRunner):
+    """MMEngine's runner of strategies (FSDP, DeepSpeed), with stages and its model built at once.
+
+    Args:
+        *args: of :class:`mmengine.runner.FlexibleRunner`.
+        **kwargs: the same.
+
+    Raises:
+        ValueError: the strategy cannot train this model.
+    """
+
+    model: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Not in train(), as the base class does: the model asks for hooks before it.
+        config = self.model
+        self.logger.info('Building the model')
+        with stage(lambda error: f'while building {failing_part(error, config, "model")}'):
+            self.model = self.strategy.build_model(config)
+        fit_strategy(self.strategy, self.model)
+
+    def train(self) -> nn.Module:
+        """As in the base class; hooks can watch how the strategy initialises the model."""
+        self.call_hook('before_init_weights')
+        return super().train()
+
+    def build_strategy(self, *args: Any, **kwargs: Any) -> Any:
+        """As in the base class, in a stage."""
+        with stage('while building strategy'):
+            return super().build_strategy(*args, **kwargs)
 
 
 def _log_without_tables(

@@ -45,7 +45,7 @@ def study(tiny_cls, tmp_path):
         source=str(path),
         cfg=cfg,
         parts=parts,
-        frequency_file=file,
+        frequency_file=str(file.resolve()),
         measure='accuracy',
         rare=[0],
         per_epoch=3,

@@ -4,7 +4,15 @@ import json
 import re
 
 import pytest
-from helpers.resolved_configs import CONFIGS, SNAPSHOT, hashes, load_config, recipes
+from helpers.resolved_configs import (
+    CONFIGS,
+    SNAPSHOT,
+    hashes,
+    load_config,
+    load_system,
+    recipes,
+    systems,
+)
 from mmengine.config import Config
 
 EXPECTED = json.loads(SNAPSHOT.read_text(encoding='utf-8'))
@@ -12,16 +20,25 @@ REMEDY = 'if that is meant, run `python tests/helpers/resolved_configs.py`, say 
 
 
 def test_snapshot_lists_every_config():
-    assert sorted(EXPECTED) == recipes(), REMEDY
+    assert sorted(EXPECTED) == sorted([*recipes(), *systems()]), REMEDY
+
+
+def changed(found, expected):
+    return sorted(
+        key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)
+    )
 
 
 @pytest.mark.parametrize('name', recipes())
 def test_resolves_to_the_same(name):
-    found, expected = hashes(load_config(name)), EXPECTED[name]
-    changed = sorted(
-        key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)
-    )
-    assert changed == [], f'{name}: {", ".join(changed)} changed; {REMEDY}'
+    keys = changed(hashes(load_config(name)), EXPECTED[name])
+    assert keys == [], f'{name}: {", ".join(keys)} changed; {REMEDY}'
+
+
+def test_systems_of_the_suites_resolve_to_the_same():
+    for name in systems():
+        keys = changed(hashes(load_system(name)), EXPECTED[name])
+        assert keys == [], f'{name}: {", ".join(keys)} changed; {REMEDY}'
 
 
 def levels(path):

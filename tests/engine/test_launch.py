@@ -39,13 +39,51 @@ def test_launchers_open_a_gloo_group(one_process, launcher):
     prepare_launch(cfg)
     assert distributed.get_backend() == 'gloo'
     assert cfg.model_wrapper_cfg == dict(
-        type='CPUDistributedDataParallel', find_unused_parameters=True
+        type='CPUDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+        static_graph=False,
+        gradient_as_bucket_view=True,
     )
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4))
     wrapped = CPUDistributedDataParallel(model, device_ids=[0])
     assert not wrapped.broadcast_buffers
     wrapped(torch.rand(2, 3, 4, 4)).sum().backward()
     assert wrapped.module[0].weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ('device', 'kind'),
+    [('cpu', 'CPUDistributedDataParallel'), ('cuda', 'MMDistributedDataParallel')],
+)
+def test_every_device_gets_the_same_wrapper(one_process, device, kind):
+    """Without a word in the config; a graph is static unless gradients are accumulated."""
+    one_process.setattr(launch, 'get_device', lambda: device)
+    one_process.setattr(torch.cuda, 'device_count', lambda: 1)
+    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
+        one_process.setenv(name, value)
+    for counts in (1, 4):
+        cfg = Config({'launcher': 'pytorch', 'optim_wrapper': {'accumulative_counts': counts}})
+        prepare_launch(cfg)
+        assert cfg.model_wrapper_cfg == dict(
+            type=kind,
+            broadcast_buffers=False,
+            find_unused_parameters=False,
+            static_graph=counts == 1,
+            gradient_as_bucket_view=True,
+        )
+
+
+def test_a_static_graph_of_accumulated_gradients_is_refused(one_process):
+    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
+        one_process.setenv(name, value)
+    wrapper = dict(static_graph=True)
+    cfg = {'launcher': 'pytorch', 'model_wrapper_cfg': wrapper}
+    cfg['optim_wrapper'] = dict(accumulative_counts=2)
+    message = r'^model_wrapper_cfg\.static_graph: expected False, since .*accumulative_counts is 2'
+    with pytest.raises(ValueError, match=message):
+        prepare_launch(Config(cfg))
+    assert not distributed.is_initialized()
 
 
 PROGRAM = """

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import functools
+import os
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODEL_WRAPPERS
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 import paco_seg.cls  # noqa: F401
+from paco_seg import cli
+from paco_seg.comparison.process import forget_runs
 from paco_seg.core.compared import ClassMeans
 from paco_seg.engine import CPUDistributedDataParallel
+from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy
+from paco_seg.engine.launch import DATA_PARALLEL
+from paco_seg.engine.strategies import fit_strategy
 
 NUM_CLASSES = 5
 COUNTS = [500, 100, 50, 20, 5]
@@ -209,14 +221,38 @@ def class_means_of_part(part: slice = slice(None)) -> tuple[torch.Tensor, torch.
     return means.directions()
 
 
-def work_on_rank() -> dict:
-    """What one of several processes sees: short trainings, shuffled keys, parts of a batch."""
+def work_on_rank(configs: list[tuple[str, ...]]) -> dict:
+    """What one of several processes sees: short trainings, shuffled keys, parts of a batch.
+
+    Args:
+        configs: arguments of ``paco-seg train``, run one after the other.
+    """
+    from helpers.classifier_zoo import SYSTEMS  # which needs this module
+
     results: dict = {kind: _train_on_rank(kind, steps=4) for kind in ('GPaCo', 'PaCo')}
     part = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
     for kind in ('BCL', 'ProCo'):
         results[kind] = contrast_of_part(kind, part)
     results['class means'] = class_means_of_part(part)
     results['BCL alone'] = contrast_of_part('BCL', part, gather=False)
+    wrappers = {
+        'DDP': CPUDistributedDataParallel,
+        'DDP with a static graph': functools.partial(CPUDistributedDataParallel, **DATA_PARALLEL),
+        'FSDP': _shard,
+    }
+    for title in SYSTEMS:
+        for wrapper, wrap in wrappers.items():
+            if (title, wrapper) != ('LIFT', 'FSDP'):  # scalar parameters
+                results[title, wrapper] = _train_wrapped(*SYSTEMS[title], wrap)
+    os.environ |= dict.fromkeys(('RANK', 'LOCAL_RANK'), str(dist.get_rank()))
+    os.environ['WORLD_SIZE'] = str(dist.get_world_size())
+    # The formatter takes longer than these trainings.
+    Config.pretty_text = property(
+        lambda cfg: ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())
+    )
+    for arguments in configs:
+        forget_runs()
+        cli.run(['train', *arguments, '--launcher', 'pytorch'])
     for counts in ((4, 4), (3, 2)):
         results['keys', counts] = _keys_on_rank(counts)
     return results
@@ -231,6 +267,51 @@ def _train_on_rank(kind: str, steps: int) -> dict[str, torch.Tensor]:
         labels = [step % 5, dist.get_rank() * 2, 4]
         wrapped.train_step(batch(labels, seed=10 * step + dist.get_rank()), wrapper)
     return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def _shard(model: nn.Module) -> nn.Module:
+    """Wrap a model as ``_base_/strategies/fsdp.py`` does."""
+    strategy = ResumableFSDPStrategy.__new__(ResumableFSDPStrategy)  # without the launch of a run
+    strategy.model_wrapper = dict(
+        type='MMFullyShardedDataParallel',
+        sharding_strategy='SHARD_GRAD_OP',
+        use_orig_params=True,
+        device_id='cpu',
+    )
+    fit_strategy(strategy, model)
+    return MODEL_WRAPPERS.build(dict(strategy.model_wrapper, module=model))
+
+
+def _train_wrapped(
+    config: dict, views: int, wrap: Callable[[nn.Module], nn.Module]
+) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Losses and final state of three steps in a model wrapper, on this rank's images.
+
+    The steps lie at the start, in the last tenth and at the end of the training, where schedules
+    switch parts of a loss on and off.
+    """
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(config)).train()
+    wrapped = wrap(model)
+    weights = [weight for weight in wrapped.parameters() if weight.requires_grad]
+    optimizer = OptimWrapper(torch.optim.SGD(weights, lr=0.1, momentum=0.9))
+    rng = torch.Generator().manual_seed(dist.get_rank())
+    size = config['backbone'].get('img_size', 8)
+    losses = []
+    for step, epoch in enumerate((0, 9, 10)):
+        for module in model.modules():
+            if hasattr(module, 'set_progress'):
+                module.set_progress(epoch, 10)
+        images = [torch.randn(3, 3, size, size, generator=rng) for _ in range(views)]
+        labels = samples([step, dist.get_rank() * 2, 4])
+        for sample in labels:
+            sample.set_field(torch.tensor([3]), 'balanced_label')
+        found = wrapped(images if views > 1 else images[0], labels, mode='loss')
+        loss, _ = model.parse_losses(found)
+        optimizer.update_params(loss)
+        losses.append(loss.detach())
+    state = (wrapped if isinstance(wrapped, FullyShardedDataParallel) else model).state_dict()
+    return losses, {key: value.clone() for key, value in state.items()}
 
 
 def _keys_on_rank(counts: tuple[int, ...]) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What every config resolves to, as one hash per top-level key.
+"""What every config, and every system of the suites, resolves to: a hash per top-level key.
 
 ``python tests/helpers/resolved_configs.py`` writes the hashes after an intended change; a change
 that was not intended makes ``tests/configs/test_resolved.py`` name the file and the key.
@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,11 +19,16 @@ from unittest import mock
 from mmengine.config import Config
 
 import paco_seg.seg  # noqa: F401  (makes `mmseg::` inheritance work)
+from paco_seg.comparison.study import System, resolved_config
+from paco_seg.comparison.suite_configs import write_configs
+from paco_seg.comparison.suites import SUITES
 from paco_seg.files import write_text
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
 SNAPSHOT = ROOT / 'tests' / 'configs' / 'resolved.json'
+ALL_SYSTEMS = ('demo-cls', 'demo-seg')  # the suites of all systems of a task
+WRITTEN = tempfile.TemporaryDirectory()  # gone with the process
 
 
 @functools.cache
@@ -52,6 +58,29 @@ def recipes() -> list[str]:
     return sorted(name for name in names if not name.startswith('_base_/'))
 
 
+@functools.cache
+def written_systems(suite: str) -> dict[str, System]:
+    """Return the systems of a suite by name, with the configs that a run would write."""
+    chosen = SUITES[suite]
+    assert chosen.data is not None
+    frequencies = f'{chosen.data.folder}/{chosen.data.frequencies}'
+    found = write_configs(chosen.study.systems, Path(WRITTEN.name) / suite, frequencies)
+    return {system.name: system for system in found}
+
+
+def systems() -> list[str]:
+    """Name every system of the suites, as ``suites/SUITE/SYSTEM``."""
+    return sorted(
+        f'suites/{suite}/{name}' for suite in ALL_SYSTEMS for name in written_systems(suite)
+    )
+
+
+def load_system(name: str) -> Config:
+    """Return the config that a run of the suite would write for a system."""
+    _, suite, system = name.split('/')
+    return Config(resolved_config(written_systems(suite)[system].config, {}))
+
+
 def _canonical(value: Any) -> Any:
     """Tell tuples from lists, and name files of this repository independently of its place."""
     if isinstance(value, dict):
@@ -76,7 +105,9 @@ def hashes(config: Config) -> dict[str, str]:
 
 def snapshot() -> str:
     """Return the text of the committed file: one line per config."""
-    lines = [f'{json.dumps(name)}: {json.dumps(hashes(load_config(name)))}' for name in recipes()]
+    found = {name: hashes(load_config(name)) for name in recipes()}
+    found |= {name: hashes(load_system(name)) for name in systems()}
+    lines = [f'{json.dumps(name)}: {json.dumps(value)}' for name, value in found.items()]
     return '{\n' + ',\n'.join(lines) + '\n}\n'
 
 

@@ -33,6 +33,8 @@ class MomentumEncoder(nn.Module):
     """
 
     updates: Tensor
+    # Sharded training keeps such a module whole: see engine/strategies.py.
+    follows_parameters = True
 
     def __init__(self, modules: dict[str, nn.Module], momentum: float) -> None:
         super().__init__()

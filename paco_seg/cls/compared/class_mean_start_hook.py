@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from paco_seg.cls.heads.features import hard_labels
 from paco_seg.core.compared.lift import ClassMeans
@@ -36,6 +37,11 @@ class ClassMeanStartHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if runner.iter > 0 or not getattr(model.head, 'starts_from_means', False):
             return
+        if isinstance(runner.model, FullyShardedDataParallel):
+            raise ValueError(
+                "model.head.start: expected 'random' under FSDPStrategy, got the class means: the "
+                'rows of the classifier lie in slices. Train with DDP, or start at random'
+            )
         runner.logger.info('The classifier starts from the class means of the training images')
         means = ClassMeans(model.head.num_classes)
         with torch.random.fork_rng(devices=[]):  # the training draws what it would draw without

@@ -1,6 +1,6 @@
 """Suite on the digit scenes: what each option of the pixel loss beyond the paper does.
 
-One option at a time is changed from the quickstart's GPaCo config (learning rate .01, loss weight
+One option at a time is changed from the quickstart's GPaCo (learning rate .01, loss weight
 .1: what its search chooses). No setting is searched here, so a row shows the effect of an option,
 not its best use.
 """
@@ -11,14 +11,14 @@ from typing import Any
 
 from paco_seg.comparison.study import Study, System
 from paco_seg.comparison.suite import Suite, Table
-from paco_seg.comparison.suites.segmentation import CONFIG, DATA, DATA_FILES, length
+from paco_seg.comparison.suites.segmentation import CONFIG, DATA, DATA_FILES, GPACO, length
 from paco_seg.comparison.suites.texts import PIXEL_OPTIONS as TEXT
 
 ITERS = 600
 RATE = {'optim_wrapper.optimizer.lr': 0.01}
 LOSS = 'model.decode_head.loss_contrast'
 
-# name -> title and settings of the loss on top of the GPaCo config
+# name -> title and settings of the loss on top of the quickstart's GPaCo
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     'gpaco': ('GPaCo, loss_weight 0.1', {}),
     'full-weight': ('loss_weight 1', {'loss_weight': 1.0}),
@@ -39,18 +39,18 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def variant(name: str) -> System:
-    """Return the GPaCo config with one option changed."""
+    """Return GPaCo with one option changed."""
     title, settings = VARIANTS[name]
     settings = {'loss_weight': 0.1, **settings}
     options = {**RATE, **{f'{LOSS}.{key}': value for key, value in settings.items()}}
-    return System(name, title, CONFIG.format('gpaco'), options=options)
+    return System(name, title, CONFIG, options=options, registered='gpaco', settings=GPACO)
 
 
 PIXEL_OPTIONS = Suite(
     name='pixel-options',
     study=Study(
         systems=(
-            System('ce', 'CE', CONFIG.format('ce'), options=RATE),
+            System('ce', 'CE', CONFIG, options=RATE),
             *(variant(name) for name in VARIANTS),
         ),
         seeds=(0, 1),

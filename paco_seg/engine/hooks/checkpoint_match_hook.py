@@ -10,6 +10,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from paco_seg.core.checks import check_choice
 
@@ -52,7 +53,10 @@ class CheckpointMatchHook(Hook):
             ValueError: lists missing, unexpected and wrongly shaped entries.
         """
         model = runner.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        # FSDP alone can put whole tensors into the slices of its model.
+        while (
+            is_model_wrapper(model) and not isinstance(model, FullyShardedDataParallel)
+        ) or isinstance(model, BaseTTAModel):
             model = model.module
         load_matching(model, checkpoint, self.require)
 
@@ -61,7 +65,7 @@ def load_matching(model: nn.Module, checkpoint: dict, require: str) -> None:
     """Load the weights of a checkpoint into a model, and refuse those of another model.
 
     Args:
-        model: without wrappers.
+        model: without wrappers but that of FSDP.
         checkpoint: content of a file, or a bare state dict, as MMEngine accepts it too.
         require: as of :class:`CheckpointMatchHook`.
 
@@ -72,24 +76,28 @@ def load_matching(model: nn.Module, checkpoint: dict, require: str) -> None:
     state = OrderedDict((re.sub(r'^module\.', '', key), saved[key]) for key in saved)
     # Versions of the modules, by which they recognise entries of an older layout.
     state._metadata = getattr(saved, '_metadata', OrderedDict())  # type: ignore[attr-defined]
-    expected = list(model.state_dict())
+    sharded = isinstance(model, FullyShardedDataParallel)
     # A trial load instead of a comparison of names: modules may rename or resize entries of
     # older checkpoints while they load (position embeddings). MMEngine loads again after it.
     misshaped: list[str] = []
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
+        expected = [*missing, *(key for key in state if key not in unexpected)]
     except RuntimeError as error:
+        # FSDP is broken by now, and so is the training.
+        expected = list(state if sharded else model.state_dict())
         missing = [key for key in expected if key not in state]
         unexpected = [key for key in state if key not in expected]
         misshaped = re.findall(r'size mismatch for (\S+):', str(error))
         if not misshaped:
             raise
+        misshaped = [key.removeprefix('_fsdp_wrapped_module.') for key in misshaped]
     # The batch counters of BN are newer than many a checkpoint, and nothing reads them.
     missing = [key for key in missing if not key.endswith('num_batches_tracked')]
     expected = [key for key in expected if not key.endswith('num_batches_tracked')]
 
     if require == 'any':
-        failed = len(missing) + len(misshaped) >= len(expected)
+        failed = (sharded and bool(misshaped)) or len(missing) + len(misshaped) >= len(expected)
     elif require == 'all':
         failed = bool(missing or unexpected or misshaped)
     else:
@@ -97,8 +105,9 @@ def load_matching(model: nn.Module, checkpoint: dict, require: str) -> None:
         misshaped = [key for key in misshaped if not TRAINING_ONLY.search(key)]
         failed = bool(missing or misshaped)
     if failed:
+        name = type(model.module if sharded else model).__name__
         raise ValueError(
-            f'checkpoint: expected the weights of {type(model).__name__} as the config builds '
+            f'checkpoint: expected the weights of {name} as the config builds '
             f'it, got those of another model.{_listing("missing", missing)}'
             f'{_listing("unexpected", unexpected)}{_listing("of another shape", misshaped)}\n'
             'Use the config that the checkpoint was trained with (it lies in its work_dir).'

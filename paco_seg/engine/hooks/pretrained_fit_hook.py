@@ -38,6 +38,10 @@ class PretrainedFitHook(Hook):
             if source is not None:
                 self._handles.append(_watch(module, f'model.{name}' if name else 'model', source))
 
+    def before_init_weights(self, runner: Runner) -> None:
+        """Start watching in :class:`StagedFlexibleRunner`, which initialises ahead of all else."""
+        self.before_run(runner)
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Stop watching: ``load_from`` and ``resume`` are checked by CheckpointMatchHook."""
         self._stop()

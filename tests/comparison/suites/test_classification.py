@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+from helpers.resolved_configs import written_systems
 from helpers.tiny_comparison import tiny_suite
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -32,7 +33,8 @@ TRAINED = [system for system in SUITES['demo-cls'].study.systems if system.train
 def config_of(system):
     """Its config with the plugins that it names imported."""
     compat.setup()
-    return Config.fromfile(Config._get_cfg_path(system.config, '')[0])
+    config = written_systems('demo-cls')[system.name].config
+    return Config.fromfile(Config._get_cfg_path(config, '')[0] if '::' in config else config)
 
 
 @pytest.fixture
@@ -93,7 +95,8 @@ def test_quickstart_settings_are_those_of_the_report():
     assert alphas == [('auto',), (0.05,)]
     assert len(study.seeds) == 3
 
-    configs = [Config(resolved_config(system.config, {})) for system in study.systems]
+    systems = written_systems('quickstart-cls').values()
+    configs = [Config(resolved_config(system.config, {})) for system in systems]
     for config in configs:
         assert config.val_dataloader.dataset.ann_file == 'search.txt'
         assert config.test_dataloader.dataset.ann_file == 'validation.txt'

@@ -5,6 +5,7 @@ from functools import reduce
 from pathlib import Path
 
 import pytest
+from helpers.resolved_configs import written_systems
 from helpers.tiny_comparison import tiny_suite
 from mmengine.config import Config
 
@@ -80,7 +81,7 @@ def test_settings_are_those_of_the_report():
     rates = {system.search['optim_wrapper.optimizer.lr'] for system in study.systems}
     assert rates == {LEARNING_RATES}
     assert len(study.seeds) >= 2
-    for system in study.systems:
+    for system in written_systems('quickstart').values():
         config = Config(resolved_config(system.config, {}))
         assert config.val_dataloader.dataset.data_prefix.img_path == 'images/search'
         assert config.test_dataloader.dataset.data_prefix.img_path == 'images/validation'
@@ -97,7 +98,7 @@ def test_systems_have_one_budget(name):
     assert len({system.search['optim_wrapper.optimizer.lr'] for system in trained}) == 1
     first = None
     seen = set()
-    for system in study.systems:
+    for system in written_systems(name).values():
         assert system.source is None or system.source in seen
         seen.add(system.name)
         config = Config(resolved_config(system.config, {}))
@@ -124,7 +125,7 @@ def test_systems_have_one_budget(name):
 @pytest.mark.parametrize('name', ['demo-seg', 'demo-cls'])
 def test_logged_time_and_loss_cover_all_iterations(name):
     study = SUITES[name].study
-    for system in study.systems:
+    for system in written_systems(name).values():
         config = Config(resolved_config(system.config, {}))
         interval = config.default_hooks.logger.interval
         assert config.log_processor.window_size == interval

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -31,13 +30,16 @@ def test_names_are_hyphenated_words_and_unique(suite):
 
 
 def test_one_system_has_one_name():
-    """A system is called as its config; only variants of one config add to the name."""
+    """A system is called as in the registry; only variants of one system add to the name."""
+    known: dict = {}
     for suite in SUITES.values():
         if isinstance(suite.study, Study) and suite.name != 'pixel-options':
             for system in suite.study.systems:
-                stem = Path(system.config.partition('::')[2]).stem
-                config = re.split('-fcn_|_', stem)[0]
-                assert system.name in (config, f'{config}-fixed-alpha')
+                name = re.sub('log-prior(-test)?', 'logit-adjusted-ce', system.registered or 'ce')
+                name = name.replace('+', '-')
+                assert system.name in (name, f'{name}-fixed-alpha')
+                what = (system.registered, system.settings, system.overrides)
+                assert known.setdefault((system.config, system.name), what) == what
 
 
 @pytest.mark.parametrize('suite', SUITES.values(), ids=SUITES)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import wrapped_heads
 from helpers.ranks import run_ranks
 from mmengine.logging import MessageHub
 from mmengine.runner.checkpoint import load_state_dict
@@ -394,12 +395,29 @@ def _steps_of_a_rank():
         features, labels = _two_images_per_rank(empty_rank)
         parts = [(features[:2], labels[:2]), (features[2:], labels[2:])]
         results.append(_step(scope, parts, **options))
-    return results
+    return dict(steps=results, wrappers=wrapped_heads.train_on_rank())
 
 
-def test_two_processes_equal_one():
-    # One pair of processes for all cases: starting it costs more than they do.
-    ranks = run_ranks(_steps_of_a_rank)
+@pytest.fixture(scope='module')
+def two_ranks():
+    """One pair of processes for all cases: starting it costs more than they do."""
+    return run_ranks(_steps_of_a_rank)
+
+
+@pytest.mark.parametrize('case', wrapped_heads.CASES)
+def test_a_wrapper_changes_nothing(two_ranks, case):
+    """DDP with a static graph and FSDP, also if the first batch or a later has no valid pixel."""
+    for results in two_ranks:
+        (losses, weights), *others = results['wrappers'][case]
+        assert len(others) == 2
+        for other_losses, other_weights in others:
+            assert losses == other_losses
+            assert weights.keys() == other_weights.keys()
+            assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
+
+
+def test_two_processes_equal_one(two_ranks):
+    ranks = [results['steps'] for results in two_ranks]
     for case, first, second in zip(CASES, *ranks, strict=True):
         scope, empty_rank, _ = case
         scope = 'batch' if scope == 'world' else scope
