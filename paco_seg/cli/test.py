@@ -194,7 +194,9 @@ def use_confusion(evaluator: Evaluator) -> ConfusionRecorder:
         )
     ignored = (getattr(metric, 'ignore_index', None) for metric in evaluator.metrics)
     ignore_index = next((index for index in ignored if index is not None), 255)
-    recorder = ConfusionRecorder(len(meta['classes']), ignore_index=ignore_index)
+    recorder = ConfusionRecorder(
+        len(meta['classes']), ignore_index=ignore_index, prefix='confusion'
+    )
     recorder.dataset_meta = meta
     evaluator.metrics.append(recorder)
     return recorder
