@@ -41,7 +41,10 @@ COMMANDS = {
     ),
     'publish': ('paco_seg.cli.publish', 'Make a small, self-contained model of a checkpoint.'),
     'demo-data': ('paco_seg.cli.demo_data', 'Write the demo data sets, offline.'),
-    'plot': ('paco_seg.cli.plot', 'Compare the per-class results of runs in one picture.'),
+    'plot': (
+        'paco_seg.cli.plot',
+        'Compare the per-class results of runs in one picture, or look into a trained model.',
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 
 from paco_seg.engine.cli import (
@@ -34,6 +35,7 @@ from paco_seg.engine.preflight import (
     check_work_dir,
 )
 from paco_seg.engine.results import (
+    ConfusionRecorder,
     DumpPredictions,
     PerClassRecorder,
     describe_metrics,
@@ -67,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out',
         help='FILE.json: metrics and per-class values; FILE.pkl: predictions; FOLDER: predicted '
         'label maps (segmentation)',
+    )
+    parser.add_argument(
+        '--confusion',
+        action='store_true',
+        help='count which class is taken for which into FILE.json, for paco-seg plot confusion',
     )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for painted predictions')
@@ -173,6 +180,28 @@ def use_out_folder(cfg: Config, out: str) -> None:
         evaluator.output_dir = out
 
 
+def use_confusion(evaluator: Evaluator) -> ConfusionRecorder:
+    """Add a metric that counts which class is taken for which.
+
+    Raises:
+        ValueError: the test set does not know its classes.
+    """
+    meta = evaluator.dataset_meta or {}
+    if not meta.get('classes'):
+        raise ValueError(
+            '--confusion: expected a test set that knows its classes, got none. Set '
+            'test_dataloader.dataset.metainfo.classes'
+        )
+    ignored = (getattr(metric, 'ignore_index', None) for metric in evaluator.metrics)
+    ignore_index = next((index for index in ignored if index is not None), 255)
+    recorder = ConfusionRecorder(
+        len(meta['classes']), ignore_index=ignore_index, prefix='confusion'
+    )
+    recorder.dataset_meta = meta
+    evaluator.metrics.append(recorder)
+    return recorder
+
+
 def run(args: argparse.Namespace) -> None:
     """Checks what can be checked, then tests."""
     if (args.checkpoint is None) == (args.ensemble is None):
@@ -180,6 +209,11 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
     kind = Path(args.out).suffix if args.out else ''
+    if args.confusion and kind != '.json':
+        raise ValueError(
+            f'--confusion: expected --out FILE.json, which it is written to, got {args.out!r}. Set '
+            '--out'
+        )
     several = args.checkpoint is not None and Path(args.checkpoint).is_dir()
     if several and (args.show or args.show_dir or (args.out and kind != '.json')):
         raise ValueError(
@@ -219,6 +253,7 @@ def run(args: argparse.Namespace) -> None:
     if kind in ('.pkl', '.pickle'):
         evaluator.metrics.append(DumpPredictions(out_file_path=args.out))
     recorder = PerClassRecorder(evaluator.metrics)
+    confusion = use_confusion(evaluator) if args.confusion else None
     contents = {}
     for name, checkpoint in results.items():
         runner._load_from, runner._has_loaded = checkpoint, False
@@ -232,6 +267,9 @@ def run(args: argparse.Namespace) -> None:
             tta=args.tta,
             num_samples=len(runner.test_dataloader.dataset),
         )
+        if confusion is not None and confusion.matrix is not None:
+            classes = list(evaluator.dataset_meta['classes'])
+            contents[name]['confusion'] = dict(classes=classes, matrix=confusion.matrix)
     for name, content in contents.items() if several else ():
         values = ', '.join(
             f'{key} {value:.4g}'

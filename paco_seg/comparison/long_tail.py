@@ -113,11 +113,7 @@ def frequencies(
     """
     first = runs[0]
     for run in runs[1:]:
-        if run.columns['class'] != first.columns['class']:
-            raise ValueError(
-                f'{run.file}: per_class.class: expected the classes of {first.file}, got others. '
-                'Compare runs on one dataset'
-            )
+        check_classes(run, first)
     if frequency_file:
         key = '--frequency-file'
         frequency = load_class_frequency(frequency_file, key=key, classes=first.columns['class'])
@@ -145,6 +141,19 @@ def frequencies(
         for name in names or dict.fromkeys(found)
     }
     return Frequencies(np.asarray(told.columns[count_column(told, by)]), groups)
+
+
+def check_classes(run: Run, first: Run) -> None:
+    """Refuse a run about other classes than the first.
+
+    Raises:
+        ValueError: names the file.
+    """
+    if run.columns['class'] != first.columns['class']:
+        raise ValueError(
+            f'{run.file}: per_class.class: expected the classes of {first.file}, got others. '
+            'Compare runs on one dataset'
+        )
 
 
 def count_column(run: Run, by: str) -> str:

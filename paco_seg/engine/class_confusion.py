@@ -39,6 +39,9 @@ class ClassConfusion(BaseMetric):
             label maps); None writes nothing.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: prefix of the names.
+
+    Attributes:
+        matrix: (C, C) counts of the last evaluation, in the main process; rows are labels.
     """
 
     default_prefix = None
@@ -62,6 +65,7 @@ class ClassConfusion(BaseMetric):
         self.ignore_index = ignore_index
         self.rare = tuple(rare)
         self.out_dir = out_dir
+        self.matrix: Matrix | None = None
         self._examples: dict[int, list[dict[str, Any]]] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -79,6 +83,7 @@ class ClassConfusion(BaseMetric):
         matrix = np.zeros((self.num_classes, self.num_classes), dtype=np.int64)
         for pairs, counts in results:
             matrix.reshape(-1)[pairs] += counts
+        self.matrix = matrix
         if self.out_dir is not None and is_main_process():
             self._write(matrix, Path(self.out_dir))
         self._examples.clear()

@@ -18,6 +18,7 @@ from mmengine.evaluator.metric import _to_cpu
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 
+from paco_seg.engine.class_confusion import ClassConfusion
 from paco_seg.files import write_text, written_aside
 
 # The last one without frames, which hold lengths of what follows them.
@@ -94,6 +95,15 @@ def _end_by_error(stack: ExitStack) -> None:
     error = EOFError('the test did not end')
     with suppress(EOFError):
         stack.__exit__(EOFError, error, None)
+
+
+class ConfusionRecorder(ClassConfusion):
+    """Counts which class is taken for which, and adds no metric."""
+
+    def compute_metrics(self, results: list) -> dict:
+        """Count; there are no metrics."""
+        super().compute_metrics(results)
+        return {}
 
 
 class PerClassRecorder:

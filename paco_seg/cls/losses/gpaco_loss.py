@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from paco_seg.cls.losses.class_counts import ClassCounts
 from paco_seg.core.alpha import auto_alpha
 from paco_seg.core.checks import check_range
+from paco_seg.core.diagnostics import ContrastBatch
+from paco_seg.core.frequency import class_frequency
+from paco_seg.core.grouping import Grouping, group_by_rule
 from paco_seg.core.paco import PaCoSettings, paco_loss
 
 KEY = 'model.head.loss'
@@ -92,12 +95,25 @@ class GPaCoLoss(nn.Module):
         Raises:
             ValueError: ``'auto'`` that nobody has filled, or a label that is no class.
         """
+        batch = self.contrast_batch(embeddings, labels, logits, keys=keys, key_labels=key_labels)
+        return self.loss_weight * paco_loss(**batch._asdict(), unit_rows=True)
+
+    def contrast_batch(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        logits: Tensor,
+        *,
+        keys: Tensor | None = None,
+        key_labels: Tensor | None = None,
+    ) -> ContrastBatch:
+        """Return what the core is called with; arguments as of :meth:`forward`."""
         if isinstance(self.alpha, str):
             raise ValueError(
                 f"{KEY}.alpha: expected a number before the first step, got 'auto' that nobody "
                 "has derived. Add custom_hooks=[dict(type='ClassCountHook')]"
             )
-        loss = paco_loss(
+        return ContrastBatch(
             embeddings,
             labels,
             logits,
@@ -105,6 +121,16 @@ class GPaCoLoss(nn.Module):
             class_prior=None if self.class_prior is None else self.class_prior.frequencies(),
             keys=keys,
             key_labels=key_labels,
-            unit_rows=True,
         )
-        return self.loss_weight * loss
+
+    def class_groups(self) -> Grouping | None:
+        """Group the classes by the counts of ``class_prior``; None where it has none.
+
+        The host waits for the device here.
+        """
+        if self.class_prior is None or not len(self.class_prior.counts):
+            return None
+        counts = [round(count) for count in self.class_prior.counts.tolist()]
+        if min(counts) < 1:  # frequencies, which say nothing about the number of images
+            return None
+        return group_by_rule(class_frequency(counts, self.class_prior.key))

@@ -4,6 +4,7 @@ from paco_seg.engine.hooks.accumulated_gradient_hook import AccumulatedGradientH
 from paco_seg.engine.hooks.channels_last_hook import ChannelsLastHook
 from paco_seg.engine.hooks.checkpoint_match_hook import CheckpointMatchHook
 from paco_seg.engine.hooks.class_names_check_hook import ClassNamesCheckHook
+from paco_seg.engine.hooks.contrast_diagnostics_hook import ContrastDiagnosticsHook
 from paco_seg.engine.hooks.durable_checkpoint_hook import DurableCheckpointHook
 from paco_seg.engine.hooks.loader_length_hook import LoaderLengthHook
 from paco_seg.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
@@ -18,6 +19,7 @@ __all__ = [
     'ChannelsLastHook',
     'CheckpointMatchHook',
     'ClassNamesCheckHook',
+    'ContrastDiagnosticsHook',
     'DurableCheckpointHook',
     'LoaderLengthHook',
     'NonFiniteLossHook',

@@ -12,8 +12,10 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_choice, check_count, check_range
+from paco_seg.core.diagnostics import ContrastBatch
 from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, row_counts, world_size
 from paco_seg.core.frequency import REMEDY
+from paco_seg.core.grouping import Grouping, group_by_rule
 from paco_seg.core.paco import PaCoSettings, paco_loss
 from paco_seg.seg.losses.loss_name import check_loss_name
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha
@@ -129,28 +131,57 @@ class PixelGPaCoLoss(nn.Module):
             ShapeError: the rows do not fit each other.
             ValueError: a label is neither a class nor ``ignore_index``.
         """
+        batch = self.contrast_batch(
+            embeddings,
+            labels,
+            logits,
+            ignore_index=ignore_index,
+            keys=keys,
+            key_labels=key_labels,
+        )
+        reduction = 'sum' if self.scope == 'world' else 'mean'
+        loss = paco_loss(**batch._asdict(), reduction=reduction, unit_rows=True)
+        if self.scope == 'world':
+            valid = all_reduce_sum((batch.labels != ignore_index).sum()).clamp(min=1)
+            # DDP averages gradients over ranks: the factor turns that mean back into the sum.
+            loss = loss * (world_size() / valid)
+        return loss * (self.loss_weight * self._warmup_factor())
+
+    def contrast_batch(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        logits: Tensor,
+        *,
+        ignore_index: int = 255,
+        keys: Tensor | None = None,
+        key_labels: Tensor | None = None,
+    ) -> ContrastBatch:
+        """Return what the core is called with; arguments as of :meth:`forward`.
+
+        With ``scope='world'`` every process has to call it, as it exchanges their pixels.
+        """
         if self.scope != 'image':
             embeddings, logits = embeddings.flatten(0, 1), logits.flatten(0, 1)
             labels = labels.flatten()
         keys, key_labels = self._all_keys(embeddings, labels, keys, key_labels)
         alpha = self.alpha.resolve(self._set_size(labels))
-        loss = paco_loss(
+        settings = self.settings
+        return ContrastBatch(
             embeddings,
             labels,
             logits,
-            self.settings if alpha == self.settings.alpha else replace(self.settings, alpha=alpha),
+            settings if alpha == settings.alpha else replace(settings, alpha=alpha),
+            class_prior=self.class_prior,
             ignore_index=ignore_index,
             keys=keys,
             key_labels=key_labels,
-            class_prior=self.class_prior,
-            reduction='sum' if self.scope == 'world' else 'mean',
-            unit_rows=True,
         )
-        if self.scope == 'world':
-            valid = all_reduce_sum((labels != ignore_index).sum()).clamp(min=1)
-            # DDP averages gradients over ranks: the factor turns that mean back into the sum.
-            loss = loss * (world_size() / valid)
-        return loss * (self.loss_weight * self._warmup_factor())
+
+    def class_groups(self) -> Grouping | None:
+        """Group the classes by ``frequency_file``; None without one."""
+        frequency = self.alpha.frequency
+        return None if frequency is None else group_by_rule(frequency, key=f'{KEY}.frequency_file')
 
     def _all_keys(
         self,
