@@ -7,6 +7,7 @@ a simulated group of 64 processes. What a collective receives follows from its a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 FLOAT, LONG = 4, 8
@@ -163,7 +164,7 @@ RANKS = (2, 8, 64, 256, 1024)
 
 def ranks_table() -> str:
     """Return traffic and memory by ranks, of every part that grows with them."""
-    parts = {
+    parts: dict[str, Callable[[int], Cost]] = {
         "`scope='world'`, 2 images of 8192 pixels": lambda r: world_scope(r, 2 * 8192),
         "`scope='world'`, 2 images of 1024 pixels": lambda r: world_scope(r, 2 * 1024),
         'SupCon, 128 images, 2 views': lambda r: world_scope(r, 256),
@@ -219,7 +220,7 @@ def classes_table() -> str:
 def limits_table() -> str:
     """Return the largest number of ranks, a power of two, within both limits."""
     lines = ['| part of a step | up to | beyond |', '|---' * 3 + '|']
-    rows = (
+    rows: tuple[tuple[str, Callable[[int], Cost], str], ...] = (
         (
             "`scope='world'`, 2 images of 8192 pixels",
             lambda r: world_scope(r, 2 * 8192),
