@@ -200,7 +200,7 @@ def test_a_combination_with_settings_of_both(tmp_path, run_tool, tiny_seg):
     run_tool('swap', tiny_seg(), '-o', out, '--system', 'gpaco+log-prior', '--set', *settings)
     head = Config.fromfile(out).model.decode_head
     assert head.loss_contrast.loss_weight == 0.2
-    assert head.loss_contrast.class_prior is True
+    assert head.loss_contrast.class_prior == 0.5
     assert head.loss_decode.tau == 0.5
     assert Path(head.loss_decode.frequency_file).is_file()
 

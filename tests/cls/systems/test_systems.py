@@ -210,6 +210,27 @@ def test_stock_models_train_two_iterations_with_every_system(stock, train):
         assert sum('accuracy/top1' in row for row in rows) == 1, name
 
 
+@pytest.mark.usefixtures('plain_config_text')
+@pytest.mark.parametrize(
+    'stock',
+    [
+        'mmpretrain::deit/deit-tiny_4xb256_in1k.py',
+        'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py',
+        'mmpretrain::eva02/eva02-base-p14_in1k.py',
+    ],
+)
+def test_stock_transformers_train_two_iterations_with_lift(stock, train):
+    """From weights of cross entropy on the same images, for it refuses random ones."""
+    model = read_config(stock).model.to_dict()
+    model['head']['num_classes'] = 4
+    extra = f"{BY_ITERATIONS}model = {model!r}\noptim_wrapper['optimizer']['lr'] = 1e-3\n"
+    *_, source = train('ce', 'none', extra)
+    rows, after, _ = train('lift', source, extra)
+    assert sum('loss' in row for row in rows) == 2
+    assert sum('accuracy/top1' in row for row in rows) == 1
+    check_what_is_fixed('lift', after, source)
+
+
 def accuracy(path: Path, weights: Path, run_tool: Callable[..., None], folder: Path) -> float:
     """Return the accuracy of a config with given weights."""
     run_tool('test', path, weights, '--work-dir', folder)
