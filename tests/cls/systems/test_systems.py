@@ -216,7 +216,7 @@ def test_stock_models_train_two_iterations_with_every_system(stock, train):
     [
         'mmpretrain::deit/deit-tiny_4xb256_in1k.py',
         'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py',
-        'mmpretrain::eva02/eva02-base-p14_in1k.py',
+        'mmpretrain::deit/deit-small_4xb256_in1k.py',
     ],
 )
 def test_stock_transformers_train_two_iterations_with_lift(stock, train):
