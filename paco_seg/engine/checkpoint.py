@@ -122,7 +122,8 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         raise FileNotFoundError(f'checkpoint: expected an existing file, got {filename}')
     with path.open('rb') as file:
         start = file.read(2)
-    if start == b'PK':
+    # By its end too: what is damaged may be the very mark at the start.
+    if start == b'PK' or zipfile.is_zipfile(path):
         _check_records(path, filename)
     try:
         content = torch.load(path, map_location=map_location, weights_only=not allows_pickle())
