@@ -152,7 +152,7 @@ def test_a_flipped_byte_is_found_or_changes_nothing(tmp_path):
     weight = torch.arange(300.0)
     torch.save({'state_dict': {'weight': weight}, 'meta': {'epoch': 3}}, tmp_path / 'a.pth')
     whole = (tmp_path / 'a.pth').read_bytes()
-    refused = 0
+    said = []
     for position in (1, *range(0, len(whole), 7)):
         damaged = bytearray(whole)
         damaged[position] ^= 1
@@ -160,12 +160,12 @@ def test_a_flipped_byte_is_found_or_changes_nothing(tmp_path):
         try:
             content = load_from_local(str(tmp_path / 'a.pth'))
         except ValueError as error:
-            refused += 1
-            assert 'allow-pickle' not in str(error), position  # no remedy for a damaged file
+            said.append(str(error))
         else:  # padding, a time stamp
             assert torch.equal(content['state_dict']['weight'], weight)
             assert content['meta'] == {'epoch': 3}
-    assert refused >= len(weight) * 4 // 7
+    assert len(said) >= len(weight) * 4 // 7
+    assert not [text for text in said if 'allow-pickle' in text]  # no remedy for a damaged file
 
 
 def test_a_checkpoint_without_checksums_is_read(tmp_path):

@@ -69,9 +69,11 @@ class Child:
         )
         self.began = time.monotonic()
         self._process.start()
+        self._copier = None
         if ends is not None:
             os.close(ends[1])
-            threading.Thread(target=_copy, args=(ends[0], log), daemon=True).start()
+            self._copier = threading.Thread(target=_copy, args=(ends[0], log), daemon=True)
+            self._copier.start()
 
     @property
     def pid(self) -> int:
@@ -96,6 +98,8 @@ class Child:
         self._process.join()
 
     def said(self) -> str:
+        if self._copier is not None:  # what an ended child wrote may still be on its way
+            self._copier.join(0 if self.running() else 20)
         return self.log.read_text(errors='replace') if self.log.exists() else ''
 
     def left_behind(self, seconds: float = 20.0) -> list[int]:
