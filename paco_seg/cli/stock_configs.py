@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -79,9 +80,14 @@ def _num_classes(part: Any) -> int:
     return _UNKNOWN
 
 
+# The folder in front of an installed file, which is another one on every machine.
+_INSTALLED_IN = re.compile(r'/\S*/site-packages/(\S+/\.mim/configs/)?')
+
+
 def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    """Return the first line of an error's message, or its type; installed files by short names."""
+    message = _INSTALLED_IN.sub('', str(error))
+    lines = [line for line in message.splitlines() if line.strip()]
     return f'{type(error).__name__}: {lines[0].strip()}' if lines else type(error).__name__
 
 
