@@ -15,6 +15,7 @@ well: the older form of classification.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -335,7 +336,8 @@ def read_prior(source: Any, key: str) -> tuple[Tensor, tuple[str, ...] | None]:
     """Read what a class prior is made of: counts or frequencies of images.
 
     Args:
-        source: a flat sequence of numbers, or a JSON file that holds one or is a frequency file.
+        source: a flat sequence of numbers, or a JSON file that is a frequency file or holds a list,
+            either of whole numbers or of frequencies up to 1.
         key: config key to name in errors.
 
     Returns:
@@ -355,12 +357,32 @@ def read_prior(source: Any, key: str) -> tuple[Tensor, tuple[str, ...] | None]:
             frequency = load_class_frequency(path, key)
             return torch.from_numpy(frequency.counts('images', key)).double(), frequency.classes
         key = f'{key} ({path})'
+        _check_written(source, key)
     values = source.numpy(force=True) if isinstance(source, Tensor) else _array(source)
     if values.ndim != 1 or not len(values) or values.dtype.kind not in 'iuf':
         raise ValueError(
             f'{key}: expected a flat list with one positive number per class, got {source!r:.80}'
         )
     return torch.from_numpy(values.astype(np.float64)), None
+
+
+def _check_written(values: Any, key: str) -> None:
+    """Refuse a list from a file of which a number is neither a count nor a frequency.
+
+    A list in a config may be on any scale, since somebody meant it; a file of counts that has
+    fractions is one of something else, or a damaged one.
+    """
+    if not isinstance(values, list):
+        return
+    numbers = [value for value in values if isinstance(value, (int, float))]
+    if max(numbers, default=0) <= 1:
+        return
+    for index, value in enumerate(values):
+        if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
+            raise ValueError(
+                f'{key}: expected whole numbers, or frequencies of which none is above 1, got '
+                f'{value!r} for class {index} and a largest of {max(numbers)!r:.40}. {REMEDY}'
+            )
 
 
 def save_class_frequency(

@@ -107,11 +107,15 @@ def test_a_flat_list_of_image_counts_is_the_older_form_of_classification(tmp_pat
 class TestReadPrior:
     def test_sources(self, tmp_path):
         path = tmp_path / 'f.json'
-        path.write_text('[3, 0.5]')
         wanted = torch.tensor([3.0, 0.5]).double()
-        for source in ([3, 0.5], (3, 0.5), np.array([3, 0.5]), wanted.float(), str(path)):
+        for source in ([3, 0.5], (3, 0.5), np.array([3, 0.5]), wanted.float()):
             values, names = read_prior(source, 'key')
             assert torch.equal(values, wanted)
+            assert names is None
+        for text in ('[3, 1]', '[3.0, 1]', '[0.75, 0.25]', '[1, 0.25]'):
+            path.write_text(text)
+            values, names = read_prior(str(path), 'key')
+            assert values.tolist() == json.loads(text)
             assert names is None
         save_class_frequency(FREQUENCY, path)
         values, names = read_prior(str(path), 'key')
@@ -124,6 +128,15 @@ class TestReadPrior:
     def test_what_is_no_list_of_numbers(self, source):
         with pytest.raises(ValueError, match=r'^key: expected a flat list with one positive'):
             read_prior(source, 'key')
+
+    @pytest.mark.parametrize('text', ['[1, 2, 3, 0.5]', '[4, 2, 3, 1.5]', '[9, 1, 1, 1e-9]'])
+    def test_fractions_of_counts_in_a_file(self, tmp_path, text):
+        path = tmp_path / 'f.json'
+        path.write_text(text)
+        value = json.loads(text)[3]
+        message = rf'^key \(.*f\.json\): expected whole numbers, or .*, got {value} for class 3 '
+        with pytest.raises(ValueError, match=message):
+            read_prior(str(path), 'key')
 
     def test_a_file_nested_without_end(self, tmp_path):
         path = tmp_path / 'f.json'

@@ -10,6 +10,7 @@ from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS
 
 _SHOWN = 100  # entries of an error message; the exception carries all of them
+_LENGTH = 200  # characters of a line in an error message
 
 
 class ImageListError(ValueError):
@@ -24,7 +25,7 @@ class ImageListError(ValueError):
         shown = '\n'.join(f'  {entry}' for entry in self.entries[:_SHOWN])
         if len(self.entries) > _SHOWN:
             shown += f'\n  and {len(self.entries) - _SHOWN} more'
-        super().__init__(f'{message}\n{shown}')
+        super().__init__(f'{message}\n{shown}' if self.entries else message)
 
 
 @DATASETS.register_module()
@@ -74,7 +75,16 @@ class ImageListDataset(CustomDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read and verify the list."""
-        samples = self._parse(list_from_file(self.ann_file))
+        try:
+            lines = list_from_file(self.ann_file)
+        except UnicodeDecodeError as error:
+            raise ImageListError(
+                f'{self.ann_file}: expected text in UTF-8 with lines "path label", got byte '
+                f'{error.object[error.start]:#04x} at {error.start}. Name the list in ann_file, or '
+                'write it in UTF-8',
+                [],
+            ) from None
+        samples = self._parse(lines)
         if self.every_class:
             present = {label for _, label in samples}
             absent = [str(c) for c in range(self.num_classes) if c not in present]
@@ -103,14 +113,16 @@ class ImageListDataset(CustomDataset):
         samples, malformed = [], []
         for number, line in enumerate(lines, start=1):
             path, _, label = line.strip().rpartition(' ')
+            digits = label.lstrip('0') or '0'  # Python converts no number of thousands of digits
             if not path or not label.isascii() or not label.isdigit():
-                malformed.append(f'{self.ann_file}:{number}: {line!r} is not "path label"')
-            elif int(label) >= self.num_classes:
+                malformed.append(f'{self.ann_file}:{number}: {_short(line)!r} is not "path label"')
+            elif len(digits) > len(str(self.num_classes)) or int(digits) >= self.num_classes:
                 malformed.append(
-                    f'{self.ann_file}:{number}: label {label} is outside [0, {self.num_classes})'
+                    f'{self.ann_file}:{number}: label {_short(label)} is outside '
+                    f'[0, {self.num_classes})'
                 )
             else:
-                samples.append((path, int(label)))
+                samples.append((path, int(digits)))
         if malformed or not samples:
             raise ImageListError(
                 f'{self.ann_file}: expected lines "path label" with labels in '
@@ -132,3 +144,8 @@ class ImageListDataset(CustomDataset):
             if name not in listed[folder]:
                 missing.append(path)
         return missing
+
+
+def _short(text: str) -> str:
+    """Cut a text that would fill the screen."""
+    return text if len(text) <= _LENGTH else f'{text[:_LENGTH]}... ({len(text)} characters)'

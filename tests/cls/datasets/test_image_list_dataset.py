@@ -59,6 +59,24 @@ def test_every_malformed_line_is_named(root):
     assert '5 malformed of 6 lines' in str(error.value)
 
 
+def test_a_label_of_thousands_of_digits_is_out_of_range(root):
+    config = write(root, 'val/c.jpg ' + '9' * 5000, 'val/c.jpg ' + '0' * 5000 + '1', 'x' * 10**5)
+    with pytest.raises(ImageListError) as error:
+        ImageListDataset(num_classes=2, **config)
+    label, line = error.value.entries
+    wanted = f'{root / "list.txt"}:1: label {"9" * 200}... (5000 characters) is outside [0, 2)'
+    assert label == wanted
+    assert f'list.txt:3: \'{"x" * 200}... (100000 characters)\' is not "path label"' in line
+
+
+def test_a_list_that_is_no_text_is_named(root):
+    (root / 'list.txt').write_bytes(b'val/c.jpg 0\n\xff\xfe 0\n')
+    with pytest.raises(ImageListError, match='text in UTF-8 .* got byte 0xff at 12') as error:
+        ImageListDataset(num_classes=2, data_root=str(root), ann_file='list.txt')
+    assert str(error.value).startswith(str(root / 'list.txt'))
+    assert not str(error.value).endswith('\n')
+
+
 def test_an_empty_list(root):
     (root / 'list.txt').write_text('')
     with pytest.raises(ImageListError, match='expected lines "path label"'):
