@@ -2,10 +2,15 @@
 
 A child is a process of its own in every respect that matters here: it can be killed at any moment,
 run out of disk or memory, and take its loader workers with it or leave them behind.
+
+Two parts of a tiny training take most of its time and are left out, also since most kills would hit
+them: MMEngine formats the text of the config for every checkpoint, and asks the compilers for their
+versions.
 """
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import resource
@@ -16,21 +21,33 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import mmengine.runner.runner
 from conftest import free_port
+from mmengine.config import Config
+from mmengine.utils.dl_utils import collect_env
 
-# What the commands would import, ahead of the forks.
-import paco_seg.cli.compare
-import paco_seg.cli.test
-import paco_seg.cli.train
-import paco_seg.cls
-import paco_seg.comparison.user_comparison
-import paco_seg.seg  # noqa: F401
 from paco_seg import cli
 from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import set_safe_loading
+
+# What the commands would import, ahead of the forks.
+for module in (
+    'matplotlib.pyplot',
+    'mmpretrain.engine',
+    'mmseg.engine',
+    'mpl_toolkits.mplot3d',
+    'paco_seg.cli.compare',
+    'paco_seg.cli.test',
+    'paco_seg.cli.train',
+    'paco_seg.cls',
+    'paco_seg.comparison.user_comparison',
+    'paco_seg.seg',
+):
+    import_module(module)
 
 # Nothing here takes a minute on a machine that does little else; a hang is a loss.
 PATIENCE = 300.0
@@ -62,6 +79,7 @@ class Child:
         sys.stdout.flush()
         sys.stderr.flush()
         limits = (memory_mib, file_bytes)
+        environment_of_machine()  # ahead of the fork
         # A limit on files is one on the log too, but not on a pipe.
         ends = os.pipe() if file_bytes is not None else None
         self._process = multiprocessing.get_context('fork').Process(
@@ -112,6 +130,21 @@ class Child:
         return found
 
 
+@functools.cache
+def environment_of_machine() -> dict[str, str]:
+    """What MMEngine logs ahead of a training."""
+    found: dict[str, str] = collect_env()
+    return found
+
+
+def _without_delays() -> None:
+    known = environment_of_machine()
+    mmengine.runner.runner.collect_env = lambda: dict(known)
+    Config.pretty_text = property(
+        lambda config: ''.join(f'{key} = {value!r}\n' for key, value in config.to_dict().items())
+    )
+
+
 def group(leader: int) -> list[int]:
     """Living processes of a process group."""
     found = []
@@ -150,6 +183,7 @@ def _work(
     tempfile.tempdir = str(log.parent)  # where tracebacks go
     forget_runs()
     set_safe_loading()
+    _without_delays()
     memory_mib, file_bytes = limits
     if memory_mib is not None:
         used = int(Path('/proc/self/statm').read_text().split()[0]) * os.sysconf('SC_PAGE_SIZE')

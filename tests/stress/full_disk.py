@@ -6,10 +6,13 @@ import errno
 import json
 import os
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from seg.datasets.test_ade20k_full import write_scene
 from stress.children import command
 from stress.configs import seg_config
 from stress.trials import Trials
@@ -21,6 +24,7 @@ PROMISE = (
     'or 1 and a line that says so; what was there before stays, and nothing unfinished stands '
     'under a final name'
 )
+RESULT, FREQUENCY, RELEASE = 'result.json', 'frequency.json', 'release'
 # What the messages of a limit on the size of files and of a full disk have in common.
 REASONS = ('No space left', 'File too large', 'disk', 'PytorchStreamWriter', 'unexpected pos')
 
@@ -28,10 +32,18 @@ REASONS = ('No space left', 'File too large', 'disk', 'PytorchStreamWriter', 'un
 def run(trials: Trials) -> None:
     room = trials.room('source')
     config = seg_config(room)
-    prepared = command('train', config, log=room / 'train.log')
-    if not trials.check('commands run to their end', prepared.wait() == 0, prepared.said()[-2000:]):
-        return
     checkpoint = room / 'work/iter_6.pth'
+    # What the commands below read.
+    for words in (
+        ('train', config),
+        ('test', config, checkpoint, '--work-dir', room / 'test', '--out', room / RESULT),
+        ('statistics', config, '-o', room / FREQUENCY, '--jobs', 1),
+    ):
+        child = command(*words, log=room / f'{words[0]}.log')
+        done = child.wait() == 0
+        if not trials.check('commands run to their end', done, child.said()[-2000:]):
+            return
+    _write_release(room / RELEASE)
     commands = _commands(config, checkpoint, room)
     for name in trials.size(['train', 'test json', 'publish'], list(commands)):
         make = commands[name]
@@ -56,7 +68,7 @@ def run(trials: Trials) -> None:
 
 def _commands(config: Path, checkpoint: Path, room: Path) -> dict[str, Callable[[Path], list[Any]]]:
     """Commands that write, for a folder to write to; what they read is not in it."""
-    result = room / 'result.json'
+    result, images = room / RESULT, room / 'data/images/val'
     return {
         'train': lambda out: ['train', config, '--work-dir', out / 'work'],
         'test json': lambda out: [
@@ -85,8 +97,25 @@ def _commands(config: Path, checkpoint: Path, room: Path) -> dict[str, Callable[
             'compare', config, '--systems', 'ce', '--seeds', 1, '--iters', 2, '--search', 'none',
             '--groups', 'rank', '--out', out / 'compared',
         ],
-        'plot': lambda out: ['plot', result, '-o', out / 'a.png'],
+        'plot': lambda out: [
+            'plot', f'one={result}', f'two={result}', '--frequency-file', room / FREQUENCY,
+            '-o', out / 'a.png',
+        ],
+        'plot centers': lambda out: ['plot', 'centers', config, checkpoint, '-o', out / 'a.png'],
+        'predict': lambda out: ['predict', config, checkpoint, images, '-o', out / 'predicted'],
+        'export': lambda out: ['export', config, checkpoint, '-o', out / 'a.pt2'],
+        'prepare': lambda out: [
+            'prepare', 'ade20k-full', room / RELEASE, '--out', out / 'full', '--classes', 3,
+            '--jobs', 1,
+        ],
     }  # fmt: skip
+
+
+def _write_release(root: Path) -> None:
+    """A release of ADE20K with an image of three classes in each split."""
+    labels = np.arange(12).reshape(3, 4) % 3
+    for split, name in (('training', 'ADE_train_00000001'), ('validation', 'ADE_val_00000001')):
+        write_scene(root / 'images/ADE' / split / 'urban/street', name, labels)
 
 
 def _prepare(out: Path, words: list[Any]) -> dict[Path, bytes]:
@@ -195,6 +224,11 @@ def _is_whole(path: Path) -> bool:
             json.loads(path.read_text())
         elif path.suffix == '.pth':
             load_from_local(str(path))
+        elif path.suffix == '.pt2':
+            with zipfile.ZipFile(path) as archive:
+                return archive.testzip() is None
+        elif path.suffix == '.html':
+            return path.read_text().rstrip().endswith('</html>')
         elif path.suffix == '.pkl':
             return path.read_bytes().endswith(b'.')
         elif path.suffix == '.png':
@@ -203,7 +237,7 @@ def _is_whole(path: Path) -> bool:
             Image.open(path).load()
         elif path.suffix == '.py':
             compile(path.read_text(), str(path), 'exec')
-    except (ValueError, OSError, SyntaxError):
+    except (ValueError, OSError, SyntaxError, zipfile.BadZipFile):
         return False
     return True
 
@@ -213,9 +247,8 @@ def _wrong_folders(trials: Trials, config: Path, checkpoint: Path) -> None:
     out = trials.room('wrong')
     (out / 'file').write_text('old')
     places = [Path('/proc/nowhere'), out / 'file']
-    commands = _commands(config, checkpoint, out)
-    names = [name for name in commands if name not in ('plot',)]
-    for name in trials.rng.sample(names, trials.size(2, len(names))):
+    commands = _commands(config, checkpoint, config.parent)
+    for name in trials.rng.sample(list(commands), trials.size(2, len(commands))):
         for place in places[: trials.size(1, 2)]:
             log = trials.folder / f'wrong {name} {place.name}.log'
             child = command(*commands[name](place), log=log)
