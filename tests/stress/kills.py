@@ -78,7 +78,7 @@ def run(trials: Trials) -> None:
         said = straight[0].said()[-2000:]
         if not trials.check('uninterrupted', not any(codes), f'{variant}: {codes}\n{said}'):
             continue
-        for attempt in range(trials.size(1, 4)):
+        for attempt in range(trials.size(1, 2)):
             what = f'{variant}, attempt {attempt}'
             with trials.trial('trainings ended as if not killed', what):
                 _kill_and_resume(trials, variant, config, folder, f'{attempt}', duration)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import mmpretrain.registry
 import mmseg.registry
 import torch
 from helpers import contrastive
+from helpers.classifier_zoo import SYSTEMS
 from mmengine.registry import DefaultScope
+from stress.fuzz import CHANNELS, CLASSES, classification_loss, of_label_maps
 from stress.trials import Trials
 from torch import Tensor, nn
 
@@ -81,11 +85,30 @@ def run(trials: Trials) -> None:
     torch.use_deterministic_algorithms(True)
     try:
         for system, model, batch, _ in _systems():
-            with trials.trial('steps with deterministic algorithms', system):
+            with trials.trial('systems with deterministic algorithms', system):
                 for step in range(3):
                     _total(model, batch(step)).backward()
+        _deterministic_zoo(trials)
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def _deterministic_zoo(trials: Trials) -> None:
+    """Steps of every system of classification, and of every branch and loss of label maps."""
+    for system, (config, views) in SYSTEMS.items():
+        with trials.trial('systems with deterministic algorithms', system):
+            model = mmpretrain.registry.MODELS.build(copy.deepcopy(config)).train()
+            for step in range(3):
+                classification_loss(model, views, [step % 5, 1, 1, 3], step).backward()
+    for system, losses in of_label_maps(trials.folder / 'maps').items():
+        with trials.trial('systems with deterministic algorithms', system):
+            for step in range(3):
+                rng = torch.Generator().manual_seed(step)
+                features = torch.randn(2, CHANNELS, 5, 6, generator=rng).requires_grad_()
+                logits = torch.randn(2, CLASSES, 5, 6, generator=rng).requires_grad_()
+                labels = _pixels(step)['labels']
+                found = losses(BranchInputs(features, logits, labels, None, 255))
+                sum(loss.sum() for key, loss in found.items() if 'loss' in key).backward()
 
 
 def _total(model: nn.Module, batch: dict) -> Tensor:

@@ -355,7 +355,7 @@ train_dataloader['dataset'] = dict(
 
 
 def _texts(trials: Trials, folder: Path) -> None:
-    """Statistics and list files through a training, which must refuse them before a step."""
+    """Statistics and list files, which a training must refuse before a step; other readers too."""
     cases = [('statistics', name, text) for name, text in STATISTICS.items()]
     cases += [('list', name, text) for name, text in LISTS.items()]
     for number, (kind, name, text) in enumerate(
@@ -368,13 +368,26 @@ def _texts(trials: Trials, folder: Path) -> None:
         extra = (PRIOR if kind == 'statistics' else LIST).format(
             path=str(path), root=str(room / 'data')
         )
-        child = command('train', cls_config(room, extra), log=room / 'log', memory_mib=MEMORY_MIB)
-        code = child.wait(SECONDS)
-        said = child.said()
-        refused = code == 2 and ('file.' in said or name in ('outside', 'absolute', 'folder'))
-        trials.check(
-            'statistics and list files', refused, f'{kind} {name!r}: exit {code}: {said[-800:]}'
-        )
+        config = cls_config(room, extra)
+        readers: dict[str, tuple[object, ...]] = {'train': ('train', config)}
+        if kind == 'list':
+            readers['check-data'] = ('check-data', config, '--jobs', 1)
+            readers['statistics'] = ('statistics', config, '-o', room / 'out.json', '--jobs', 1)
+        elif not trials.short:
+            (room / 'seg').mkdir()
+            system = ('--system', 'log-prior', '--frequency-file', path)
+            readers['swap'] = ('swap', seg_config(room / 'seg'), *system, '-o', room / 'out.py')
+        for reader, words in list(readers.items())[: trials.size(1, len(readers))]:
+            child = command(*words, log=room / f'{reader}.log', memory_mib=MEMORY_MIB)
+            code = child.wait(SECONDS)
+            said = child.said()
+            named = 'file.' in said or name in ('outside', 'absolute', 'folder')
+            # Who only counts or writes a config need not object to every file.
+            harmless = code == 0 and reader in ('statistics', 'swap')
+            found = code == 1 and reader == 'check-data'
+            fine = harmless or (named and (found or code == 2))
+            what = f'{kind} {name!r}, {reader}: exit {code}: {said[-800:]}'
+            trials.check('statistics and list files', fine, what)
     with trials.trial('statistics and list files', 'all of them'):
         _nothing_happened(folder)
 
@@ -397,21 +410,45 @@ def _commands(trials: Trials, folder: Path) -> None:
         change(content)
         evil = room / 'evil.pth'
         torch.save(content, evil)
-        work = room / f'work of {name}'
-        words: list[tuple[object, ...]] = [
-            ('train', config, '--resume', evil, '--work-dir', work),
-            ('test', config, evil, '--work-dir', work),
-            ('publish', evil, '-o', room / 'published.pth'),
-            ('convert', config, evil, room / 'converted.pth'),
-        ]
-        for line in words[: trials.size(1, 4)]:
-            child = command(*line, log=room / f'{name} {line[0]}.log', memory_mib=MEMORY_MIB)
+        words = _readers(config, evil, room, room / f'work of {name}')
+        for reader, line in list(words.items())[: trials.size(1, len(words))]:
+            child = command(*line, log=room / f'{name} {reader}.log', memory_mib=MEMORY_MIB)
             code = child.wait()
             # Whether it is refused or of no effect is the command's own business.
             fine = code in (0, 2)
-            trials.check('commands', fine, f'{name}, {line[0]}: exit {code}: {child.said()[-800:]}')
-            with trials.trial('commands', f'{name}, {line[0]}'):
+            trials.check('commands', fine, f'{name}, {reader}: exit {code}: {child.said()[-800:]}')
+            with trials.trial('commands', f'{name}, {reader}'):
                 _nothing_happened(folder)
+    # A pickle that calls something, in the place of any checkpoint that a command reads.
+    words = tuple(
+        _filled(argument, folder / 'trace', folder / 'victim') for argument in CALLS[0][1]
+    )
+    evil = room / 'calls.pth'
+    torch.save(PLACES[2](_Calls(CALLS[0][0], words)), evil, _PickleModule, 2)
+    lines = _readers(config, evil, room, room / 'work of calls')
+    for reader, line in list(lines.items())[: trials.size(1, len(lines))]:
+        child = command(*line, log=room / f'calls {reader}.log', memory_mib=MEMORY_MIB)
+        code, said = child.wait(), child.said()
+        refused = code == 2 and 'calls.pth' in said
+        trials.check('commands', refused, f'a call, {reader}: exit {code}: {said[-800:]}')
+        with trials.trial('commands', f'a call, {reader}'):
+            _nothing_happened(folder)
+
+
+def _readers(config: Path, evil: Path, room: Path, work: Path) -> dict[str, tuple[object, ...]]:
+    """Each command that reads a checkpoint, with one."""
+    images = room / 'data/images/val'
+    load_from = ('--cfg-options', f'load_from={evil}')
+    return {
+        'train --resume': ('train', config, '--resume', evil, '--work-dir', work),
+        'train': ('train', config, *load_from, '--work-dir', work / 'loaded'),
+        'test': ('test', config, evil, '--work-dir', work),
+        'predict': ('predict', config, evil, images, '-o', work / 'predicted'),
+        'publish': ('publish', evil, '-o', room / 'published.pth'),
+        'convert': ('convert', config, evil, room / 'converted.pth'),
+        'export': ('export', config, evil, '-o', work / 'model.pt2'),
+        'plot': ('plot', 'centers', config, evil, '-o', work / 'centers.png'),
+    }
 
 
 def _hostile_meta(victim: str) -> dict[str, Callable[[dict], Any]]:
@@ -441,21 +478,50 @@ def _hostile_meta(victim: str) -> dict[str, Callable[[dict], Any]]:
 
 
 def _images(trials: Trials, folder: Path) -> None:
-    """Images as strangers make them, through the check of a data set and a training."""
+    """Images as strangers make them, as images and as label maps, through what reads them."""
     room = folder / 'images'
-    room.mkdir()
-    config = cls_config(room)
+    maps = folder / 'maps'
+    for path in (room, maps):
+        path.mkdir()
+    config, seg = cls_config(room), seg_config(maps)
+    predicted = folder / 'to predict'
+    predicted.mkdir()
+    checkpoint = maps / 'work/iter_6.pth'
+    if not trials.short:
+        child = command('train', seg, log=maps / 'train.log')
+        if not trials.check('images', child.wait() == 0, child.said()[-2000:]):
+            return
+    counts = maps / 'out.json'
+    # Where an image goes, what it was before, and which command reads it there.
+    places: dict[str, tuple[Path, tuple[object, ...]]] = {
+        'check-data': (room / 'data/train/sky/0.png', ('check-data', config, '--jobs', 1)),
+        'train': (room / 'data/train/sky/0.png', ('train', config)),
+        'predict': (
+            predicted / '0.png',
+            ('predict', seg, checkpoint, predicted, '-o', maps / 'predicted'),
+        ),
+        'check-data, maps': (maps / 'data/labels/train/0.png', ('check-data', seg, '--jobs', 1)),
+        'statistics, maps': (
+            maps / 'data/labels/train/0.png',
+            ('statistics', seg, '-o', counts, '--jobs', 1),
+        ),
+        'train, maps': (
+            maps / 'data/labels/train/0.png',
+            ('train', seg, '--work-dir', maps / 'trained'),
+        ),
+    }
     names = list(IMAGES)
     for name in trials.rng.sample(names, trials.size(1, len(names))):
-        path = room / 'data/train/sky/0.png'
-        path.write_bytes(IMAGES[name]())
-        for line in (('check-data', config, '--jobs', 1), ('train', config))[: trials.size(1, 2)]:
-            child = command(*line, log=room / f'{name} {line[0]}.log', memory_mib=MEMORY_MIB)
+        content = IMAGES[name]()
+        for reader, (path, line) in list(places.items())[: trials.size(1, len(places))]:
+            path.write_bytes(content)
+            log = folder / f'{name} {reader}.log'
+            child = command(*line, log=log, memory_mib=MEMORY_MIB)
             code = child.wait(SECONDS)
             fine = code in (0, 2) or (code == 1 and line[0] == 'check-data')
             named = code == 0 or '0.png' in child.said()
             trials.check(
-                'images', fine and named, f'{name}, {line[0]}: exit {code}: {child.said()[-800:]}'
+                'images', fine and named, f'{name}, {reader}: exit {code}: {child.said()[-800:]}'
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path as osp
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from paco_seg.engine.resume import LAST
 from paco_seg.files import write_text, written_aside
 
 BACKEND = 'written_aside'
+# Information of the message hub: checkpoints that go once the one that names them is written.
+SUPERFLUOUS = 'superfluous_ckpt_ids'
 
 
 @partial(register_backend, BACKEND)
@@ -53,7 +55,8 @@ class DurableCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` with the same arguments, but in an order that loses nothing.
 
     A checkpoint is written aside and renamed, then ``last_checkpoint`` follows in the same way,
-    and only then the one that ``max_keep_ckpts`` or a better metric makes superfluous is removed.
+    and only then the one that ``max_keep_ckpts`` or a better metric makes superfluous is removed;
+    if a kill comes between, the resumed training removes it.
     Weights that hold NaN are not written: the last good checkpoint stays the last. Checkpoints in
     remote storage (``backend_args``) and of sharded models are left to MMEngine.
 
@@ -66,7 +69,7 @@ class DurableCheckpointHook(CheckpointHook):
     file_backend: Any
 
     def before_train(self, runner: Runner) -> None:
-        """Choose the way of writing; remove what a killed process left unfinished."""
+        """Choose the way of writing; remove what a killed process left unfinished or behind."""
         folder = self.out_dir or runner.work_dir
         self._durable = (
             isinstance(runner, Runner)
@@ -81,6 +84,17 @@ class DurableCheckpointHook(CheckpointHook):
             notes = Path(runner.work_dir).glob(f'.{LAST}.*.part')
             for path in (*Path(self.out_dir).glob('.*.part.pth'), *notes):
                 path.unlink(missing_ok=True)
+            info = runner.message_hub.runtime_info
+            # Only where a checkpoint of this folder is resumed, and the limit is still there.
+            if self.max_keep_ckpts > 0 and 'last_ckpt' in info:
+                self._remove(info.get(SUPERFLUOUS, ()))
+
+    def _remove(self, steps: Iterable[int]) -> None:
+        for step in steps:
+            name = self.filename_tmpl.format(step)
+            path = self.file_backend.join_path(self.out_dir, name)
+            if step not in self.keep_ckpt_ids and self.file_backend.isfile(path):
+                self.file_backend.remove(path)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         if not self._durable:
@@ -88,13 +102,14 @@ class DurableCheckpointHook(CheckpointHook):
             return
         check_weights_are_finite(runner)
         filename = self.filename_tmpl.format(step)
-        superfluous = []
+        superfluous: list[int] = []
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             while len(self.keep_ckpt_ids) >= self.max_keep_ckpts:
-                superfluous.append(self.filename_tmpl.format(self.keep_ckpt_ids.popleft()))
+                superfluous.append(self.keep_ckpt_ids.popleft())
             self.keep_ckpt_ids.append(step)
-            # ahead of writing: the checkpoint holds the list
+            # ahead of writing: the checkpoint holds the lists
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+            runner.message_hub.update_info(SUPERFLUOUS, superfluous)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
@@ -110,10 +125,7 @@ class DurableCheckpointHook(CheckpointHook):
         if not is_main_process():
             return
         write_text(osp.join(runner.work_dir, LAST), self.last_ckpt)
-        for name in superfluous:
-            path = self.file_backend.join_path(self.out_dir, name)
-            if self.file_backend.isfile(path):
-                self.file_backend.remove(path)
+        self._remove(superfluous)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._durable or not self.save_best:

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from torch import optim
 
 from paco_seg.engine.checkpoint_config import config_from_text
+from paco_seg.engine.hooks.durable_checkpoint_hook import SUPERFLUOUS
 
 # Settings of parameter groups that differ between versions of PyTorch, or say nothing of the kind.
 INCIDENTAL = {
@@ -88,11 +89,11 @@ def keep_own_paths(runtime_info: dict, folder: Path) -> None:
                 del runtime_info[key]
         elif key.startswith('best_score') and not isinstance(value, Real):
             del runtime_info[key]
-    if 'keep_ckpt_ids' in runtime_info:
+    for key in {'keep_ckpt_ids', SUPERFLUOUS} & runtime_info.keys():
         # They become part of a file name: a number cannot lead out of the folder.
-        ids = runtime_info['keep_ckpt_ids']
+        ids = runtime_info[key]
         ids = ids if isinstance(ids, (list, tuple)) else []
-        runtime_info['keep_ckpt_ids'] = [step for step in ids if type(step) is int and step >= 0]
+        runtime_info[key] = [step for step in ids if type(step) is int and step >= 0]
 
 
 def _check_parts(checkpoint: dict, source: str) -> None:

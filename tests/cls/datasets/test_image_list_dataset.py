@@ -71,7 +71,7 @@ def test_a_label_of_thousands_of_digits_is_out_of_range(root):
 
 def test_a_list_that_is_no_text_is_named(root):
     (root / 'list.txt').write_bytes(b'val/c.jpg 0\n\xff\xfe 0\n')
-    with pytest.raises(ImageListError, match='text in UTF-8 .* got byte 0xff at 12') as error:
+    with pytest.raises(ImageListError, match=r'text in UTF-8 .* got byte 0xff at 12') as error:
         ImageListDataset(num_classes=2, data_root=str(root), ann_file='list.txt')
     assert str(error.value).startswith(str(root / 'list.txt'))
     assert not str(error.value).endswith('\n')

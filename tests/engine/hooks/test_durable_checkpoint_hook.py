@@ -3,6 +3,7 @@ import os
 import pytest
 import torch
 from helpers.tiny_training import train
+from mmengine.fileio import LocalBackend
 
 from paco_seg import files
 from paco_seg.engine.checkpoint import load_from_local
@@ -78,8 +79,6 @@ def test_what_a_kill_left_unfinished_goes_with_the_next_start(tmp_path):
 
 @pytest.mark.parametrize('number', [1, 2, 3])
 def test_a_kill_while_the_old_is_removed_leaves_the_new(tmp_path, monkeypatch, number):
-    from mmengine.fileio import LocalBackend
-
     with monkeypatch.context() as patch:
         kill_at(patch, 'remove', LocalBackend, number)
         with pytest.raises(KilledError):
@@ -87,6 +86,37 @@ def test_a_kill_while_the_old_is_removed_leaves_the_new(tmp_path, monkeypatch, n
     last = newest_checkpoint(tmp_path)
     assert (tmp_path / 'last_checkpoint').read_text() == last
     assert load_from_local(last)['meta']['iter'] == (4 if number < 3 else 6)
+
+
+def kept(folder):
+    return [name for name in names(folder) if name.startswith('iter_')]
+
+
+def killed_before_removal(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_at(patch, 'remove', LocalBackend, 1)
+        with pytest.raises(KilledError):
+            train(folder, **KEEP_ONE)
+    assert kept(folder) == ['iter_2.pth', 'iter_4.pth']
+    return str(folder / 'iter_4.pth')
+
+
+def test_what_a_kill_did_not_remove_goes_with_the_resumed_training(tmp_path, monkeypatch):
+    last = killed_before_removal(tmp_path, monkeypatch)
+    train(tmp_path, resume=True, load_from=last, train_cfg__max_iters=4, **KEEP_ONE)
+    assert kept(tmp_path) == ['iter_4.pth']
+
+
+def test_only_what_the_training_itself_wrote_is_removed(tmp_path, monkeypatch):
+    last = killed_before_removal(tmp_path / 'a', monkeypatch)
+    other = tmp_path / 'b'
+    other.mkdir()
+    (other / 'iter_2.pth').write_text('of another training')
+    train(other, resume=True, load_from=last, **KEEP_ONE)
+    assert kept(other) == ['iter_2.pth', 'iter_6.pth']
+    # Who keeps more than before keeps this one too.
+    train(tmp_path / 'a', resume=True, load_from=last)
+    assert kept(tmp_path / 'a') == ['iter_2.pth', 'iter_4.pth', 'iter_6.pth']
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):

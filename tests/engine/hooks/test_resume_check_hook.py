@@ -96,9 +96,9 @@ def test_paths_become_those_of_the_own_folder(tmp_path):
         keep_ckpt_ids=[2, 4],
         other=1,
     )
-    info = dict(keep_ckpt_ids='../x')
+    info = dict(keep_ckpt_ids='../x', superfluous_ckpt_ids=['../x', 3, -1, True])
     keep_own_paths(info, tmp_path)
-    assert info == dict(keep_ckpt_ids=[])
+    assert info == dict(keep_ckpt_ids=[], superfluous_ckpt_ids=[3])
 
 
 @pytest.mark.parametrize(
