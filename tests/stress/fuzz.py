@@ -67,7 +67,7 @@ FOREIGN = {
     'save_optimizer', 'save_param_scheduler', 'out_dir', 'save_last', 'rule', 'greater_keys',
     'less_keys', 'file_client_args', 'filename_tmpl', 'backend_args', 'published_keys',
     'save_begin', 'save_best', 'max_keep_ckpts', 'dataset', 'balanced_pipeline', 'reduction',
-    'pad_val', 'length',
+    'pad_val', 'length', 'in_channels', 'num_classes',
 }  # fmt: skip
 # Arguments whose values are the arguments of others.
 PIXELS: list[Callable[..., Any]] = [PixelSampler.__init__, PixelGPaCoLoss.__init__]
@@ -164,7 +164,7 @@ def of_label_maps(folder: Path) -> dict[str, Callable[[BranchInputs], Any]]:
             config = dict(bases.get(name, {}), type=name, **options)
             loss = mmseg.registry.MODELS.build(config).train()
             found[name] = lambda inputs, loss=loss: {
-                'loss': loss(inputs.logits, inputs.labels, ignore_index=inputs.ignore_index)
+                'loss': loss(inputs.logits, inputs.feature_labels, ignore_index=inputs.ignore_index)
             }
     return found
 
@@ -334,7 +334,8 @@ def _around_others(folder: Path, file: dict[str, str]) -> dict[str, dict[str, An
     if not seg.exists():
         write_seg_dataset(seg)
         write_cls_dataset(cls)
-        (cls / 'list.txt').write_text('train/sky/0.png 0\n')
+        lines = [f'train/{name}/0.png {label}' for label, name in enumerate(sorted(CLASS_NAMES))]
+        (cls / 'list.txt').write_text('\n'.join(lines))
         (seg / 'classes.json').write_text(json.dumps(list(CLASS_NAMES)))
     maps = dict(
         type='BaseSegDataset',

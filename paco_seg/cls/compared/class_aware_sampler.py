@@ -11,7 +11,7 @@ from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from paco_seg.cls.datasets.class_labels import class_labels
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_count
 from paco_seg.core.compared.tau_norm import class_aware_indices
 
 KEY = 'train_dataloader.sampler'
@@ -32,7 +32,7 @@ class ClassAwareSampler(Sampler):
         seed: identical in all processes; None = agreed on between them.
 
     Raises:
-        TypeError: the dataset has no labels to read.
+        TypeError: the dataset has no labels to read, or a setting is no integer.
         ValueError: a setting is out of range.
     """
 
@@ -43,9 +43,11 @@ class ClassAwareSampler(Sampler):
         samples_per_epoch: int | None = None,
         seed: int | None = None,
     ) -> None:
-        check_range(f'{KEY}.samples_per_visit', samples_per_visit, low=1)
+        check_count(f'{KEY}.samples_per_visit', samples_per_visit, low=1)
         if samples_per_epoch is not None:
-            check_range(f'{KEY}.samples_per_epoch', samples_per_epoch, low=1)
+            check_count(f'{KEY}.samples_per_epoch', samples_per_epoch, low=1)
+        if seed is not None:
+            check_count(f'{KEY}.seed', seed)
         self.labels = torch.from_numpy(class_labels(dataset))
         if samples_per_epoch is None:
             samples_per_epoch = len(self.labels)

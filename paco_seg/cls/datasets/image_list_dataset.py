@@ -9,6 +9,8 @@ from mmengine.fileio import list_from_file
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS
 
+from paco_seg.core.checks import check_bool, check_count
+
 _SHOWN = 100  # entries of an error message; the exception carries all of them
 _LENGTH = 200  # characters of a line in an error message
 
@@ -46,6 +48,8 @@ class ImageListDataset(CustomDataset):
         **kwargs: other arguments of :class:`mmpretrain.datasets.CustomDataset`.
 
     Raises:
+        TypeError: a setting is of another kind.
+        ValueError: ``num_classes`` is below 1, or not the number of class names.
         ImageListError: malformed lines, labels out of range, classes without images, missing
             images.
     """
@@ -59,8 +63,9 @@ class ImageListDataset(CustomDataset):
         check_files: bool = True,
         **kwargs,
     ):
-        if num_classes < 1:
-            raise ValueError(f'num_classes: expected >= 1, got {num_classes}')
+        check_count('num_classes', num_classes, low=1)
+        check_bool('every_class', every_class)
+        check_bool('check_files', check_files)
         metainfo = dict(metainfo or {})
         metainfo.setdefault('classes', tuple(str(label) for label in range(num_classes)))
         if len(metainfo['classes']) != num_classes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,8 @@ def _check_profile(imbalance_factor: float, imbalance_type: str) -> None:
         raise ValueError(
             f'imbalance_type: expected one of {IMBALANCE_TYPES}, got {imbalance_type!r}'
         )
-    if isinstance(imbalance_factor, (str, bool)) or not 0 < imbalance_factor <= 1:
+    is_number = isinstance(imbalance_factor, Real) and not isinstance(imbalance_factor, bool)
+    if not is_number or not 0 < imbalance_factor <= 1:
         raise ValueError(
             f'imbalance_factor: expected a value in (0, 1], got {imbalance_factor!r}. It is the '
             'smallest class divided by the largest: an imbalance ratio of 100 is 0.01'
@@ -114,7 +116,8 @@ class LongTailDataset:
                 'splits'
             )
         _check_profile(imbalance_factor, imbalance_type)
-        if max_count is not None and (isinstance(max_count, (str, bool)) or not max_count >= 1):
+        is_number = isinstance(max_count, Real) and not isinstance(max_count, bool)
+        if max_count is not None and not (is_number and max_count >= 1):
             raise ValueError(
                 f'max_count: expected the images of the largest class, at least 1, got '
                 f'{max_count!r}. Leave it out for the class size of a balanced dataset'

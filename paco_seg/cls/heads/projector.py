@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from torch import nn
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_bool, check_count
 
 KEY = 'model.head.projector'
 
@@ -36,12 +36,17 @@ def linear_projector(
             on CIFAR; all else has PyTorch's initialisation.
 
     Raises:
+        TypeError: an argument is of another kind.
         ValueError: a number of layers or channels is below 1.
     """
-    check_range(f'{KEY}.num_layers', num_layers, low=1)
-    check_range(f'{KEY}.out_channels', out_channels, low=1)
+    check_count(f'{KEY}.num_layers', num_layers, low=1)
+    check_count(f'{KEY}.out_channels', out_channels, low=1)
     hidden_channels = in_channels if hidden_channels is None else hidden_channels
-    check_range(f'{KEY}.hidden_channels', hidden_channels, low=1)
+    check_count(f'{KEY}.hidden_channels', hidden_channels, low=1)
+    check_bool(f'{KEY}.kaiming_last', kaiming_last)
+    for name, value in (('norm', '' if norm is None else norm), ('act', act)):
+        if not isinstance(value, str):
+            raise TypeError(f'{KEY}.{name}: expected the name of a layer, got {value!r}')
     layers: list[nn.Module] = []
     for _ in range(num_layers - 1):
         layers.append(nn.Linear(in_channels, hidden_channels))

@@ -41,6 +41,7 @@ class RareClassDataset:
             while the label maps are the same; None = count at every start.
 
     Raises:
+        TypeError: a setting is of another kind.
         ValueError: a setting is out of range, or the label maps cannot be counted.
     """
 
@@ -59,6 +60,8 @@ class RareClassDataset:
         check_count(f'{KEY}.min_pixels', min_pixels, low=1)
         check_range(f'{KEY}.min_crop_ratio', min_crop_ratio, low=0.0, high=1.0)
         check_count(f'{KEY}.tries', tries, low=1)
+        if index_file is not None and not isinstance(index_file, (str, Path)):
+            raise TypeError(f'{KEY}.index_file: expected the path of a file, got {index_file!r}')
         self._config = copy.deepcopy(dataset)
         self.dataset = DATASETS.build(dataset)
         self.temperature = temperature

@@ -176,6 +176,10 @@ def _registered_head(base_type: str | None) -> type[BaseModule]:
             'base_type: expected the name of a registered decode head, got nothing. '
             "Write the head's former type there, e.g. base_type='PSPHead'"
         )
+    if not isinstance(base_type, str):
+        raise TypeError(
+            f'base_type: expected the name of a registered decode head, got {base_type!r}'
+        )
     base = MODELS.get(base_type)
     if base is None:
         heads = [name for name in MODELS.module_dict if name.endswith('Head')]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_labels, check_range
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
 from paco_seg.seg.losses.loss_name import check_loss_name
 
@@ -57,8 +57,14 @@ class PixelClassifierBranch(TrainingBranch):
         return self.classifier(features)
 
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
-        """Compute the cross entropy of the classifier, which leaves the features alone."""
+        """Compute the cross entropy of the classifier, which leaves the features alone.
+
+        Raises:
+            ValueError: a label is neither a class nor the ignored one.
+        """
         logits = self.classifier(inputs.features.detach()).float()
+        allowed = (inputs.ignore_index,)
+        check_labels('labels', inputs.feature_labels, logits.shape[1], allowed=allowed)
         values = F.cross_entropy(
             logits, inputs.feature_labels, ignore_index=inputs.ignore_index, reduction='sum'
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmcv.cnn import ConvModule
 from torch import nn
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_count
 
 # Width of the embedding in every published segmentation recipe.
 EMBED_CHANNELS = 128
@@ -24,12 +24,13 @@ def conv_projector(
     Maps (B, in_channels, h, w) to (B, out_channels, h, w).
 
     Raises:
+        TypeError: one of them is no integer.
         ValueError: a number of layers or channels is below 1.
     """
-    check_range('projector.num_layers', num_layers, low=1)
-    check_range('projector.out_channels', out_channels, low=1)
+    check_count('projector.num_layers', num_layers, low=1)
+    check_count('projector.out_channels', out_channels, low=1)
     hidden_channels = in_channels if hidden_channels is None else hidden_channels
-    check_range('projector.hidden_channels', hidden_channels, low=1)
+    check_count('projector.hidden_channels', hidden_channels, low=1)
     layers: list[nn.Module] = []
     for _ in range(num_layers - 1):
         layers.append(ConvModule(in_channels, hidden_channels, kernel_size=1, norm_cfg=norm_cfg))

@@ -67,5 +67,8 @@ def test_bad_settings_are_refused():
         build(samples_per_visit=0)
     with pytest.raises(ValueError, match=r'samples_per_epoch: expected >= 1'):
         build(samples_per_epoch=0)
+    for name in ('samples_per_visit', 'samples_per_epoch', 'seed'):
+        with pytest.raises(TypeError, match=rf'sampler\.{name}: expected an integer, got 1\.5'):
+            build(**{name: 1.5})
     with pytest.raises(TypeError, match=r'expected get_gt_labels\(\).*got object'):
         build(dataset=object())

@@ -109,3 +109,8 @@ def test_bad_settings(root):
         ImageListDataset(num_classes=2, metainfo=dict(classes=('x',)), **config)
     with pytest.raises(ValueError, match='num_classes: expected >= 1, got 0'):
         ImageListDataset(num_classes=0, **config)
+    for name in ('every_class', 'check_files'):
+        with pytest.raises(TypeError, match=f"^{name}: expected True or False, got 'no'"):
+            ImageListDataset(num_classes=2, **{name: 'no'}, **config)
+    with pytest.raises(TypeError, match=r'^num_classes: expected an integer, got 2\.0'):
+        ImageListDataset(num_classes=2.0, **config)

@@ -160,7 +160,7 @@ def test_one_class_is_no_long_tail():
         long_tail_counts(1, 10, 0.5)
 
 
-@pytest.mark.parametrize('factor', ['0.1', True, 0, 1.5, float('nan')])
+@pytest.mark.parametrize('factor', ['0.1', True, 0, 1.5, float('nan'), [0.1]])
 def test_a_factor_is_a_number(factor):
     message = r'^imbalance_factor: expected a value in \(0, 1\], got '
     with pytest.raises(ValueError, match=message):
@@ -175,7 +175,7 @@ def test_a_seed_is_one_that_numpy_takes(seed):
         LongTailDataset(None, imbalance_factor=0.1, seed=seed)
 
 
-@pytest.mark.parametrize('count', [0, -5, '100', float('nan')])
+@pytest.mark.parametrize('count', [0, -5, '100', float('nan'), [100]])
 def test_a_largest_class_has_images(count):
     with pytest.raises(ValueError, match=r'^max_count: expected the images of the largest class'):
         LongTailDataset(None, imbalance_factor=0.1, max_count=count)

@@ -32,3 +32,19 @@ def test_widths():
 def test_settings_out_of_range(name):
     with pytest.raises(ValueError, match=rf'^model\.head\.projector\.{name}: expected >= 1, got 0'):
         linear_projector(8, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('num_layers', 1.5),
+        ('out_channels', True),
+        ('hidden_channels', '8'),
+        ('kaiming_last', 'no'),
+        ('norm', 7),
+        ('act', {'type': 'ReLU'}),
+    ],
+)
+def test_settings_of_another_kind(name, value):
+    with pytest.raises(TypeError, match=rf'^model\.head\.projector\.{name}: expected '):
+        linear_projector(8, **{name: value})

@@ -164,3 +164,5 @@ def test_settings_out_of_range(data, settings):
     (name,) = settings
     with pytest.raises(ValueError, match=rf'train_dataloader\.dataset\.{name}: expected'):
         build(inner(data), **settings)
+    with pytest.raises(TypeError, match=r'dataset\.index_file: expected the path of a file, got 7'):
+        build(inner(data), index_file=7)
