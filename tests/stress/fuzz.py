@@ -41,7 +41,8 @@ from paco_seg.seg.losses import PixelGPaCoLoss
 
 PROMISE = (
     'A setting of any registered class is refused with its name, or works; a label map gives a '
-    'finite loss and finite gradients, or is refused; the loss equals float64 loops'
+    'finite loss and finite gradients, or is refused, and any batch of labels gives them; the loss '
+    'equals float64 loops'
 )
 CLASSES, CHANNELS = 4, 6
 SETTINGS = 'settings.txt'

@@ -137,7 +137,7 @@ def test_data_samples_are_found_by_name_too():
 def test_wrong_base_type(base_type, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(type='BranchDecodeHead', base_type=base_type, **FCN))
-    with pytest.raises(TypeError, match='^base_type: expected the name of .*, got 7'):
+    with pytest.raises(TypeError, match=r'^base_type: expected the name of .*, got 7'):
         MODELS.build(dict(type='BranchDecodeHead', base_type=7, **FCN))
 
 
