@@ -8,6 +8,7 @@ from torch import nn
 from paco_seg.core.checks import check_bool, check_count
 
 KEY = 'model.head.projector'
+MOST_LAYERS = 1000
 
 
 def linear_projector(
@@ -37,9 +38,11 @@ def linear_projector(
 
     Raises:
         TypeError: an argument is of another kind.
-        ValueError: a number of layers or channels is below 1.
+        ValueError: a number of layers or channels is below 1, or of layers above 1000.
     """
     check_count(f'{KEY}.num_layers', num_layers, low=1)
+    # Each is built in turn: 10**14 would end when the memory does.
+    check_count(f'{KEY}.num_layers', num_layers, low=1, high=MOST_LAYERS)
     check_count(f'{KEY}.out_channels', out_channels, low=1)
     hidden_channels = in_channels if hidden_channels is None else hidden_channels
     check_count(f'{KEY}.hidden_channels', hidden_channels, low=1)

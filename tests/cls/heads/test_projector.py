@@ -48,3 +48,8 @@ def test_settings_out_of_range(name):
 def test_settings_of_another_kind(name, value):
     with pytest.raises(TypeError, match=rf'^model\.head\.projector\.{name}: expected '):
         linear_projector(8, **{name: value})
+
+
+def test_a_number_of_layers_that_would_fill_the_memory():
+    with pytest.raises(ValueError, match=r'projector\.num_layers: expected a value in \[1, 1000\]'):
+        linear_projector(8, num_layers=10**14)

@@ -211,6 +211,7 @@ def test_compiled_head_gives_the_same_losses():
     ('settings', 'message'),
     [
         (dict(projector=dict(num_layers=0)), r'projector.num_layers: expected >= 1, got 0'),
+        (dict(projector=dict(num_layers=10**14)), r'projector.num_layers: .* in \[1, 1000\], got'),
         (dict(projector=dict(out_channels=0)), r'projector.out_channels: expected >= 1, got 0'),
         (dict(projector=dict(hidden_channels=-2)), r'projector.hidden_channels: expected >= 1'),
         (dict(loss_contrast=dict(alpha=-0.1)), r'loss_contrast.alpha: expected > 0, got -0.1'),
