@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.evidence import differences_table, evidence_table, variants_table
@@ -76,8 +75,7 @@ def parts_table() -> str:
 Settings = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """A system, and what is changed about it, one row each.
 
     Args:
@@ -100,8 +98,7 @@ class Reference:
         )
 
 
-@dataclass(frozen=True)
-class SettingsStudy:
+class SettingsStudy(NamedTuple):
     """Rows of settings on one set.
 
     Args:
