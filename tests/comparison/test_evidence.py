@@ -27,7 +27,7 @@ from paco_seg.seg.heads import GPaCoBranch
 from tests.conftest import load_script
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'evidence'
-BASE = 'ce_lite0-in1k-pre_1xb64-2k_cifar100-lt-ir100-64x64.py'
+BASE = 'ce_lite0-in1k-pre_1xb64-1k_cifar100-lt-ir100-48x48.py'
 
 # The base model with another backbone, for timm and its weights are not among the tests' packages.
 CONFIG = """
