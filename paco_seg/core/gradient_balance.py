@@ -79,7 +79,8 @@ class GradientBalance(nn.Module):
             step: number of the training step, the same on every rank; it decides who measures.
 
         Raises:
-            ValueError: a loss does not depend on the features, or nothing below them is trained.
+            ValueError: a loss does not depend on the features, nothing below them is trained, or
+                features and losses are results of one compiled graph.
         """
         if self.training and torch.is_grad_enabled() and step % self.interval == 0:
             self._measure(loss, main)
@@ -114,7 +115,8 @@ class GradientBalance(nn.Module):
         if gradient is None:
             raise ValueError(
                 f"{self.key}.loss_weight: expected a number where 'auto' has no gradients to "
-                'compare: a loss does not depend on the features that the head classifies, or '
-                "nothing below them is trained, got 'auto'. Take 0.1 or 1"
+                'compare (a loss does not depend on the features that the head classifies, '
+                'nothing below them is trained, or torch.compile hides the way between them), '
+                "got 'auto'. Take 0.1 or 1"
             )
         return gradient.float().square().sum()
