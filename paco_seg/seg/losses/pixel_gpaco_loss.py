@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from paco_seg.core.checks import check_bool, check_choice, check_count, check_range
 from paco_seg.core.diagnostics import ContrastBatch
-from paco_seg.core.distributed import all_reduce_sum, gather_rows, rank, row_counts, world_size
+from paco_seg.core.distributed import (
+    all_reduce_sum,
+    gather_rows,
+    joined_rows,
+    rank,
+    row_counts,
+    world_size,
+)
 from paco_seg.core.frequency import REMEDY
 from paco_seg.core.gradient_balance import GradientBalance, MainTask
 from paco_seg.core.grouping import Grouping, group_by_rule
@@ -237,9 +244,8 @@ class PixelGPaCoLoss(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the regions of the batch, or of the batches of all processes."""
         keys, key_labels = region_keys(embeddings, labels, num_classes)
-        if self.scope == 'world' and world_size() > 1:
-            counts = row_counts(key_labels)
-            keys, key_labels = (torch.cat(gather_rows(part, counts)) for part in (keys, key_labels))
+        if self.scope == 'world':
+            keys, key_labels = joined_rows(keys, key_labels)
         return keys, key_labels
 
     def _weight(self, loss: Tensor, main: MainTask | None) -> Tensor | float:
