@@ -49,6 +49,9 @@ SUITES = (
     'cls/classifiers/test_gpaco_classifier.py',
     'cls/classifiers/test_paco_classifier.py',
     'cls/compared/test_supcon_loss.py',
+    'cls/compared/test_bcl_cls_head.py',
+    'cls/compared/test_proco_cls_head.py',
+    'cls/compared/test_lift.py',
     'cli/test_dist.py',
 )
 
