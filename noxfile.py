@@ -30,7 +30,8 @@ SHORT = [
     'tests/test_compat.py',
 ]
 
-nox.options.default_venv_backend = 'venv'
+# uv, where it is installed, links wheels it has unpacked once: PyTorch fills several gigabytes.
+nox.options.default_venv_backend = 'uv|venv'
 nox.options.sessions = ['short']
 
 

@@ -17,12 +17,14 @@ INSTALL_REQUIRES = [
     # Backbones, transforms and data sets of MMPretrain and MMSeg. Released with every torch; 0.28
     # is the one of 2.13.
     'torchvision>=0.28',
-    # Arrays of labels and statistics. 2.x is what current torch, OpenCV and MMSeg are built for.
-    'numpy>=2,<3',
+    # Arrays of labels and statistics. 2.x is what current torch, OpenCV and MMSeg are built for; 2.1
+    # is the first with wheels for every supported Python.
+    'numpy>=2.1,<3',
     # Reads and writes images, for MMCV and for the demo data. 4.10 is the first for NumPy 2.
     'opencv-python>=4.10',
-    # Label maps with palettes, and what is wrong with an image file that cannot be read.
-    'pillow>=10',
+    # Label maps with palettes, and what is wrong with an image file that cannot be read. 11 is the
+    # first with wheels for every supported Python.
+    'pillow>=11',
     # The maintained continuation of OpenMMLab under the same import names (releases of 2026,
     # pure Python, NumPy 2 and current torch). OpenMMLab's last releases also work, see below.
     'onedl-mmengine>=0.10.12,<0.11',  # runner, registry, config
