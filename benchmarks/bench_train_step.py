@@ -126,7 +126,7 @@ def batch(case: dict[str, Any], num_classes: int) -> dict[str, list]:
     return {'inputs': inputs, 'data_samples': samples}
 
 
-def step(model: nn.Module, wrapper: Any, data: dict[str, list], device: str) -> list[float]:
+def step(model: Any, wrapper: Any, data: dict[str, list], device: str) -> list[float]:
     """Milliseconds of preprocessing, forward, backward and update."""
     common.synchronize(device)
     laps = common.Laps(device)
