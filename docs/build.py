@@ -410,6 +410,14 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
             f'{name}:question': partial(evidence_tables.question_table, name)
             for name in evidence_tables.QUESTIONS
         },
+        **{
+            f'{name}:{kind}': partial(render, name)
+            for name in evidence_tables.SETTINGS_STUDIES
+            for kind, render in (
+                ('question', evidence_tables.settings_table),
+                ('command', evidence_tables.settings_command),
+            )
+        },
         'parts:question': evidence_tables.parts_table,
     },
     'docs/reproduction.md': {'reproduction:table': reproduction_table},

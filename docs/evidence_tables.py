@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from paco_seg.cli.swap import systems_of
-from paco_seg.comparison.evidence import differences_table, evidence_table
+from paco_seg.comparison.evidence import differences_table, evidence_table, variants_table
+from paco_seg.engine.variants import variant_name
 
 EVIDENCE = Path(__file__).parents[1] / 'benchmarks' / 'results' / 'evidence'
 
@@ -67,3 +70,145 @@ def parts_table() -> str:
     folders = {title: EVIDENCE / folder for folder, (title, _) in EVIDENCE_PARTS.items()}
     pairs = [('gpaco', 'ce'), ('balanced-softmax', 'ce'), ('gpaco', 'balanced-softmax')]
     return differences_table(folders, pairs)
+
+
+Settings = Mapping[str, Any]
+
+
+class Reference(NamedTuple):
+    """A system, and what is changed about it, one row each.
+
+    Args:
+        system: name of a system or combination.
+        settings: of the reference; a row has them but for what it changes.
+        rows: the changes.
+        prefix: ahead of every setting, for a combination.
+    """
+
+    system: str
+    settings: Settings
+    rows: Sequence[Settings]
+    prefix: str = ''
+
+    def name(self, changed: Settings | None = None) -> str:
+        """Return the name of the reference, or of a row."""
+        settings = {**self.settings, **(changed or {})}
+        return variant_name(
+            self.system, {f'{self.prefix}{key}': value for key, value in settings.items()}
+        )
+
+
+class SettingsStudy(NamedTuple):
+    """Rows of settings on one set.
+
+    Args:
+        title: of the set.
+        config: file below configs/evidence.
+        references: with their rows.
+    """
+
+    title: str
+    config: str
+    references: Sequence[Reference]
+
+    def names(self) -> list[str]:
+        """List the systems of the comparison."""
+        return [
+            reference.name(changed)
+            for reference in self.references
+            for changed in (None, *reference.rows)
+        ]
+
+
+CAMVID = 'ce-fpn_lite0-in1k-pre_1xb8-1500i_camvid-240x320.py'
+CIFAR = 'ce_lite0-in1k-pre_1xb64-1k_cifar100-lt-ir100-48x48.py'
+# A fifth of the 4800 places of a crop: all of them would leave nothing to select.
+PIXELS = dict(loss_weight=0.1, num_pixels=1024)
+BALANCED = dict(pixel_selection='class_balanced')
+OPTIONS: tuple[Settings, ...] = (
+    BALANCED,
+    dict(BALANCED, importance_weights=True),
+    dict(region_keys=True),
+    dict(loss_weight='auto', gradient_ratio=0.1),
+    dict(loss_weight='auto', gradient_ratio=1.0),
+)
+# Folder of the JSON -> what stands in it.
+SETTINGS_STUDIES = {
+    'camvid-settings': SettingsStudy(
+        'CamVid',
+        CAMVID,
+        [
+            Reference(
+                'gpaco',
+                PIXELS,
+                [
+                    *(dict(alpha=alpha) for alpha in (0.001, 0.01, 0.1)),
+                    *(dict(temperature=temperature) for temperature in (0.03, 0.2)),
+                    *(dict(num_pixels=number) for number in (256, -1)),
+                    *(dict(loss_weight=weight) for weight in (0.03, 0.3, 1.0)),
+                    dict(loss_weight=1.0, warmup_iters=500),
+                    dict(scope='batch'),
+                    BALANCED,
+                    dict(pixel_selection='hard'),
+                    dict(queue_size=4096),
+                ],
+            )
+        ],
+    ),
+    'cifar100-lt-ir100-settings': SettingsStudy(
+        'CIFAR-100-LT, ratio 100',
+        CIFAR,
+        [
+            Reference(
+                'gpaco',
+                {},
+                [
+                    *(dict(alpha=alpha) for alpha in (0.005, 0.05, 0.5)),
+                    *(dict(temperature=temperature) for temperature in (0.05, 0.1, 0.5)),
+                    *(dict(loss_weight=weight) for weight in (0.1, 0.3)),
+                    *(dict(queue_size=size) for size in (256, 2048)),
+                ],
+            )
+        ],
+    ),
+    'camvid-options': SettingsStudy(
+        'CamVid',
+        CAMVID,
+        [
+            Reference('gpaco', PIXELS, OPTIONS),
+            Reference(
+                'gpaco+log-prior', PIXELS, (*OPTIONS, dict(class_prior=False)), prefix='gpaco.'
+            ),
+        ],
+    ),
+}
+
+
+def settings_table(folder: str) -> str:
+    """Return the rows of a study of settings."""
+    study = SETTINGS_STUDIES[folder]
+    groups = [
+        (
+            f'{reference.system} ({words(reference.settings) or "its defaults"})',
+            reference.name(),
+            [(words(changed), reference.name(changed)) for changed in reference.rows],
+        )
+        for reference in study.references
+    ]
+    return variants_table(EVIDENCE / folder, groups)
+
+
+def words(settings: Settings) -> str:
+    """Return settings for a cell."""
+    return ', '.join(f'`{key}` {value}' for key, value in settings.items())
+
+
+def settings_command(folder: str) -> str:
+    """Return the command of a study of settings."""
+    study = SETTINGS_STUDIES[folder]
+    lines = [
+        f'paco-seg compare configs/evidence/{study.config}',
+        f'    --out work_dirs/evidence/{folder} --search none --systems',
+        *(f'    {name}' for name in study.names()),
+    ]
+    return '```\n' + ' \\\n'.join(lines) + '\n```'

@@ -10,6 +10,9 @@ verdict by a stated rule, classes, curves, confusions and predictions, in ``repo
 file), ``report.md``, ``results.json`` and ``costs.json``. The folder also holds the config of every
 training. --dry-run says what would run and how long it would take.
 
+A system with settings is a system of its own: ``--systems gpaco@alpha=0.01 gpaco@alpha=0.05`` has a
+row for each. What is given is not searched.
+
 An interrupted comparison continues where it stopped, with the same command; a finished training is
 never repeated unless what decides its result has changed, which is said. A training that fails does
 not stop the others; the exit status is 1 then.

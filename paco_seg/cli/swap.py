@@ -39,6 +39,7 @@ from paco_seg.engine.model_changes import (
 from paco_seg.engine.parallel import check_jobs
 from paco_seg.engine.stages import EXPECTED, failing_part, reason, stage
 from paco_seg.engine.systems import SystemInputs, Systems, TrainingSystem
+from paco_seg.engine.variants import FIXED, resolve_variant
 from paco_seg.files import check_output, write_text
 
 # MMEngine puts the folder of the config file in its place.
@@ -129,7 +130,8 @@ def systems_of(scope: str) -> Systems:
 
 def resolved(systems: Systems, name: str) -> TrainingSystem:
     """Return a system by its name, or by the name that it has in a config (region_rebalance)."""
-    return systems.resolve(name.replace('_', '-'))
+    base, *settings = name.split(FIXED)
+    return resolve_variant(systems, FIXED.join([base.replace('_', '-'), *settings]))
 
 
 def list_systems() -> None:

@@ -122,6 +122,47 @@ def differences_table(folders: Mapping[str, Path], pairs: Sequence[tuple[str, st
     return text_table(['Data', 'Difference', 'Points', 'By the seeds'], rows)
 
 
+def variants_table(
+    folder: Path, groups: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]
+) -> str:
+    """Return what settings of a system do, each beside the same reference.
+
+    The data that choose come first: whoever picks a row by the reported data picks by chance too.
+
+    Args:
+        folder: of the JSON files of the comparison.
+        groups: for each reference its title, its name, and (title, name) of the variants.
+    """
+    loaded = load(folder)
+    rows = []
+    for title, reference, variants in groups:
+        base, state = ({}, NOT_RUN) if loaded is None else (_values(loaded[0], reference), '')
+        rows.append([f'**{title}**', *_two_means(loaded, reference), state or 'reference', state])
+        for variant_title, name in variants:
+            cells = [NOT_RUN] * 2
+            if loaded is not None:
+                runs = _values(loaded[0], name)
+                found = judge(base, {name: runs}).get(name)
+                if found is not None:
+                    common = [runs[seed] - base[seed] for seed in runs if seed in base]
+                    cells = [mean_and_deviation(common), f'{found.says} ({found.seeds} seeds)']
+            rows.append([variant_title, *_two_means(loaded, name), *cells])
+    header = ['Setting', 'On the data that choose', 'Reported', 'Difference', 'By the seeds']
+    return text_table(header, rows)
+
+
+def _two_means(loaded: tuple[dict, dict] | None, name: str) -> list[str]:
+    """Return the metric on the data that choose, and on those that are reported."""
+    if loaded is None or not _values(loaded[0], name):
+        return [NOT_RUN] * 2
+    runs = [
+        run for system in loaded[0]['systems'] if system['name'] == name for run in system['runs']
+    ]
+    chosen = [run['validation'][-1][1] for run in runs if run.get('validation')]
+    reported = list(_values(loaded[0], name).values())
+    return [mean_and_deviation(chosen), mean_and_deviation(reported)]
+
+
 def _values(results: Mapping[str, Any], name: str) -> dict[int, float]:
     metric = results['metric']
     return {

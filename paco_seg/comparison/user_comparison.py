@@ -48,6 +48,7 @@ from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.model_changes import apply_changes
 from paco_seg.engine.stages import Interrupted, stage
 from paco_seg.engine.systems import Systems, TrainingSystem
+from paco_seg.engine.variants import resolve_variant
 from paco_seg.files import check_folder, write_json
 
 BASELINE = 'ce'
@@ -134,7 +135,8 @@ def choose_systems(known: Systems, names: Sequence[str] | None) -> list[Training
 
     Args:
         known: systems of the task.
-        names: of systems or combinations; None for all systems.
+        names: of systems or combinations, with or without settings (``gpaco@alpha=0.05``); None
+            for all systems.
 
     Raises:
         ValueError: a name is unknown, or a combination makes no sense.
@@ -142,7 +144,7 @@ def choose_systems(known: Systems, names: Sequence[str] | None) -> list[Training
     chosen: dict[str, TrainingSystem] = {}
 
     def add(name: str) -> None:
-        system = known.resolve(name)
+        system = resolve_variant(known, name)
         if system.name in chosen:
             return
         if system.source is not None:

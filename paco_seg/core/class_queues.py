@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from paco_seg.core.checks import check_count, check_integer, check_shape
 from paco_seg.core.contrast import EMPTY
-from paco_seg.core.distributed import gather_rows, row_counts
+from paco_seg.core.distributed import joined_rows
 
 
 class ClassQueues(nn.Module):
@@ -76,9 +76,7 @@ class ClassQueues(nn.Module):
         if chosen is not None:
             check_shape('chosen', chosen, (len(keys),))
             labels = labels.masked_fill(~chosen, EMPTY)
-        counts = row_counts(labels)
-        keys = torch.cat(gather_rows(keys.detach().to(self.keys), counts))
-        labels = torch.cat(gather_rows(labels.long(), counts))
+        keys, labels = joined_rows(keys.detach().to(self.keys), labels.long())
         outside = (labels < 0) | (labels >= self.num_classes) | ~keys.isfinite().all(dim=1)
         index = labels.masked_fill(outside, self.num_classes)
         index, order = index.sort(stable=True)

@@ -33,6 +33,7 @@ class ContrastBatch(NamedTuple):
         ignore_index: label of rows that are not anchors; None = there are none.
         keys: (M, D), or None.
         key_labels: (M,), or None.
+        anchor_weights: (N,) or (G, N), or None.
     """
 
     embeddings: Tensor
@@ -43,6 +44,7 @@ class ContrastBatch(NamedTuple):
     ignore_index: int | None = None
     keys: Tensor | None = None
     key_labels: Tensor | None = None
+    anchor_weights: Tensor | None = None
 
 
 class PairCounts(NamedTuple):

@@ -61,6 +61,21 @@ def gather_rows(rows: Tensor, counts: list[int] | None = None) -> list[Tensor]:
     return list(gathered)
 
 
+def joined_rows(*rows: Tensor) -> tuple[Tensor, ...]:
+    """Join the rows of all ranks, in rank order; the host waits for their numbers once.
+
+    Args:
+        *rows: tensors (n_r, ...) with the same number of rows.
+
+    Returns:
+        For each, (n_0 + ... + n_{R-1}, ...); the arguments themselves in one process.
+    """
+    if world_size() == 1:
+        return rows
+    counts = row_counts(rows[0])
+    return tuple(torch.cat(gather_rows(part, counts)) for part in rows)
+
+
 def other_rows(rows: Tensor, counts: list[int] | None = None) -> Tensor:
     """Gather the rows of all other ranks, with gradient; none in one process.
 

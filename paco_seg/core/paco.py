@@ -256,6 +256,7 @@ def paco_loss(
     ignore_index: int | None = None,
     keys: Tensor | None = None,
     key_labels: Tensor | None = None,
+    anchor_weights: Tensor | None = None,
     reduction: str = 'mean',
     unit_rows: bool = False,
 ) -> Tensor:
@@ -270,6 +271,9 @@ def paco_loss(
         ignore_index: label of rows that are not anchors; None = there are none.
         keys: (M, D), or None.
         key_labels: (M,), or None.
+        anchor_weights: (N,) or (G, N) >= 0, of the anchors in sums and means, see
+            :func:`paco_seg.core.reduction.reduce_anchors`; None = all alike. Whom an anchor is
+            contrasted with does not depend on them.
         reduction: 'none', 'mean' or 'sum'.
         unit_rows: whether the caller knows that no row or key is longer than 1.
 
@@ -287,6 +291,8 @@ def paco_loss(
             'embeddings: expected shape (N, D) or (G, N, D), '
             f'got {tuple(embeddings.shape)}. Flatten pixels to rows first'
         )
+    if anchor_weights is not None:
+        check_shape('anchor_weights', anchor_weights, labels.shape)
     batched = embeddings.dim() == 3
     if not batched:
         embeddings, labels, center_logits = (
@@ -327,7 +333,10 @@ def paco_loss(
         logits = adjust_center_logits(center_logits, class_prior, settings.center_temperature)
         rows = rows._replace(unit_rows=unit_rows)
         values = _per_anchor(rows, valid, logits, settings, impl)
-        loss = reduce_anchors(values, valid, reduction)
+        weights = anchor_weights
+        if weights is not None and not batched:
+            weights = weights.unsqueeze(0)
+        loss = reduce_anchors(values, valid, reduction, weights)
     return loss if batched or reduction != 'none' else loss.squeeze(0)
 
 

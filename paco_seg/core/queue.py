@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from paco_seg.core.checks import check_count, check_integer, check_shape
 from paco_seg.core.contrast import EMPTY
-from paco_seg.core.distributed import gather_rows, row_counts
+from paco_seg.core.distributed import joined_rows
 
 
 class KeyQueue(nn.Module):
@@ -89,11 +89,12 @@ class KeyQueue(nn.Module):
         check_integer('labels', labels)
         if chosen is not None:
             check_shape('chosen', chosen, (len(keys),))
-        counts = row_counts(labels)
-        keys = torch.cat(gather_rows(keys.detach().to(self.keys), counts))
-        labels = torch.cat(gather_rows(labels.to(self.labels), counts))
-        if chosen is not None:
-            chosen = torch.cat(gather_rows(chosen.to(self.labels), counts)).bool()
+        keys, labels = keys.detach().to(self.keys), labels.to(self.labels)
+        if chosen is None:
+            keys, labels = joined_rows(keys, labels)
+        else:  # as integers: not every backend sends booleans
+            keys, labels, chosen = joined_rows(keys, labels, chosen.to(self.labels))
+            chosen = chosen.bool()
         finite = keys.isfinite().all(dim=1)  # rows, not a condition: no synchronisation
         counted = ~finite if chosen is None else ~finite & chosen
         self.dropped.add_(counted.sum())

@@ -81,11 +81,42 @@ def class_balance_weights(labels: Tensor, num_classes: int) -> Tensor:
     Returns:
         (G, N) float32, 1 / (pixels of the own class in the set).
     """
+    index, counts = _class_counts(labels, num_classes)
+    return counts.gather(1, index).reciprocal()
+
+
+def importance_weights(labels: Tensor, drawn_labels: Tensor, num_classes: int) -> Tensor:
+    """Return how many members of its set each drawn one stands for.
+
+    Members of a class that were drawn with equal probability are a uniform sample of it, however
+    many there are of each class. Weighted by ``(members of the class in the set) / (drawn ones)``
+    a mean over them is therefore an unbiased estimate of the mean over all members of the set, as
+    long as every class present is drawn.
+
+    Args:
+        labels: (G, P) integer, of all candidates; outside [0, C) = ignored.
+        drawn_labels: (G, N) integer, of those that were drawn.
+        num_classes: C.
+
+    Returns:
+        (G, N) float32; 0 for ignored members. Those of a class sum up to its members in the set.
+
+    Example:
+        >>> importance_weights(torch.tensor([[0, 0, 0, 0, 1]]), torch.tensor([[1, 0, 0]]), 2)
+        tensor([[1., 2., 2.]])
+    """
+    _, members = _class_counts(labels, num_classes)
+    drawn, taken = _class_counts(drawn_labels, num_classes)
+    weights = (members / taken.clamp(min=1.0)).gather(1, drawn)
+    return weights.masked_fill(drawn == num_classes, 0.0)
+
+
+def _class_counts(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Return class indices (G, N), C for everything outside [0, C), and counts (G, C + 1)."""
     outside = (labels < 0) | (labels >= num_classes)
     index = labels.long().masked_fill(outside, num_classes)
     counts = torch.zeros(len(labels), num_classes + 1, device=labels.device)
-    counts.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float32))
-    return counts.gather(1, index).reciprocal()
+    return index, counts.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float32))
 
 
 def hardness_weights(logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -80,6 +81,25 @@ class ProblemGroups:
             advice = _remedy(remedy, values[0] if values else None)
             first = ', '.join(problem.where for problem in group.members[:3])
             yield f'{group.count} files: {what}{found}{advice}. First: {first}'
+
+
+def warn_or_refuse(problems: Iterable[Problem], closing: str) -> None:
+    """Warn of what a sound data set may look like as well, and refuse what is certainly wrong.
+
+    Args:
+        problems: what a look at some files has found.
+        closing: last line of the error: how much was looked at, and how to see all.
+
+    Raises:
+        ValueError: a problem is certain; one line for each kind, then ``closing``.
+    """
+    certain, uncertain = ProblemGroups(), ProblemGroups()
+    for problem in problems:
+        (certain if problem.certain else uncertain).add([problem])
+    for line in uncertain.lines():
+        warnings.warn(line, stacklevel=3)
+    if certain.total:
+        raise ValueError('\n'.join([*certain.lines(), closing]))
 
 
 def _remedy(text: str, value: int | None) -> str:

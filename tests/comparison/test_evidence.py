@@ -6,17 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
 
+from paco_seg import compat
+from paco_seg.cli.swap import systems_of
 from paco_seg.comparison.demo_data.photographs import write_cifar100
 from paco_seg.comparison.evidence import (
     NOT_RUN,
     differences_table,
     evidence_table,
     missing_lines,
+    variants_table,
 )
+from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.engine.data_config import read_data_config
+from paco_seg.engine.systems import SystemInputs
+from paco_seg.engine.variants import resolve_variant, split_name
+from paco_seg.seg.heads import GPaCoBranch
+from tests.conftest import load_script
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'evidence'
-BASE = 'ce_lite0-in1k-pre_1xb64-2k_cifar100-lt-ir100-64x64.py'
+BASE = 'ce_lite0-in1k-pre_1xb64-1k_cifar100-lt-ir100-48x48.py'
 
 # The base model with another backbone, for timm and its weights are not among the tests' packages.
 CONFIG = """
@@ -102,6 +113,62 @@ def test_differences_are_paired_by_seed(tmp_path):
         ['B', 'gpaco - ce', NOT_RUN, NOT_RUN],
         ['B', 'focal - ce', NOT_RUN, NOT_RUN],
     ]
+
+
+def test_settings_stand_beside_their_reference(tmp_path):
+    content = comparison(
+        tmp_path / 'a', **{'gpaco': [40.0, 42.0, 44.0], 'gpaco@alpha=0.1': [43.0, 45.1, 46.9]}
+    )
+    for system in content['systems']:
+        for run in system['runs']:
+            run['validation'] = [[1, 1.0], [2, 50.0 + run['seed']]]
+    (tmp_path / 'a' / 'results.json').write_text(json.dumps(content))
+    groups = [('gpaco', 'gpaco', [('alpha 0.1', 'gpaco@alpha=0.1'), ('x', 'gpaco@x=1')])]
+
+    def cells(folder):
+        rows = variants_table(folder, groups).splitlines()[2:]
+        return [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
+
+    assert cells(tmp_path / 'a') == [
+        ['**gpaco**', '51.0 ± 1.0', '42.0 ± 2.0', 'reference', ''],
+        ['alpha 0.1', '51.0 ± 1.0', '45.0 ± 2.0', '3.0 ± 0.1', 'better (3 seeds)'],
+        ['x', *[NOT_RUN] * 4],
+    ]
+    assert cells(tmp_path / 'absent') == [
+        [title, *[NOT_RUN] * 4] for title in ('**gpaco**', 'alpha 0.1', 'x')
+    ]
+
+
+def test_every_row_of_settings_is_a_system_that_trains(tmp_path):
+    """Each name resolves, serves the evidence config, and makes a loss that takes its settings."""
+    compat.setup()
+    tables = load_script(CONFIGS.parents[1] / 'docs' / 'evidence_tables.py')
+    file = tmp_path / 'frequency.json'
+    counts = tuple(range(11, 0, -1))
+    save_class_frequency(ClassFrequency(tuple('abcdefghijk'), counts, counts, 12), file)
+    built = set()
+    for study in tables.SETTINGS_STUDIES.values():
+        cfg, scope = read_data_config(str(CONFIGS / study.config))
+        names = study.names()
+        assert len(set(names)) == len(names)
+        for name in names:
+            system = resolve_variant(systems_of(scope), name)
+            model = system.apply(cfg, {}, SystemInputs(frequency_file=str(file))).model
+            head = model.decode_head if scope == 'mmseg' else model.head
+            settings = head.loss_contrast if scope == 'mmseg' else head
+            wanted = {key.rpartition('.')[2]: value for key, value in split_name(name)[1].items()}
+            found = {**settings, **settings.get('loss', {})}
+            assert {key: found[key] for key in wanted} == wanted
+            with DefaultScope.overwrite_default_scope(scope):
+                if scope == 'mmseg':
+                    GPaCoBranch(
+                        in_channels=4, num_classes=11, norm_cfg=dict(type='BN'),
+                        loss_contrast=settings.to_dict(),
+                    )  # fmt: skip
+                else:
+                    MODELS.build(settings.loss.to_dict())
+            built.add(scope)
+    assert built == {'mmseg', 'mmpretrain'}
 
 
 def test_what_is_missing_is_said(tmp_path):

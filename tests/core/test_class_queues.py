@@ -57,9 +57,10 @@ def test_contrastive_seg_queues_take_the_keys_of_all_ranks_in_rank_order(monkeyp
     alone.enqueue(keys, labels)
     ranks = [slice(0, 5), slice(5, 9)]
     joined = {2: keys, 1: labels}  # by the number of dimensions
-    monkeypatch.setattr('paco_seg.core.class_queues.row_counts', lambda rows: [5, 4])
+    monkeypatch.setattr('paco_seg.core.distributed.world_size', lambda: 2)
+    monkeypatch.setattr('paco_seg.core.distributed.row_counts', lambda rows: [5, 4])
     monkeypatch.setattr(
-        'paco_seg.core.class_queues.gather_rows',
+        'paco_seg.core.distributed.gather_rows',
         lambda rows, counts: [joined[rows.dim()][part] for part in ranks],
     )
     for part in ranks:

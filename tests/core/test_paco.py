@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import parametric_contrastive as reference
+from references.pixel_options import weighted_mean
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
@@ -1081,6 +1082,60 @@ class TestPaCoSettings:
         assert torch.equal(paco_loss(z, y, logits, resolved), wanted)
         with pytest.raises(ValueError, match=r'^loss\.alpha: expected > 0'):
             dataclasses.replace(settings, alpha=-1.0)
+
+
+class TestAnchorWeights:
+    """Weights of anchors in the mean; whom an anchor meets stays as it is."""
+
+    SETTINGS = dict(alpha=0.3, temperature=0.4)
+
+    def batch(self):
+        z, y, logits, keys, key_labels = sample(9, 6, 3, keys=4, sets=2)
+        y[:, ::4] = IGNORE
+        weights = torch.rand(2, 9, generator=torch.Generator().manual_seed(5)) * 7
+        return (z, y, logits), dict(keys=keys, key_labels=key_labels), weights
+
+    def call(self, tensors, options, weights, reduction='mean', **impl):
+        settings = PaCoSettings(**self.SETTINGS, **impl)
+        return paco_loss(
+            *tensors, settings, **options, ignore_index=IGNORE, anchor_weights=weights,
+            reduction=reduction,
+        )  # fmt: skip
+
+    def test_the_mean_equals_the_loops(self, impl):
+        tensors, options, weights = self.batch()
+        truth = reference.parametric_contrastive_anchors(
+            *tensors, **options, ignore_index=IGNORE, **self.SETTINGS
+        )
+        wanted = weighted_mean(*truth, weights)
+        z, _, logits = tensors
+        leaves = [tensor.clone().requires_grad_() for tensor in (z, logits)]
+        actual = self.call((leaves[0], tensors[1], leaves[1]), options, weights, **impl)
+        torch.testing.assert_close(actual, wanted)
+        again = [tensor.clone().requires_grad_() for tensor in (z, logits)]
+        values = reference.parametric_contrastive_anchors(
+            again[0], tensors[1], again[1], **options, ignore_index=IGNORE, **self.SETTINGS
+        )
+        torch.testing.assert_close(
+            torch.autograd.grad(actual, leaves),
+            torch.autograd.grad(weighted_mean(*values, weights), again),
+        )
+
+    def test_equal_weights_are_no_weights(self):
+        tensors, options, _ = self.batch()
+        weighted = self.call(tensors, options, torch.full((2, 9), 3.0))
+        torch.testing.assert_close(weighted, self.call(tensors, options, None))
+
+    def test_one_set_may_be_flat(self):
+        (z, y, logits), options, weights = self.batch()
+        flat = self.call((z[0], y[0], logits[0]), options, weights[0])
+        one = self.call((z[:1], y[:1], logits[:1]), options, weights[:1])
+        torch.testing.assert_close(flat, one)
+
+    def test_another_shape_is_refused(self):
+        tensors, options, weights = self.batch()
+        with pytest.raises(ShapeError, match=r'anchor_weights: expected shape \(2, 9\), got'):
+            self.call(tensors, options, weights[:, 1:])
 
 
 @pytest.mark.gpu

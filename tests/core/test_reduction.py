@@ -28,3 +28,15 @@ class TestReduceAnchors:
         loss.sum().backward()
         assert values.grad is not None
         assert values.grad.isfinite().all()
+
+    def test_weights_count_valid_anchors_more_often(self):
+        weights = torch.tensor([[3.0, 9.0, 1.0], [1.0, 1.0, 1.0], [1.0, 4.0, 0.0]])
+        first, last = (3 * 1.0 + 1 * 5.0) / 4, 2.0 / 5
+        assert reduce_anchors(VALUES, VALID, 'mean', weights) == pytest.approx((first + last) / 3)
+        assert reduce_anchors(VALUES, VALID, 'sum', weights) == 10
+        assert reduce_anchors(VALUES, VALID, 'none', weights) is VALUES
+        same = reduce_anchors(VALUES, VALID, 'mean', torch.full((3, 3), 0.25))
+        assert same == pytest.approx((3 + 0 + 1) / 3)
+
+    def test_weights_of_zero_give_a_zero(self):
+        assert reduce_anchors(VALUES, VALID, 'mean', torch.zeros(3, 3)) == 0

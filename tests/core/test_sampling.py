@@ -4,10 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from references import pixel_options as reference
 
 from paco_seg.core.sampling import (
     class_balance_weights,
     hardness_weights,
+    importance_weights,
     per_class_mask,
     take_rows,
     uniform_indices,
@@ -89,6 +91,36 @@ class TestClassBalanceWeights:
         assert weights.dtype == torch.float32
         torch.testing.assert_close(weights[0], torch.tensor([1 / 3, 1 / 3, 1 / 3, 1.0, 0.5, 0.5]))
         torch.testing.assert_close(weights[1], torch.full((6,), 1 / 6))
+
+
+class TestImportanceWeights:
+    def test_equal_the_loops(self):
+        rng = torch.Generator().manual_seed(0)
+        labels = torch.randint(-1, 5, (3, 40), generator=rng)  # -1 and 4 are outside
+        drawn = labels.gather(1, uniform_indices(3, 40, 12, generator=rng))
+        weights = importance_weights(labels, drawn, 4)
+        assert weights.dtype == torch.float32
+        wanted = reference.importance_weights(labels, drawn, 4)
+        torch.testing.assert_close(weights.double(), wanted, rtol=1e-6, atol=0)
+
+    def test_the_mean_of_a_balanced_draw_is_unbiased(self):
+        rng = torch.Generator().manual_seed(0)
+        labels = torch.tensor([0] * 80 + [1] * 15 + [2] * 5 + [255] * 20).expand(4000, -1)
+        values = torch.randn(120, generator=rng).expand(4000, -1) + 3.0 * labels
+        truth = values[0, :100].mean()  # of the pixels that are anchors
+        indices = weighted_indices(class_balance_weights(labels, 3), 48, generator=rng)
+        drawn, found = labels.gather(1, indices), values.gather(1, indices)
+        weights = importance_weights(labels, drawn, 3)
+        torch.testing.assert_close(weights.sum(1), torch.full((4000,), 100.0))
+        means = (weights * found).sum(1) / weights.sum(1)
+        assert (means.mean() - truth).abs() < 4 * means.std() / 4000**0.5
+        without = found[drawn != 255].mean()
+        assert (without - truth).abs() > 1  # what the draw alone would give
+
+    def test_nothing_drawn(self):
+        assert importance_weights(
+            torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 0, dtype=torch.long), 1
+        ).shape == (2, 0)
 
 
 class TestHardnessWeights:

@@ -1,4 +1,6 @@
-from paco_seg.engine.problems import Problem, ProblemGroups
+import pytest
+
+from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
 
 
 def lines(*problems, shown=2):
@@ -39,3 +41,15 @@ def test_memory_is_that_of_the_kinds():
     groups.add(Problem(str(i), 'bad', f' {i}') for i in range(1000))
     assert groups.total == 1000
     assert sum(len(group.members) for group in groups._groups.values()) == 3
+
+
+def test_what_is_certain_is_refused_and_the_rest_is_warned_of():
+    certain, uncertain = Problem('a', 'bad'), Problem('b', 'odd', certain=False)
+    with (
+        pytest.warns(UserWarning, match='^b: odd$'),
+        pytest.raises(ValueError, match='a: bad\nSee'),
+    ):
+        warn_or_refuse([certain, uncertain], 'See all')
+    with pytest.warns(UserWarning, match='^b: odd$'):
+        warn_or_refuse([uncertain], 'See all')
+    warn_or_refuse([], 'See all')

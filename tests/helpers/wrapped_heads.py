@@ -46,6 +46,13 @@ SYSTEMS = {
     'scope world': gpaco(scope='world'),
     'queue': gpaco(queue_size=64, queue_pixels_per_class=2),
     'hard pixels, warm-up': gpaco(pixel_selection='hard', warmup_iters=2),
+    'weight from gradients, regions': gpaco(
+        scope='world',
+        loss_weight='auto',
+        region_keys=True,
+        pixel_selection='class_balanced',
+        importance_weights=True,
+    ),
     'contrast with a memory': dict(
         type='BranchDecodeHead',
         training_branches=dict(

@@ -3,7 +3,7 @@
 # the other 90 are only reported (test.txt). The draw is another one than that of
 # cifar100-lt-ir100.py. docs/evidence.md says how the files are made.
 data_root = 'data/cifar100_lt/'
-size = 64
+size = 48
 data_preprocessor = dict(
     type='ClsDataPreprocessor',
     num_classes=100,

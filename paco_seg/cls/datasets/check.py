@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from paco_seg.engine.preflight import (
     downloads,
     iter_datasets,
 )
-from paco_seg.engine.problems import Problem, ProblemGroups
+from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
 
 SCOPE = 'mmpretrain'
 
@@ -262,7 +262,6 @@ def check_images(
     """
     if not cfg.get('data_check', True):
         return
-    certain, uncertain = ProblemGroups(), ProblemGroups()
     sets: list[ImageSet] = []
     for loader in loaders:
         if not cfg.get(loader):
@@ -277,19 +276,13 @@ def check_images(
             found = images.inspect(images.infos[position], thorough=False)
             problems += (p for p in found if not p.values)
         problems += images.set_problems()
-        for problem in images.label_problems():
-            certain.add([problem])
     problems += [*_class_problems(sets), *_multi_label_problems(sets, cfg), *topk_problems(cfg)]
-    for problem in problems:
-        (certain if problem.certain else uncertain).add([problem])
-    for line in uncertain.lines():
-        warnings.warn(line, stacklevel=2)
-    if certain.total:
-        lines = '\n'.join(certain.lines())
-        raise ValueError(
-            f'{lines}\nLook at all images with check-data CONFIG; data_check=False trains without '
-            'this check'
-        )
+    # Of all labels: as they come, for a list of millions may be all wrong.
+    wrong_labels = (problem for images in sets for problem in images.label_problems())
+    warn_or_refuse(
+        chain(wrong_labels, problems),
+        'Look at all images with check-data CONFIG; data_check=False trains without this check',
+    )
 
 
 def class_statistics(cfg: Config, loader: str) -> tuple[tuple[str, ...], np.ndarray, int]:

@@ -25,7 +25,7 @@ from paco_seg.core.checks import (
     check_shape,
     compute_dtype,
 )
-from paco_seg.core.distributed import gather_rows, row_counts
+from paco_seg.core.distributed import joined_rows
 
 MAX_CONCENTRATION = 1e5  # of a class whose embeddings are equal, as released
 INITIAL_LENGTH = 0.9  # of the mean of a class that no image has told anything about, as released
@@ -199,9 +199,7 @@ class VMFMoments(nn.Module):
         check_shape('labels', labels, (len(embeddings),))
         check_integer('labels', labels)
         check_labels('labels', labels, num_classes)
-        ranks = row_counts(labels)
-        rows = torch.cat(gather_rows(embeddings.detach().to(self.means), ranks))
-        classes = torch.cat(gather_rows(labels.to(self.counts), ranks))
+        rows, classes = joined_rows(embeddings.detach().to(self.means), labels.to(self.counts))
         finite = rows.isfinite().all(dim=1)
         rows = rows.masked_fill(~finite.unsqueeze(1), 0.0)
         added = self.counts.new_zeros(num_classes).index_add(0, classes, finite.to(self.counts))

@@ -13,6 +13,7 @@ from paco_seg.engine.hooks.pretrained_fit_hook import PretrainedFitHook
 from paco_seg.engine.hooks.resume_check_hook import ResumeCheckHook
 from paco_seg.engine.hooks.rng_state_hook import RNGStateHook
 from paco_seg.engine.hooks.settings_check_hook import SettingsCheckHook
+from paco_seg.engine.hooks.small_map_depthwise_hook import SmallMapDepthwiseHook
 
 __all__ = [
     'AccumulatedGradientHook',
@@ -28,4 +29,5 @@ __all__ = [
     'RNGStateHook',
     'ResumeCheckHook',
     'SettingsCheckHook',
+    'SmallMapDepthwiseHook',
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -13,14 +12,14 @@ from paco_seg.core.checks import check_choice, check_range
 from paco_seg.core.compared.seesaw import image_counts, label_counts, seesaw_loss
 from paco_seg.core.distributed import all_reduce_sum
 from paco_seg.engine.run_memory import RunMemory
-from paco_seg.seg.compared.pixel_mean import check_softmax, reduced
+from paco_seg.seg.compared.pixelwise_loss import PixelwiseLoss, check_softmax
 
 KEY = 'PixelSeesawLoss'
 COUNTERS = {'pixels': label_counts, 'images': image_counts}
 
 
 @MODELS.register_module()
-class PixelSeesawLoss(CrossEntropyLoss):
+class PixelSeesawLoss(PixelwiseLoss):
     """Softmax cross entropy that spares rare classes, arXiv 2008.10032, with pixels as samples.
 
     Pixels of a frequent class push the logits of rare classes down less (mitigation), those that
@@ -71,47 +70,19 @@ class PixelSeesawLoss(CrossEntropyLoss):
         self.register_buffer('class_counts', None, persistent=False)
         self._memory = RunMemory('seesaw_class_counts')
 
-    def forward(
-        self,
-        cls_score: Tensor,
-        label: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | Tensor | None = None,
-        reduction_override: str | None = None,
-        ignore_index: int = -100,
-        **kwargs: Any,
+    def pixel_values(
+        self, cls_score: Tensor, label: Tensor, class_weight: Tensor | None, ignore_index: int
     ) -> Tensor:
-        """Return the loss of raw logits (N, C, ...) and labels (N, ...).
-
-        Args:
-            cls_score: (N, C, ...).
-            label: (N, ...) int64.
-            weight: (N, ...) factors of the pixels, such as those of a pixel sampler.
-            avg_factor: what the sum is divided by; None = as ``CrossEntropyLoss``.
-            reduction_override: 'none', 'mean' or 'sum' instead of the setting.
-            ignore_index: label of pixels without a loss.
-            **kwargs: what heads pass to the losses of others.
-        """
-        weights = None if self.class_weight is None else cls_score.new_tensor(self.class_weight)
-        values = seesaw_loss(
+        """Count the labels in, and return the values of the pixels."""
+        return seesaw_loss(
             cls_score,
             label,
             self._counted(label, cls_score.shape[1], ignore_index),
             p=self.p,
             q=self.q,
             eps=self.eps,
-            class_weight=weights,
+            class_weight=class_weight,
             ignore_index=ignore_index,
-        )
-        return reduced(
-            self,
-            values,
-            label,
-            class_weight=weights,
-            ignore_index=ignore_index,
-            weight=weight,
-            avg_factor=avg_factor,
-            reduction_override=reduction_override,
         )
 
     @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from paco_seg.engine.image_files import (
     reason,
 )
 from paco_seg.engine.parallel import map_in_parallel
-from paco_seg.engine.problems import Problem, ProblemGroups
+from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
 from paco_seg.seg.datasets.label_maps import (
     LabelMaps,
     NoLabelMapsError,
@@ -401,18 +400,12 @@ def check_label_maps(
         except NoLabelMapsError:  # the user's own kind of data set
             continue
         for maps in datasets:
-            certain, uncertain = ProblemGroups(), ProblemGroups()
             problems, number = _sampled(LabelCheck.of(maps, cfg), cfg, files)
-            for problem in problems:
-                (certain if problem.certain else uncertain).add([problem])
-            for line in uncertain.lines():
-                warnings.warn(line, stacklevel=2)
-            if certain.total:
-                lines = '\n'.join(certain.lines())
-                raise ValueError(
-                    f'{lines}\n{maps.key}: looked at {number} of {len(maps.infos)} images. Look '
-                    'at all with check-data CONFIG; data_check=False trains without this check'
-                )
+            warn_or_refuse(
+                problems,
+                f'{maps.key}: looked at {number} of {len(maps.infos)} images. Look at all with '
+                'check-data CONFIG; data_check=False trains without this check',
+            )
 
 
 def _sampled(check: LabelCheck, cfg: Config, files: int) -> tuple[list[Problem], int]:

@@ -104,6 +104,7 @@ class BranchDecodeHead:
             )
         samples = _data_samples(args, kwargs)
         inputs = BranchInputs.from_tap(taps[0], samples, self.ignore_index, self.align_corners)
+        inputs.stock_losses = dict(losses)
         for branch in self.branches():
             for name, value in branch(inputs).items():
                 losses[name] = losses[name] + value if name in losses else value

@@ -34,11 +34,11 @@ class GPaCoBranch(TrainingBranch):
         num_classes: C; the head fills it in.
         norm_cfg: norm of the projector; default that of the head, else SyncBN.
         projector: arguments of :func:`conv_projector`.
-        loss_contrast: settings of :class:`PixelSampler` (``num_pixels``, ``pixel_selection``), of
-            the queue, and of :class:`PixelGPaCoLoss`, which ``type`` names. Those of the queue are
-            ``queue_size``: slots of a queue of pixels of earlier images, contrasted by every image
-            (0 = no queue), and ``queue_pixels_per_class``: pixels of each class that each image
-            adds to it (10).
+        loss_contrast: settings of :class:`PixelSampler` (``num_pixels``, ``pixel_selection``,
+            ``importance_weights``), of the queue, and of :class:`PixelGPaCoLoss`, which ``type``
+            names. Those of the queue are ``queue_size``: slots of a queue of pixels of earlier
+            images, contrasted by every image (0 = no queue), and ``queue_pixels_per_class``: pixels
+            of each class that each image adds to it (10).
 
     Raises:
         ValueError: a setting is out of range, or ``frequency_file`` is of another data set.
@@ -60,7 +60,8 @@ class GPaCoBranch(TrainingBranch):
         channels = layers.setdefault('out_channels', EMBED_CHANNELS)
         self.projector = conv_projector(in_channels, **layers)
         settings: dict[str, Any] = {'type': 'PixelGPaCoLoss', **(loss_contrast or {})}
-        self.sampler = PixelSampler(**_taken(settings, ('num_pixels', 'pixel_selection')))
+        drawing = ('num_pixels', 'pixel_selection', 'importance_weights')
+        self.sampler = PixelSampler(**_taken(settings, drawing))
         self.queue = self._build_queue(settings, channels)
         if settings.get('frequency_file'):
             key = f'{KEY}.frequency_file'
@@ -86,6 +87,8 @@ class GPaCoBranch(TrainingBranch):
     def forward(self, inputs: BranchInputs) -> dict[str, Tensor]:
         """Compute one loss, under ``loss_contrast.loss_name``.
 
+        With ``loss_weight='auto'`` its weight stands beside it in the log: ``weight_gpaco``.
+
         Raises:
             ShapeError: features, logits and labels are not on one grid.
             ValueError: a label is neither a class nor the ignored one.
@@ -99,24 +102,38 @@ class GPaCoBranch(TrainingBranch):
         hidden = self.projector[:-1](features.unsqueeze(-1) if points else features)
         rows, logits = hidden.flatten(2), inputs.logits.flatten(2)  # (B, K, pixels)
         labels = inputs.feature_labels.flatten(1).long()
-        indices = self.sampler(logits, labels)
+        indices, weights = self.sampler(logits, labels), None
         if indices is None:
             rows, logits = rows.transpose(1, 2), logits.transpose(1, 2)
         else:
             rows, logits = take_rows(rows, indices), take_rows(logits, indices)
-            labels = labels.gather(1, indices)
+            drawn = labels.gather(1, indices)
+            weights = self.sampler.anchor_weights(labels, drawn, logits.shape[2])
+            labels = drawn
         embeddings = unit_rows(self._project(rows))
         keys, key_labels = (None, None) if self.queue is None else self.queue.contents()
-        loss = self.loss_contrast(
-            embeddings,
-            labels,
-            logits,
-            ignore_index=ignore_index,
-            keys=keys,
-            key_labels=key_labels,
-        )
+        options: dict[str, Any] = {}  # of this loss, which a loss of one's own need not take
+        if weights is not None:
+            options['anchor_weights'] = weights
+        balance = getattr(self.loss_contrast, 'gradient_balance', None)
+        if balance is not None:
+            options['main'] = inputs.main_task()
+        name = self.loss_contrast.loss_name
+        losses = {
+            name: self.loss_contrast(
+                embeddings,
+                labels,
+                logits,
+                ignore_index=ignore_index,
+                keys=keys,
+                key_labels=key_labels,
+                **options,
+            )
+        }
+        if balance is not None:
+            losses[f'weight{name.removeprefix("loss")}'] = balance.weight()
         self._enqueue(embeddings, labels, logits.shape[2])
-        return {self.loss_contrast.loss_name: loss}
+        return losses
 
     def _project(self, rows: Tensor) -> Tensor:
         """Apply the last 1x1 convolution to rows (B, N, hidden) instead of a map."""

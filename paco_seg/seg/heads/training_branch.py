@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from paco_seg.core.gradient_balance import MainTask
 from paco_seg.seg.heads.feature_taps import TappedFeatures
 
 # Label of ignored pixels where that of the head is taken; PyTorch's own ignore_index.
@@ -33,6 +35,7 @@ class BranchInputs:
         labels: (B, H, W) int64 ground truth in full; None for sampled points.
         ignore_index: label that is not a class.
         align_corners: how the head resizes maps.
+        stock_losses: losses of the head without its branches, as in the log.
     """
 
     features: Tensor
@@ -41,6 +44,7 @@ class BranchInputs:
     labels: Tensor | None
     ignore_index: int
     align_corners: bool = False
+    stock_losses: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Give ignored pixels a label of their own."""
@@ -50,6 +54,17 @@ class BranchInputs:
             self.feature_labels = _relabelled(self.feature_labels, former)
             if self.labels is not None:
                 self.labels = _relabelled(self.labels, former)
+
+    def main_task(self) -> MainTask | None:
+        """Return the sum of the head's own losses, and the features; None without a loss."""
+        # MMEngine sums what has this word in its name.
+        losses = [
+            part.mean()
+            for name, value in self.stock_losses.items()
+            if 'loss' in name
+            for part in (value if isinstance(value, (list, tuple)) else [value])
+        ]
+        return MainTask(torch.stack(losses).sum(), self.features) if losses else None
 
     @classmethod
     def from_tap(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import wrapped_heads
+from helpers import head_zoo, wrapped_heads
 from helpers.ranks import run_ranks
 from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import load_state_dict
+from mmseg.registry import MODELS
+from references import pixel_options
 
 from paco_seg.core import parametric_contrastive_loss
+from paco_seg.core.gradient_balance import MainTask
 from paco_seg.engine.hooks import CheckpointMatchHook
 from paco_seg.seg.heads import BranchInputs, GPaCoBranch
 
@@ -136,6 +141,60 @@ def test_selection_prefers_what_it_says(selection):
     assert torch.isfinite(loss(embeddings, logits, labels))
 
 
+def test_importance_weights_bring_back_the_mean_over_pixels():
+    embeddings, logits, labels = maps()
+    loss = build(num_pixels=12, pixel_selection='class_balanced', importance_weights=True)
+    torch.manual_seed(1)
+    actual = loss(embeddings, logits, labels)
+    torch.manual_seed(1)
+    indices = loss.branch.sampler(logits.flatten(2), labels.flatten(1))
+    drawn = labels.flatten(1).gather(1, indices)
+    weights = pixel_options.importance_weights(labels.flatten(1), drawn, C)
+    rows, _, centers = rows_of(embeddings, logits, labels)
+    places = indices.unsqueeze(2)
+    rows, centers = (
+        part.gather(1, places.expand(-1, -1, part.shape[2])) for part in (rows, centers)
+    )
+    values = parametric_contrastive_loss(rows, drawn, centers, reduction='none', **CORE)
+    valid = (drawn != 255).tolist()
+    torch.testing.assert_close(
+        actual.double(), pixel_options.weighted_mean(list(values.double()), valid, weights)
+    )
+    everything = build(pixel_selection='class_balanced', importance_weights=True)
+    torch.testing.assert_close(
+        everything(embeddings, logits, labels), build()(embeddings, logits, labels)
+    )
+
+
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_the_weight_follows_the_losses_of_the_head(dtype):
+    """Around a real head, also under autocast: the gradients at its features, and the log."""
+    config = wrapped_heads.gpaco(loss_weight='auto', gradient_ratio=0.5)
+    name = 'FCNHead'
+    with (
+        DefaultScope.overwrite_default_scope('mmseg'),
+        torch.autocast('cpu', dtype=dtype or torch.bfloat16, enabled=dtype is not None),
+    ):
+        head = MODELS.build(dict(copy.deepcopy(head_zoo.ZOO[name][0]), base_type=name, **config))
+        inputs = []
+        head.train().training_branches['gpaco'].register_forward_pre_hook(
+            lambda _, args: inputs.append(args[0])
+        )
+        losses = head.loss(*head_zoo.loss_arguments(name, seed=0))
+    features, stock = inputs[0].features, inputs[0].stock_losses
+    assert set(losses) == {*stock, 'loss_gpaco', 'weight_gpaco'}
+    norms = [
+        torch.autograd.grad(loss, features, retain_graph=True)[0].float().norm()
+        for loss in (stock['loss_ce'], losses['loss_gpaco'])
+    ]
+    torch.testing.assert_close(
+        norms[1], 0.5 * norms[0], rtol=1e-4 if dtype is None else 0.05, atol=0
+    )
+    assert not losses['weight_gpaco'].requires_grad
+    assert 'training_branches.gpaco.loss_contrast.gradient_balance.measured' in head.state_dict()
+    sum(losses.values()).backward()  # the graph is still whole
+
+
 def test_dropping_ignored_pixels_equals_not_having_them():
     embeddings, logits, labels = maps()
     rows, flat, centers = rows_of(embeddings, logits, labels)
@@ -202,6 +261,14 @@ def test_half_precision_features_under_autocast():
         (dict(num_pixels=0), r'loss_contrast.num_pixels: expected a positive integer, or -1'),
         (dict(num_pixels=2.5), r'loss_contrast.num_pixels: expected a positive integer, or -1'),
         (dict(scope='images'), r"loss_contrast.scope: expected one of 'image', 'batch', 'world'"),
+        (
+            dict(importance_weights=True),
+            r"loss_contrast.pixel_selection: expected 'class_balanced' because importance_weights",
+        ),
+        (
+            dict(importance_weights=1, pixel_selection='class_balanced'),
+            r'loss_contrast.importance_weights: expected True or False, got 1',
+        ),
         (dict(pixel_selection='all'), r"loss_contrast.pixel_selection: expected one of 'uniform'"),
         (dict(loss_name='gpaco'), r"loss_contrast.loss_name: .* starts with 'loss'"),
         (
@@ -395,7 +462,39 @@ def _steps_of_a_rank():
         features, labels = _two_images_per_rank(empty_rank)
         parts = [(features[:2], labels[:2]), (features[2:], labels[2:])]
         results.append(_step(scope, parts, **options))
-    return dict(steps=results, wrappers=wrapped_heads.train_on_rank())
+    return dict(steps=results, options=_options_step(), wrappers=wrapped_heads.train_on_rank())
+
+
+def _options_step():
+    """Loss, weight and gradients of a world with every option of the loss, for this rank's rows."""
+    import torch.distributed as dist
+
+    generator = torch.Generator().manual_seed(4)
+    features = torch.randn(4, 9, D, generator=generator)
+    logits = torch.randn(4, 9, C, generator=generator)
+    labels = torch.randint(0, C, (4, 9), generator=generator)
+    labels[:, ::4] = 255
+    weights = torch.rand(4, 9, generator=generator) * 5 + 1
+    size = 1
+    parts = [features, labels, logits, weights]
+    if dist.is_initialized():
+        size, own = dist.get_world_size(), dist.get_rank()
+        parts = [part[2 * own : 2 * own + 2] for part in parts]
+    features, labels, logits, weights = parts
+    features.requires_grad_()
+    loss = MODELS.build(
+        dict(
+            type='PixelGPaCoLoss',
+            scope='world',
+            region_keys=True,
+            loss_weight='auto',
+            gradient_ratio=0.5,
+        )
+    )
+    main = MainTask(features.square().mean(), features)
+    value = loss(F.normalize(features, dim=-1), labels, logits, anchor_weights=weights, main=main)
+    (gradient,) = torch.autograd.grad(value, features)
+    return value.detach(), loss.gradient_balance.weight(), gradient / size
 
 
 @pytest.fixture(scope='module')
@@ -414,6 +513,15 @@ def test_a_wrapper_changes_nothing(two_ranks, case):
             assert losses == other_losses
             assert weights.keys() == other_weights.keys()
             assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
+
+
+def test_two_processes_equal_one_with_every_option(two_ranks):
+    first, second = (results['options'] for results in two_ranks)
+    loss, weight, gradient = _options_step()
+    assert first[1] == second[1]
+    torch.testing.assert_close(first[1], weight)
+    torch.testing.assert_close((first[0] + second[0]) / 2, loss)
+    torch.testing.assert_close(torch.cat([first[2], second[2]]), gradient)
 
 
 def test_two_processes_equal_one(two_ranks):

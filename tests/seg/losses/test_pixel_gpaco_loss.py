@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
+from references import parametric_contrastive, pixel_options
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core import parametric_contrastive_loss
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.gradient_balance import MainTask
 from paco_seg.core.paco import PaCoSettings
 
 B, N, D, C = 2, 9, 5, 3
@@ -62,6 +64,19 @@ def test_keys_are_contrasted_in_every_scope(scope):
         (dict(scope='images'), r"loss_contrast\.scope: expected one of 'image', 'batch', 'world'"),
         (dict(loss_name='gpaco'), r"loss_contrast\.loss_name: .* starts with 'loss'"),
         (dict(warmup_iters=-1), r'loss_contrast\.warmup_iters: expected >= 0, got -1'),
+        (dict(region_keys=1), r'loss_contrast\.region_keys: expected True or False, got 1'),
+        (
+            dict(loss_weight='often'),
+            r"loss_contrast\.loss_weight: expected a number >= 0 or 'auto', got 'often'",
+        ),
+        (
+            dict(loss_weight='auto', gradient_ratio=0),
+            r'loss_contrast\.gradient_ratio: expected > 0, got 0',
+        ),
+        (
+            dict(gradient_ratio=0.5),
+            r"loss_contrast\.gradient_ratio: expected None because loss_weight is not 'auto'",
+        ),
         (dict(loss_weight=-1.0), r'loss_contrast\.loss_weight: expected >= 0, got -1'),
         (dict(gamma=-1.0), r'loss_contrast\.gamma: expected >= 0, got -1'),
         (dict(num_pixels=8), r'loss_contrast\.num_pixels: expected one of alpha'),
@@ -97,3 +112,57 @@ def test_the_class_prior_reaches_the_center_logits(tmp_path):
 def test_the_class_prior_needs_a_file():
     with pytest.raises(ValueError, match=r'loss_contrast\.frequency_file: expected a file'):
         build(class_prior=True)
+
+
+@pytest.mark.parametrize('impl', ['dense', 'streaming'])
+@pytest.mark.parametrize('scope', ['image', 'batch', 'world'])
+def test_weights_and_regions_equal_the_loops(scope, impl):
+    embeddings, labels, logits = (part.double() for part in rows())
+    labels = labels.long()
+    weights = torch.rand(B, N, generator=torch.Generator().manual_seed(2)) * 5 + 1
+    keys, key_labels = pixel_options.region_keys(embeddings, labels, C)
+    assert (key_labels >= 0).any()
+    settings = dict(alpha=0.3, temperature=0.5)
+
+    def wanted(embeddings, logits):
+        parts, own = (embeddings, labels, logits), weights
+        if scope != 'image':
+            parts, own = ([part.flatten(0, 1)[None] for part in parts], weights.flatten()[None])
+        values = parametric_contrastive.parametric_contrastive_anchors(
+            *parts, keys=keys, key_labels=key_labels, ignore_index=255, **settings
+        )
+        return pixel_options.weighted_mean(*values, own)
+
+    loss = build(scope=scope, region_keys=True, impl=impl, **settings)
+    leaves = [part.clone().requires_grad_() for part in (embeddings, logits)]
+    actual, truth = loss(leaves[0], labels, leaves[1], anchor_weights=weights), wanted(*leaves)
+    torch.testing.assert_close(actual, truth)
+    torch.testing.assert_close(
+        torch.autograd.grad(actual, leaves), torch.autograd.grad(truth, leaves)
+    )
+
+
+def test_regions_stand_beside_the_queue():
+    embeddings, labels, logits = rows()
+    queue = dict(keys=F.normalize(torch.ones(2, D)), key_labels=torch.tensor([1, -1]))
+    batch = build(region_keys=True).contrast_batch(embeddings, labels, logits, **queue)
+    assert batch.keys.shape == (2 + B * C, D)
+    assert batch.key_labels[:2].tolist() == [1, -1]
+    assert build().contrast_batch(embeddings, labels, logits).keys is None
+
+
+def test_the_weight_keeps_the_ratio_of_the_gradients():
+    embeddings, labels, logits = rows()
+    features = torch.randn(B, D, N, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    loss = build(loss_weight='auto', gradient_ratio=0.25)
+    shared = F.normalize(embeddings + features.transpose(1, 2), dim=-1)
+    main = (features**2).mean()
+    weighted = loss(shared, labels, logits, main=MainTask(main, features))
+    (g,) = torch.autograd.grad(main, features)
+    (h,) = torch.autograd.grad(weighted, features)
+    torch.testing.assert_close(h.norm(), 0.25 * g.norm())
+    assert set(loss.state_dict()) == {
+        'gradient_balance.log_quotient', 'gradient_balance.measured'
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r'loss_contrast\.loss_weight: .* losses of the head are'):
+        loss(shared, labels, logits)

@@ -1,5 +1,5 @@
 # 10 of the classes of CIFAR-100-LT, spread from frequent to rare, imbalance ratio 10.
-_base_ = './ce_lite0-in1k-pre_1xb64-2k_cifar100-lt-ir100-64x64.py'
+_base_ = './ce_lite0-in1k-pre_1xb64-1k_cifar100-lt-ir100-48x48.py'
 classes = _base_.data_root + 'classes_c10-ir10.txt'
 data_preprocessor = dict(num_classes=10)
 model = dict(head=dict(num_classes=10))
