@@ -70,7 +70,7 @@ def register_authors_loss() -> None:
                 temperature=self.settings.temperature,
                 ignore_index=ignore_index,
             )
-            return loss * (self.loss_weight * self._warmup_factor())
+            return loss * (float(self.loss_weight) * self._warmup_factor())
 
     REGISTRY.register_module(module=AuthorsPixelLoss, force=True)
 
