@@ -20,7 +20,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent
 PYTHONS = ['3.10', '3.11', '3.12', '3.13']
 # Minutes, no processes of their own, nothing compiled: the arithmetic, the adapters, one training
-# of each task.
+# of each task. test_fused.py counts the registers of compiled kernels: its figures are those of the
+# Triton in constraints.txt, and an older one spills more.
 SHORT = [
     'tests/core',
     '--ignore=tests/core/test_distributed.py',
