@@ -40,9 +40,10 @@ quickstart-cls: install  ## the same for classification, on long-tailed digits
 test: install lint type-check  ## style, types, layers, then all tests (CPU, offline)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-lint: install  ## ruff, and the layers core < engine < seg | cls < comparison < cli
+lint: install  ## ruff, spelling, and the layers core < engine < seg | cls < comparison < cli
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo --no-cache
 
 format: install  ## rewrite the sources in the house style

@@ -19,18 +19,26 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
 PYTHONS = ['3.10', '3.11', '3.12', '3.13']
-# Minutes, no processes of their own: the arithmetic, the heads, one training of each task.
+# Minutes, no processes of their own, nothing compiled: the arithmetic, the adapters, one training
+# of each task. test_fused.py counts the registers of compiled kernels: its figures are those of the
+# Triton in constraints.txt, and an older one spills more.
 SHORT = [
     'tests/core',
+    '--ignore=tests/core/test_distributed.py',
+    '--ignore=tests/core/test_fused.py',
+    '--ignore=tests/core/test_devices.py',
     'tests/engine/test_checkpoint.py',
-    'tests/seg/heads',
+    'tests/seg/heads/test_branch_decode_head.py',
+    'tests/seg/heads/test_gpaco_decode_head.py',
     'tests/cls/heads',
     'tests/cli/test_train.py',
     'tests/cli/test_swap.py',
     'tests/test_compat.py',
+    '-k',
+    'not compiled',
 ]
 
-nox.options.default_venv_backend = 'venv'
+nox.options.default_venv_backend = 'uv|venv'
 nox.options.sessions = ['short']
 
 
@@ -64,7 +72,7 @@ def install(session: nox.Session, versions: str) -> None:
 def short(session: nox.Session, versions: str) -> None:
     """Run the short suite."""
     install(session, versions)
-    session.run('python', '-m', 'pytest', '-q', '-n', '2', *SHORT, env={'OMP_NUM_THREADS': '1'})
+    session.run('python', '-m', 'pytest', '-q', *SHORT, env={'OMP_NUM_THREADS': '1'})
 
 
 @nox.session(python=PYTHONS)

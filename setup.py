@@ -17,12 +17,14 @@ INSTALL_REQUIRES = [
     # Backbones, transforms and data sets of MMPretrain and MMSeg. Released with every torch; 0.28
     # is the one of 2.13.
     'torchvision>=0.28',
-    # Arrays of labels and statistics. 2.x is what current torch, OpenCV and MMSeg are built for.
-    'numpy>=2,<3',
+    # Arrays of labels and statistics. 2.x is what current torch, OpenCV and MMSeg are built for;
+    # 2.1 is the first with wheels for every supported Python.
+    'numpy>=2.1,<3',
     # Reads and writes images, for MMCV and for the demo data. 4.10 is the first for NumPy 2.
     'opencv-python>=4.10',
-    # Label maps with palettes, and what is wrong with an image file that cannot be read.
-    'pillow>=10',
+    # Label maps with palettes, and what is wrong with an image file that cannot be read. 11 is the
+    # first with wheels for every supported Python.
+    'pillow>=11',
     # The maintained continuation of OpenMMLab under the same import names (releases of 2026,
     # pure Python, NumPy 2 and current torch). OpenMMLab's last releases also work, see below.
     'onedl-mmengine>=0.10.12,<0.11',  # runner, registry, config
@@ -52,6 +54,8 @@ EXTRAS_REQUIRE = {
         'ruff>=0.9',
         'mypy>=1.14',
         'import-linter>=2.1',  # holds the layers core < engine < seg | cls
+        'codespell>=2.4',  # known misspellings in documents, comments and messages
+        'tensorboard>=2.18',  # what the hooks show arrives in a store other than MMEngine's own
         'scipy>=1.11',  # its Bessel functions are what ours are compared with
         'pyyaml>=6',  # tables of the papers' settings, and the metafiles
         'setuptools>=77',  # a test builds the wheel without network; venvs of 3.12 have none
@@ -141,6 +145,7 @@ setup(
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Topic :: Scientific/Engineering :: Image Recognition',
         'Typing :: Typed',

@@ -383,7 +383,7 @@ def run_sweep(device: str) -> int:
         show(records[-1])
     rates['float32'] = max(rates['float32'], common.product_rate(device, CHANNELS))
 
-    errors = []
+    errors: list[dict[str, Any]] = []
     for method in ('streaming', 'dense', 'authors'):
         for dtype, tf32 in dict.fromkeys([*variants, ('bfloat16', False)]):
             if method == 'authors' and dtype != 'float32':
@@ -425,10 +425,10 @@ def run_sweep(device: str) -> int:
             f'(N = {fit["from"]} ... {fit["to"]})'
         )
     print('\nlargest error against float64, N = 2048, relative to the largest entry:')
-    for error in errors:
+    for row in errors:
         print(
             '  {method} {dtype}{0}: loss {loss:.1e}, gradient of embeddings {grad_embeddings:.1e}'
-            ', of logits {grad_logits:.1e}'.format(' tf32' * error['tf32'], **error)
+            ', of logits {grad_logits:.1e}'.format(' tf32' * row['tf32'], **row)
         )
     for line in skipped:
         print(f'skipped {line}')

@@ -70,7 +70,7 @@ def register_authors_loss() -> None:
                 temperature=self.settings.temperature,
                 ignore_index=ignore_index,
             )
-            return loss * (self.loss_weight * self._warmup_factor())
+            return loss * (float(self.loss_weight) * self._warmup_factor())
 
     REGISTRY.register_module(module=AuthorsPixelLoss, force=True)
 
@@ -126,7 +126,7 @@ def batch(case: dict[str, Any], num_classes: int) -> dict[str, list]:
     return {'inputs': inputs, 'data_samples': samples}
 
 
-def step(model: nn.Module, wrapper: Any, data: dict[str, list], device: str) -> list[float]:
+def step(model: Any, wrapper: Any, data: dict[str, list], device: str) -> list[float]:
     """Milliseconds of preprocessing, forward, backward and update."""
     common.synchronize(device)
     laps = common.Laps(device)

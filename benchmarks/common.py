@@ -122,7 +122,10 @@ class PeakMemory:
 
 def _status_bytes(field: str) -> int:
     status = Path('/proc/self/status').read_text()
-    return 1024 * int(re.search(rf'{field}:\s+(\d+) kB', status)[1])
+    match = re.search(rf'{field}:\s+(\d+) kB', status)
+    if match is None:
+        raise OSError(f'/proc/self/status: expected a line {field!r}, got none')
+    return 1024 * int(match[1])
 
 
 def available_mib(device: str) -> float:

@@ -116,8 +116,8 @@ def loss_of(impl: str, tensors: dict[str, Tensor], **settings: Any) -> Tensor:
             alpha=ALPHA,
             temperature=TEMPERATURE,
         )
-    settings = dict(alpha=ALPHA, temperature=TEMPERATURE, unit_rows=True) | settings
-    return parametric_contrastive_loss(**tensors, impl=impl, **settings)
+    settings = dict(alpha=ALPHA, temperature=TEMPERATURE, unit_rows=True) | settings | tensors
+    return parametric_contrastive_loss(impl=impl, **settings)
 
 
 def outputs(impl: str, tensors: dict[str, Tensor], **settings: Any) -> list[Tensor]:
@@ -443,6 +443,7 @@ def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
 def report(results: dict[str, Any]) -> str:
     """The short table: errors, repeatability, waits, times, targets, and what failed."""
     rows = []
+    answers: dict[bool | None, str] = {True: 'yes', False: 'NO'}
     for method, found in (results.get('errors') or {}).items():
         rows.append(
             [
@@ -450,7 +451,7 @@ def report(results: dict[str, Any]) -> str:
                 f'{found["loss"]:.1e}',
                 f'{found["embeddings"]:.1e}',
                 'yes' if found['within'] else 'NO',
-                {True: 'yes', False: 'NO'}.get((results.get('repeatable') or {}).get(method), '?'),
+                answers.get((results.get('repeatable') or {}).get(method), '?'),
                 str((results.get('synchronisations') or {}).get(method, '?')),
             ]
         )

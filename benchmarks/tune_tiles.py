@@ -19,6 +19,7 @@ from typing import Any
 
 import common
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from paco_seg.core import fused
@@ -65,15 +66,17 @@ WIDE = [
 CANDIDATES = {128: NARROW, 256: dict.fromkeys(DTYPES, WIDE)}
 
 
-def inputs(sets: int, anchors: int, keys: int, channels: int, dtype: torch.dtype) -> tuple:
+def inputs(
+    sets: int, anchors: int, keys: int, channels: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Arguments of the operator, but for the settings."""
     rng = torch.Generator('cuda').manual_seed(0)
 
-    def rows(*shape: int) -> torch.Tensor:
+    def rows(*shape: int) -> Tensor:
         made = torch.randn(*shape, channels, device='cuda', generator=rng)
         return F.normalize(made, dim=-1).to(dtype)
 
-    def labels(*shape: int) -> torch.Tensor:
+    def labels(*shape: int) -> Tensor:
         return torch.randint(0, 150, shape, device='cuda', generator=rng, dtype=torch.int32)
 
     label = labels(sets, anchors)

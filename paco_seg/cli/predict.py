@@ -9,12 +9,15 @@ IMAGES is a folder (with folders in it), an image or a video. DIR gets
     pictures/         painted predictions beside the image, one of --show-interval
     labels/           segmentation: predicted classes as PNG, 16 bits for more than 256 classes
     predictions.json  per image the classes with their confidence (and share of the pixels)
+    VIDEO.mp4         segmentation of a video: every frame, painted
 With --compare the pictures show both models, and where they differ.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,13 +36,14 @@ from paco_seg.comparison.gallery import (
     palette_of,
     write_gallery,
     write_picture,
+    written_video,
 )
 from paco_seg.engine.cli import load_config, require_keys
 from paco_seg.engine.media import Media, find_media
 from paco_seg.engine.prediction import Prediction, pick_device
 from paco_seg.engine.preflight import check_imports
 from paco_seg.engine.stages import stage
-from paco_seg.files import check_folder, write_json
+from paco_seg.files import check_folder, check_output, write_json
 
 # default_scope -> module and class that predicts.
 PREDICTORS = {
@@ -129,6 +133,8 @@ def run(args: argparse.Namespace) -> None:
     """Check, predict, write."""
     check_arguments(args)
     media = find_media(args.images)
+    if media.video:
+        check_output(video_of(args, media), inputs=[media.video])
     device = pick_device(args.device)
     cfg = read_config_of(args, args.config)
     models = [build(cfg, args.checkpoint, device)]
@@ -140,7 +146,11 @@ def run(args: argparse.Namespace) -> None:
                 f'{other.default_scope}. Compare models of one task'
             )
         models.append(build(other, args.compare, device))
-    rows, pictures = predict(args, media, models)
+    with ExitStack() as stack:
+        frames = None
+        if media.video and cfg.default_scope == 'mmseg':
+            frames = stack.enter_context(written_video(video_of(args, media), media.fps))
+        rows, pictures = predict(args, media, models, frames)
     first = models[0]
     classes = first.classes or []
     colours = palette_of(len(classes), first.palette)
@@ -153,10 +163,13 @@ def run(args: argparse.Namespace) -> None:
     )
     segmentation = cfg.default_scope == 'mmseg'
     shown = {name for row in rows.values() for name in row['classes']}
+    about = f'{len(rows)} images, {len(pictures)} pictures. Numbers: `predictions.json`.'
+    if media.video and segmentation:
+        about += f' Every frame, painted: `{video_of(args, media).name}`.'
     write_gallery(
         out,
         f'Predictions of {" and ".join(titles)}',
-        [f'{len(rows)} images, {len(pictures)} pictures. Numbers: `predictions.json`.'],
+        [about],
         pictures,
         [(name, colours[i].tolist()) for i, name in enumerate(classes) if name in shown]
         if segmentation
@@ -165,10 +178,24 @@ def run(args: argparse.Namespace) -> None:
     print(f'{out / "index.html"}: {len(rows)} images, {len(pictures)} pictures')
 
 
+def video_of(args: argparse.Namespace, media: Media) -> Path:
+    """Return the file of the painted video."""
+    return Path(args.out) / f'{Path(str(media.video)).stem}.mp4'
+
+
 def predict(
-    args: argparse.Namespace, media: Media, models: list[Predictor]
+    args: argparse.Namespace,
+    media: Media,
+    models: list[Predictor],
+    frames: Callable[[np.ndarray], None] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], list[Picture]]:
     """Predict every image, write label maps and pictures.
+
+    Args:
+        args: of the command line.
+        media: what to predict.
+        models: one, or two to compare.
+        frames: gets the painted frames of a video.
 
     Returns:
         What ``predictions.json`` says of each image, and the pictures for the gallery.
@@ -196,8 +223,12 @@ def predict(
             kind = np.uint8 if len(classes) <= 256 else np.uint16
             write_picture(out / 'labels' / f'{name}.png', label_map.astype(kind))
         limit = args.show_limit
-        if number % args.show_interval == 0 and (limit is None or len(pictures) < limit):
+        shown = number % args.show_interval == 0 and (limit is None or len(pictures) < limit)
+        if shown or frames is not None:
             panels = paint(image, found, titles, palette_of(len(classes), models[0].palette))
+        if frames is not None:
+            frames(np.concatenate([panels[title] for title in titles], axis=1))
+        if shown:
             write_picture(out / 'pictures' / f'{name}.png', beside(panels))
             caption = caption_of(name, row, titles)
             pictures.append(Picture(f'pictures/{name}.png', caption))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -76,6 +77,38 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         raise OSError(f'{path}: expected a picture that OpenCV encodes, got {picture.dtype}')
     with written_aside(path) as unfinished:
         unfinished.write_bytes(data.tobytes())
+
+
+@contextmanager
+def written_video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an MP4 video frame by frame, complete or not at all.
+
+    MPEG-4 is the codec that the wheels of OpenCV write on every platform.
+
+    Args:
+        path: the file, which ends in ``.mp4``.
+        fps: frames per second.
+
+    Yields:
+        What adds a frame, (H, W, 3) BGR uint8; all have one size.
+
+    Raises:
+        OSError: it cannot be encoded or written.
+    """
+    with written_aside(path) as unfinished, ExitStack() as stack:
+        writer = cv2.VideoWriter()
+        stack.callback(writer.release)
+
+        def add(frame: np.ndarray) -> None:
+            height, width = frame.shape[:2]
+            codec = cv2.VideoWriter.fourcc(*'mp4v')
+            if not writer.isOpened() and not writer.open(
+                str(unfinished), codec, fps, (width, height)
+            ):
+                raise OSError(f'{path}: expected a video that OpenCV encodes, got {width}x{height}')
+            writer.write(frame)
+
+        yield add
 
 
 def write_gallery(

@@ -40,7 +40,7 @@ GROUP_THRESHOLDS = {'images': (0.1, 0.01), 'pixels': (0.01, 0.001)}
 # Classification: images above which a class has many, and below which it has few (Liu et al.,
 # arXiv 1904.05160).
 SHOT_THRESHOLDS = (100, 20)
-REMEDY = 'Write the file with `python tools/class_statistics.py CONFIG`'
+REMEDY = 'Write the file with `paco-seg statistics CONFIG`'
 _FORM = 'JSON with "classes", "images", "pixels" and "num_images"'
 _LARGEST_SUM = torch.iinfo(torch.int64).max
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 KEY = 'IMAGES'
 # A list in an error message stops here.
 SHOWN = 5
+# Of a video that does not say how many frames it shows in a second.
+USUAL_FPS = 25.0
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class Media:
             many as it says it has, which is an estimate.
         files: image file of each name; empty for a video.
         video: the video file, or None.
+        fps: frames per second of the video.
     """
 
     names: tuple[str, ...]
     files: tuple[str, ...] = ()
     video: str | None = None
+    fps: float = USUAL_FPS
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -116,6 +121,7 @@ def _video(source: Path) -> Media:
     capture = cv2.VideoCapture(str(source))
     found, _ = capture.read()
     number = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    fps = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
     if not found:
         raise ValueError(
@@ -123,7 +129,7 @@ def _video(source: Path) -> Media:
             'instance to MP4 with H.264'
         )
     names = tuple(f'{source.stem}_{index:06d}' for index in range(max(number, 1)))
-    return Media(names, video=str(source))
+    return Media(names, video=str(source), fps=fps if 0 < fps < math.inf else USUAL_FPS)
 
 
 def _check_readable(files: list[Path]) -> None:

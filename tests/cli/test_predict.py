@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from paco_seg import compat
+from paco_seg.comparison.gallery import overlay, palette_of
 
 CLASSES = ('sky', 'road', 'tree', 'car')
 
@@ -101,19 +102,55 @@ def test_a_classifier_names_the_classes_of_images(tiny_cls, run_tool, save_check
     assert len(list((out / 'pictures').rglob('*.png'))) == 8
 
 
-def test_frames_of_a_video(tiny_seg, run_tool, save_checkpoint, tmp_path):
-    config = tiny_seg()
-    video = tmp_path / 'clip.avi'
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), 5, (48, 32))
+@pytest.fixture
+def video(tmp_path):
+    """Three grey frames of 48 x 32, eight a second."""
+    path = tmp_path / 'clip.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 8, (48, 32))
     for level in (0, 120, 240):
         writer.write(np.full((32, 48, 3), level, np.uint8))
     writer.release()
+    return path
+
+
+def read_video(path):
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == 8
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    return frames
+
+
+def test_frames_of_a_video(tiny_seg, run_tool, save_checkpoint, video, tmp_path):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
     out = tmp_path / 'out'
-    run_tool('predict', config, save_checkpoint(config), video, '-o', out, '--show-limit', 1)
+    run_tool('predict', config, checkpoint, video, '-o', out, '--show-limit', 1)
     names = [f'clip_{i:06d}' for i in range(3)]
     assert list(json.loads((out / 'predictions.json').read_text())['images']) == names
     assert sorted(path.stem for path in (out / 'labels').iterdir()) == names
     assert [path.stem for path in (out / 'pictures').iterdir()] == names[:1]
+    assert 'clip.mp4' in (out / 'index.html').read_text()
+    painted = read_video(out / 'clip.mp4')
+    palette = palette_of(4)
+    for name, image, frame in zip(names, read_video(video), painted, strict=True):
+        labels = cv2.imread(str(out / f'labels/{name}.png'), cv2.IMREAD_UNCHANGED)
+        difference = cv2.absdiff(frame, overlay(image, labels, palette))
+        assert difference.mean() < 12  # the codec is lossy; another colour is 60 away and more
+
+    run_tool(
+        'predict', config, checkpoint, video, '-o', out, '--show-limit', 0, '--compare', checkpoint
+    )
+    beside = read_video(out / 'clip.mp4')
+    assert [frame.shape for frame in beside] == [(32, 96, 3)] * 3
+
+
+def test_a_video_is_not_written_over_itself(tiny_seg, run_tool, save_checkpoint, video):
+    config, before = tiny_seg(), video.read_bytes()
+    with pytest.raises(ValueError, match=r'^--out: expected another file than the input'):
+        run_tool('predict', config, save_checkpoint(config), video, '-o', video.parent)
+    assert video.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_prior_is_the_share_of_the_pixels():
 def test_prior_refuses_absent_classes_and_missing_pixels():
     with pytest.raises(ValueError, match=r"my\.key: expected training pixels .* none of \['c'\]"):
         FREQUENCY.prior('my.key')
-    with pytest.raises(ValueError, match=r"my\.key: expected 'pixels' counts.*class_statistics"):
+    with pytest.raises(ValueError, match=r"my\.key: expected 'pixels' counts.*paco-seg statistics"):
         ClassFrequency(('a',), (1,), None, 1).prior('my.key')
 
 
@@ -157,7 +157,7 @@ def test_file_round_trip(tmp_path, pixels):
 
 
 def test_missing_file_names_key_and_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'Metric\.file: .*python tools/class_statistics'):
+    with pytest.raises(FileNotFoundError, match=r'Metric\.file: .*paco-seg statistics'):
         load_class_frequency(tmp_path / 'none.json', 'Metric.file')
 
 
@@ -227,7 +227,7 @@ def test_whole_numbers_written_with_a_point_are_counts(tmp_path):
 def test_not_a_frequency_file(tmp_path, text):
     path = tmp_path / 'f.json'
     path.write_text(text)
-    with pytest.raises(ValueError, match=r'expected JSON with "classes".*class_statistics'):
+    with pytest.raises(ValueError, match=r'expected JSON with "classes".*paco-seg statistics'):
         load_class_frequency(path)
 
 

@@ -10,6 +10,7 @@ from helpers.head_zoo import NUM_CLASSES, ZOO, loss_arguments
 from helpers.tiny_training import train
 from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from paco_seg.engine.hooks import ContrastDiagnosticsHook
@@ -29,16 +30,28 @@ def frequency_file(tmp_path):
 
 
 @pytest.mark.usefixtures('plain_config_text')
-def test_scalars_of_a_segmentor(tiny_seg, run_tool, frequency_file, tmp_path):
+def test_scalars_of_a_segmentor_in_two_stores(tiny_seg, run_tool, frequency_file, tmp_path):
     cfg = swap_loss(tiny_seg(), frequency_file=frequency_file, alpha=0.1)
-    cfg.train_cfg.update(max_iters=4, val_interval=9)
+    cfg.train_cfg.update(max_iters=4, val_interval=4)
     cfg.custom_hooks = [dict(type='ContrastDiagnosticsHook', interval=2)]
+    cfg.default_hooks.visualization.update(draw=True, interval=1)
+    backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+    cfg.visualizer = dict(type='SegLocalVisualizer', name='two_stores', vis_backends=backends)
     cfg.dump(tmp_path / 'gpaco.py')
     run_tool('train', tmp_path / 'gpaco.py')
-    (file,) = (tmp_path / 'work').glob('*/vis_data/scalars.json')
-    rows = map(json.loads, file.read_text().splitlines())
+    (folder,) = (tmp_path / 'work').glob('*/vis_data')
+    rows = map(json.loads, (folder / 'scalars.json').read_text().splitlines())
     scalars = {row.pop('step'): row for row in rows if 'contrast/loss' in row}
     assert sorted(scalars) == [2, 4]
+    board = EventAccumulator(str(folder)).Reload()
+    for name in scalars[2]:
+        shown = {event.step: event.value for event in board.Scalars(name)}
+        assert shown == pytest.approx({step: row[name] for step, row in scalars.items()})
+    # The predictions of a validation, from the hook of MMSegmentation.
+    pictures = {path.name for path in (folder / 'vis_image').iterdir()}
+    on_board = {tag: board.Images(tag) for tag in board.Tags()['images']}
+    assert pictures == {f'{tag}_{e.step}.png' for tag, events in on_board.items() for e in events}
+    assert len(pictures) == 2
     for row in scalars.values():
         means = {name.removeprefix('contrast/'): value for name, value in row.items()}
         assert means['positives'] + means['negatives'] == pytest.approx(15)  # a map of 4 x 4

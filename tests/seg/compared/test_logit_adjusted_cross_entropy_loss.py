@@ -98,7 +98,7 @@ def test_bad_settings(frequency_file, tmp_path):
         build(frequency_file=frequency_file, tau=-1)
     with pytest.raises(ValueError, match=r'use_sigmoid: expected a softmax loss'):
         build(frequency_file=frequency_file, use_sigmoid=True)
-    with pytest.raises(FileNotFoundError, match=r'Loss\.frequency_file: .*class_statistics'):
+    with pytest.raises(FileNotFoundError, match=r'Loss\.frequency_file: .*paco-seg statistics'):
         build(frequency_file=str(tmp_path / 'none.json'))
     absent = tmp_path / 'absent.json'
     save_class_frequency(ClassFrequency(('a', 'b'), (9, 0), (5, 0), 10), absent)

@@ -431,7 +431,7 @@ def test_bad_settings_name_their_key(branch, frequency_file, tmp_path):
     for key, value in bad.items():
         with pytest.raises(ValueError, match=rf'{where}\.{key}: expected'):
             build_branch(dict(settings, **{key: value}))
-    with pytest.raises(FileNotFoundError, match=rf'{where}\.frequency_file: .*class_statistics'):
+    with pytest.raises(FileNotFoundError, match=rf'{where}\.frequency_file: .*paco-seg statistics'):
         build_branch(settings, frequency_file=str(tmp_path / 'missing.json'))
     with pytest.raises(ValueError, match=rf'{where}\.frequency_file: expected 4 classes .* got 5'):
         MODELS.build(dict(settings, in_channels=8, num_classes=4, frequency_file=frequency_file))

@@ -92,7 +92,7 @@ def test_without_a_file_the_log_says_how_to_get_the_report(tiny_seg, run_tool, t
     lines = [line for line in log.read_text().splitlines() if 'INFO - loss_contrast.alpha' in line]
     assert len(lines) == 1
     assert 'set loss_contrast.frequency_file' in lines[0]
-    assert 'class_statistics.py' in lines[0]
+    assert 'paco-seg statistics' in lines[0]
 
 
 def test_the_loss_uses_it(file):
