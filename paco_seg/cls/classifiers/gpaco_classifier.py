@@ -12,6 +12,7 @@ from torch import Tensor
 from paco_seg.cls.classifiers.multi_view_classifier import MultiViewClassifier
 from paco_seg.cls.heads.batches import takes_keys, takes_views
 from paco_seg.cls.heads.features import check_tensor
+from paco_seg.core.checks import check_bool
 
 
 @MODELS.register_module()
@@ -30,7 +31,8 @@ class GPaCoClassifier(MultiViewClassifier):
         **kwargs: ``neck``, ``head``, ``train_cfg``, ``data_preprocessor`` and so on.
 
     Raises:
-        TypeError: the head takes keys of a momentum encoder, as :class:`PaCoClsHead`.
+        TypeError: the head takes keys of a momentum encoder, as :class:`PaCoClsHead`; or
+            ``joint_pass`` is no bool.
         ValueError: batch augmentation with a contrastive head or with several views.
 
     Example:
@@ -39,6 +41,7 @@ class GPaCoClassifier(MultiViewClassifier):
     """
 
     def __init__(self, backbone: dict, *, joint_pass: bool = False, **kwargs: Any) -> None:
+        check_bool('model.joint_pass', joint_pass)
         super().__init__(backbone, **kwargs)
         if takes_keys(self.head):
             raise TypeError(

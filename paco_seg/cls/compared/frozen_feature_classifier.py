@@ -26,11 +26,18 @@ class FrozenFeatureClassifier(ImageClassifier):
             the training instead of their own pretrained weights.
         **kwargs: ``neck``, ``head``, ``data_preprocessor`` and so on.
 
+    Raises:
+        TypeError: ``stage_one`` is no name of a file.
+
     Example:
         >>> model = dict(type='FrozenFeatureClassifier', stage_one='stage_one.pth')
     """
 
     def __init__(self, backbone: dict, *, stage_one: str | None = None, **kwargs: Any) -> None:
+        if not isinstance(stage_one, str) and stage_one is not None:
+            raise TypeError(
+                f'model.stage_one: expected the name of a checkpoint, or None, got {stage_one!r}'
+            )
         super().__init__(backbone, **kwargs)
         self.stage_one = stage_one
         for part in self._frozen():

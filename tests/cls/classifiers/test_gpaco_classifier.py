@@ -37,6 +37,10 @@ class TestPasses:
         assert torch.equal(loss, twin.head.loss((feats,), samples([0, 1, 1, 3]), 2)['loss'])
         assert all(int(layer.num_batches_tracked) == 2 for layer in batch_norms(model))
 
+    def test_joint_pass_is_a_switch(self):
+        with pytest.raises(TypeError, match=r"model\.joint_pass: expected True .* got 'no'$"):
+            build_classifier(joint_pass='no')
+
     def test_joint_pass_has_one_set_of_statistics(self):
         config = classifier_config()
         model = MODELS.build({**config, 'joint_pass': True}).train()

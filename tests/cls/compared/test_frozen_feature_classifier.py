@@ -55,6 +55,8 @@ def test_stage_one_of_another_model_is_refused(stage_one, tmp_path):
         ).init_weights()
     with pytest.raises(FileNotFoundError, match=r'not there'):
         build(stage_one=str(tmp_path / 'not there.pth')).init_weights()
+    with pytest.raises(TypeError, match=r'^model\.stage_one: expected the name .* got 1$'):
+        build(stage_one=1)
 
 
 def test_crt_trains_the_head_alone_and_keeps_the_statistics():
