@@ -39,7 +39,7 @@ class TestPasses:
 
     def test_joint_pass_is_a_switch(self):
         with pytest.raises(TypeError, match=r"model\.joint_pass: expected True .* got 'no'$"):
-            build_classifier(joint_pass='no')
+            MODELS.build(classifier_config('GPaCo') | dict(joint_pass='no'))
 
     def test_joint_pass_has_one_set_of_statistics(self):
         config = classifier_config()
