@@ -214,10 +214,15 @@ def _check_records(path: Path, filename: str) -> None:
     ``torch.load`` ignores it.
 
     Raises:
-        ValueError: a record differs, or the archive cannot be read.
+        ValueError: a record differs, or the archive cannot be read, or only by unpacking it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            held, size = sum(record.file_size for record in archive.infolist()), path.stat().st_size
+            if held > size:  # unpacked, it could be a thousand times as large
+                raise ValueError(
+                    f'records of {held} bytes in a file of {size}, where torch.save compresses none'
+                )
             # torch.serialization.set_crc32_options(False) leaves them out.
             computed = any(record.CRC for record in archive.infolist())
             wrong = archive.testzip() if computed else None

@@ -1,5 +1,6 @@
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,18 @@ def test_a_flipped_byte_is_found_or_changes_nothing(tmp_path):
             assert content['meta'] == {'epoch': 3}
     assert len(said) >= len(weight) * 4 // 7
     assert not [text for text in said if 'allow-pickle' in text]  # no remedy for a damaged file
+
+
+def test_records_that_would_have_to_be_unpacked_are_refused(tmp_path):
+    torch.save({'state_dict': {'weight': torch.zeros(10_000)}}, tmp_path / 'a.pth')
+    with (
+        zipfile.ZipFile(tmp_path / 'a.pth') as archive,
+        zipfile.ZipFile(tmp_path / 'b.pth', 'w', compression=zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in archive.namelist():
+            bomb.writestr(name, archive.read(name))
+    with pytest.raises(ValueError, match=r'b\.pth: .*records of 4\d+ bytes in a file of \d{3,4}, '):
+        load_from_local(str(tmp_path / 'b.pth'))
 
 
 def test_a_checkpoint_without_checksums_is_read(tmp_path):
