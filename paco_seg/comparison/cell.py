@@ -47,8 +47,12 @@ class Cell:
 
     def commands_in(self, folder: Path) -> list[tuple[str, ...]]:
         """Return the command lines for this folder."""
+        # As the value of an option it is a text, whatever blanks and commas its path has.
         return [
-            tuple(word.replace('{dir}', str(folder)) for word in command)
+            tuple(
+                word.replace('={dir}', f'=={folder}').replace('{dir}', str(folder))
+                for word in command
+            )
             for command in self.commands
         ]
 

@@ -27,15 +27,37 @@ PLUGINS = {'mmseg': 'paco_seg.seg', 'mmpretrain': 'paco_seg.cls'}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
+class ConfigOptions(DictAction):
+    """MMEngine's ``--cfg-options``, and ``key==text`` for a text that is taken as it is.
+
+    MMEngine removes blanks from a value, and a comma makes a list of it: a path may have both.
+    """
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add the options to those of the namespace."""
+        pairs = [value.split('==', maxsplit=1) for value in values]
+        # `key=a==b` is a value of MMEngine's that happens to have two signs in it.
+        literal = {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and '=' not in pair[0]}
+        others = [value for value in values if value.split('=', maxsplit=1)[0] not in literal]
+        super().__call__(parser, namespace, others, option_string)
+        getattr(namespace, self.dest).update(literal)
+
+
 def add_common_arguments(parser: ArgumentParser) -> None:
     """Adds the arguments that MM users know from every tool, and ``--allow-pickle``."""
     parser.add_argument('--work-dir', help='folder of logs, checkpoints and metrics')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='settings that override the config, as key=value; nested keys by dots, lists as '
-        'key="[a,b]" or key=a,b, no blanks inside',
+        'key="[a,b]" or key=a,b, no blanks inside; a text with blanks or commas as key==text',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument(

@@ -20,6 +20,9 @@ def test_what_decides_the_result_decides_the_fingerprint(cell, change):
 
 def test_commands_name_the_folder(cell, tmp_path):
     assert cell.commands_in(tmp_path) == [('module', f'{tmp_path}/a', 'b')]
+    cell = replace(cell, commands=(('module', '--cfg-options', 'key={dir}/a', 'other=1'),))
+    text = f'key=={tmp_path}/a, b/a'  # which MMEngine would split and close up
+    assert cell.commands_in(tmp_path / 'a, b')[0][2:] == (text, 'other=1')
 
 
 def test_done_from_the_written_result_on(cell, tmp_path):

@@ -172,5 +172,5 @@ def test_missing_frequencies_stop_before_training(data_roots, tmp_path):
     config = next(config for config in ALL if 'cityscapes' in config)
     cfg = shrink(load_config(config), data_roots['cityscapes'], tmp_path)
     branch = branch_of(cfg).type
-    with pytest.raises(FileNotFoundError, match=rf'{branch}\.frequency_file: .*paco-seg statistics'):
+    with pytest.raises(FileNotFoundError, match=rf'{branch}\.frequency_file: .*paco-seg stat'):
         Runner.from_cfg(cfg)
