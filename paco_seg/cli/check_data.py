@@ -11,9 +11,8 @@ if there is one.
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from paco_seg.engine.cli import LOADERS
+from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.parallel import check_jobs
 from paco_seg.engine.problems import ProblemGroups
@@ -27,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--every-file', action='store_true', help='name all files, also of a frequent problem'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -182,12 +182,12 @@ def config_options(words: Sequence[str] | None) -> dict[str, Any] | None:
         words: ``KEY=VALUE``; None for none.
     """
     # It loads PyTorch and MM, see above.
-    from mmengine.config import DictAction
+    from paco_seg.engine.config_options import ConfigOptions
 
     if not words:
         return None
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
     return dict(parser.parse_args(['--cfg-options', *words]).cfg_options)
 
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from paco_seg.cli.arguments import at_least
 from paco_seg.engine.cli import load_config, require_keys
+from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.export import TOLERANCE, check_format, export
 from paco_seg.engine.preflight import check_imports
 from paco_seg.engine.stages import stage
@@ -51,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--batch-size', type=at_least(1), help='fix the number of images; default: any'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
+    )
     parser.add_argument(
         '--allow-pickle',
         action='store_true',

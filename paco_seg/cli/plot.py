@@ -29,13 +29,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import DictAction
 
 from paco_seg.cli.arguments import at_least
 from paco_seg.comparison import long_tail
 from paco_seg.core.diagnostics import center_geometry
 from paco_seg.core.embeddings import unit_rows
 from paco_seg.core.frequency import GROUP_THRESHOLDS, load_class_frequency
+from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.files import check_output
 
 # What Matplotlib writes.
@@ -63,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--images', type=at_least(1), default=500, help='embeddings: test images to read at most'
     )
     parser.add_argument('--device', help='of the model; default: cuda where there is one, else cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
+    )
     parser.add_argument(
         '--allow-pickle',
         action='store_true',

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
 from paco_seg.cli.arguments import at_least
@@ -39,6 +39,7 @@ from paco_seg.comparison.gallery import (
     written_video,
 )
 from paco_seg.engine.cli import load_config, require_keys
+from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.media import Media, find_media
 from paco_seg.engine.prediction import Prediction, pick_device
 from paco_seg.engine.preflight import check_imports
@@ -78,7 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--show-limit', type=at_least(0), help='paint at most so many images')
     parser.add_argument('--device', help='default: cuda where there is one, else cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
+    )
     parser.add_argument(
         '--allow-pickle',
         action='store_true',

@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from paco_seg.core.frequency import (
     GROUP_THRESHOLDS,
     ClassFrequency,
     save_class_frequency,
 )
+from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.parallel import check_jobs
 from paco_seg.files import check_output, written_aside
@@ -34,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--plot', help='picture of the counts, e.g. frequency.png')
     parser.add_argument('--loader', default='train_dataloader', help='which split to count')
     parser.add_argument('--jobs', type=int, help='processes; default: one per CPU core')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in paco-seg train')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
+    )
 
 
 def count(cfg: Config, scope: str, loader: str, state_file: Path, jobs: int) -> ClassFrequency:

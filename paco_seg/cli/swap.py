@@ -23,13 +23,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from paco_seg.cli.statistics import default_name, fingerprint, write_statistics
 from paco_seg.cli.stock_configs import check_all, pretended_frequency
 from paco_seg.compat import pretend_compiled_operations
 from paco_seg.core.frequency import counted_data, load_class_frequency
 from paco_seg.engine.cli import PLUGINS, scope_of
+from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.model_changes import (
     ModelChange,
@@ -75,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest='loss_options',
         metavar='KEY=VALUE',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='settings of the system, as key=value, such as loss_weight=0.2 or '
         'warmup_iters=1000 for training from scratch; of one of two systems as NAME.key=value',

@@ -110,15 +110,7 @@ def differences_table(folders: Mapping[str, Path], pairs: Sequence[tuple[str, st
     for title, folder in folders.items():
         loaded = load(folder)
         for first, second in pairs:
-            cells = [NOT_RUN] * 2
-            if loaded is not None:
-                results = loaded[0]
-                runs, base = (_values(results, name) for name in (first, second))
-                found = judge(base, {first: runs}).get(first)
-                if found is not None:
-                    common = [runs[seed] - base[seed] for seed in runs if seed in base]
-                    cells = [mean_and_deviation(common), f'{found.says} ({found.seeds} seeds)']
-            rows.append([title, f'{first} - {second}', *cells])
+            rows.append([title, f'{first} - {second}', *_difference(loaded, first, second)])
     return text_table(['Data', 'Difference', 'Points', 'By the seeds'], rows)
 
 
@@ -136,19 +128,25 @@ def variants_table(
     loaded = load(folder)
     rows = []
     for title, reference, variants in groups:
-        base, state = ({}, NOT_RUN) if loaded is None else (_values(loaded[0], reference), '')
-        rows.append([f'**{title}**', *_two_means(loaded, reference), state or 'reference', state])
+        state = [NOT_RUN] * 2 if loaded is None else ['reference', '']
+        rows.append([f'**{title}**', *_two_means(loaded, reference), *state])
         for variant_title, name in variants:
-            cells = [NOT_RUN] * 2
-            if loaded is not None:
-                runs = _values(loaded[0], name)
-                found = judge(base, {name: runs}).get(name)
-                if found is not None:
-                    common = [runs[seed] - base[seed] for seed in runs if seed in base]
-                    cells = [mean_and_deviation(common), f'{found.says} ({found.seeds} seeds)']
-            rows.append([variant_title, *_two_means(loaded, name), *cells])
+            difference = _difference(loaded, name, reference)
+            rows.append([variant_title, *_two_means(loaded, name), *difference])
     header = ['Setting', 'On the data that choose', 'Reported', 'Difference', 'By the seeds']
     return text_table(header, rows)
+
+
+def _difference(loaded: tuple[dict, dict] | None, first: str, second: str) -> list[str]:
+    """Return by how much a system is ahead of another, paired by seed, and what to say of it."""
+    if loaded is None:
+        return [NOT_RUN] * 2
+    runs, base = (_values(loaded[0], name) for name in (first, second))
+    found = judge(base, {first: runs}).get(first)
+    if found is None:
+        return [NOT_RUN] * 2
+    common = [runs[seed] - base[seed] for seed in runs if seed in base]
+    return [mean_and_deviation(common), f'{found.says} ({found.seeds} seeds)']
 
 
 def _two_means(loaded: tuple[dict, dict] | None, name: str) -> list[str]:

@@ -13,6 +13,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+MOST_LAYERS = 1000  # of a projector
+
 
 class ShapeError(ValueError):
     """A tensor has another rank or size than its contract says."""
@@ -85,6 +87,17 @@ def check_count(
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f'{name}: expected an integer, got {value!r}. {remedy}'.rstrip('. '))
     check_range(name, int(value), low=low, high=high, remedy=remedy)
+
+
+def check_num_layers(name: str, value: object) -> None:
+    """Refuse what is no number of layers: each is built in turn, 10**14 until the memory ends.
+
+    Raises:
+        TypeError: ``value`` is not an integer.
+        ValueError: ``value`` is below 1 or above 1000.
+    """
+    check_count(name, value, low=1)
+    check_count(name, value, low=1, high=MOST_LAYERS)
 
 
 def check_bool(name: str, value: object) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
+from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.launch import check_local_rank, prepare_launch
 from paco_seg.engine.staged_runner import StagedFlexibleRunner, StagedRunner
 from paco_seg.engine.stages import stage
@@ -25,28 +26,6 @@ from paco_seg.engine.strategies import check_strategy, use_strategy
 # default_scope of a config -> the plugins that serve it.
 PLUGINS = {'mmseg': 'paco_seg.seg', 'mmpretrain': 'paco_seg.cls'}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
-
-class ConfigOptions(DictAction):
-    """MMEngine's ``--cfg-options``, and ``key==text`` for a text that is taken as it is.
-
-    MMEngine removes blanks from a value, and a comma makes a list of it: a path may have both.
-    """
-
-    def __call__(
-        self,
-        parser: ArgumentParser,
-        namespace: Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Add the options to those of the namespace."""
-        pairs = [value.split('==', maxsplit=1) for value in values]
-        # `key=a==b` is a value of MMEngine's that happens to have two signs in it.
-        literal = {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and '=' not in pair[0]}
-        others = [value for value in values if value.split('=', maxsplit=1)[0] not in literal]
-        super().__call__(parser, namespace, others, option_string)
-        getattr(namespace, self.dest).update(literal)
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:

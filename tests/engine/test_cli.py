@@ -40,12 +40,6 @@ def test_command_line_wins_over_the_file(config_file):
     assert load_config(parse(path)).work_dir == 'work_dirs/some'
 
 
-def test_a_text_is_taken_as_it_is():
-    options = ['a=1,2', 'b.c==/my results, new/[x', 'd=e==f', 'g==1']
-    found = parse('file', '--cfg-options', *options, '--cfg-options', 'a=3').cfg_options
-    assert found == {'a': 3, 'b.c': '/my results, new/[x', 'd': 'e==f', 'g': '1'}
-
-
 def test_the_scope_decides_which_plugins_are_registered(config_file):
     from mmengine.registry import HOOKS, METRICS
 

@@ -27,7 +27,7 @@ test_pipeline = [
 images = dict(type='CustomDataset', data_root=data_root, classes=data_root + 'classes.txt')
 train_dataloader = dict(
     batch_size=64,
-    num_workers=0,  # on a CPU, loading is a thirtieth of a step; beside a GPU set 2 or more
+    num_workers=0,  # on a CPU, loading is a small part of a step; beside a GPU set 2 or more
     persistent_workers=False,
     drop_last=True,
     dataset=dict(images, ann_file='train_ir100.txt', pipeline=train_pipeline),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from torch import nn
 
-from paco_seg.core.checks import check_bool, check_count
+from paco_seg.core.checks import check_bool, check_count, check_num_layers
 
 KEY = 'model.head.projector'
-MOST_LAYERS = 1000
 
 
 def linear_projector(
@@ -40,9 +39,7 @@ def linear_projector(
         TypeError: an argument is of another kind.
         ValueError: a number of layers or channels is below 1, or of layers above 1000.
     """
-    check_count(f'{KEY}.num_layers', num_layers, low=1)
-    # Each is built in turn: 10**14 would end when the memory does.
-    check_count(f'{KEY}.num_layers', num_layers, low=1, high=MOST_LAYERS)
+    check_num_layers(f'{KEY}.num_layers', num_layers)
     check_count(f'{KEY}.out_channels', out_channels, low=1)
     hidden_channels = in_channels if hidden_channels is None else hidden_channels
     check_count(f'{KEY}.hidden_channels', hidden_channels, low=1)

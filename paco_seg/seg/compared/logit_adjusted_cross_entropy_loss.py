@@ -11,6 +11,7 @@ from torch import Tensor
 
 from paco_seg.core.checks import check_range
 from paco_seg.core.frequency import REMEDY, check_classes, load_class_frequency, log_class_prior
+from paco_seg.seg.compared.pixelwise_loss import check_softmax
 
 KEY = 'LogitAdjustedCrossEntropyLoss'
 
@@ -38,12 +39,9 @@ class LogitAdjustedCrossEntropyLoss(CrossEntropyLoss):
 
     def __init__(self, *, frequency_file: str, tau: float = 1.0, **kwargs) -> None:
         super().__init__(**kwargs)
-        if self.use_sigmoid or self.use_mask:
-            raise ValueError(
-                f'{KEY}.use_sigmoid: expected a softmax loss '
-                '(use_sigmoid=False, use_mask=False), got a sigmoid or mask loss. A class prior '
-                'shifts the logits of classes that exclude each other'
-            )
+        check_softmax(
+            self, KEY, 'A class prior shifts the logits of classes that exclude each other'
+        )
         check_range(f'{KEY}.tau', tau, low=0.0, remedy='Use 1.0 for balanced accuracy')
         self.tau = tau
         self.frequency = load_class_frequency(frequency_file, f'{KEY}.frequency_file')

@@ -5,11 +5,10 @@ from __future__ import annotations
 from mmcv.cnn import ConvModule
 from torch import nn
 
-from paco_seg.core.checks import check_count
+from paco_seg.core.checks import check_count, check_num_layers
 
 # Width of the embedding in every published segmentation recipe.
 EMBED_CHANNELS = 128
-MOST_LAYERS = 1000
 
 
 def conv_projector(
@@ -28,9 +27,7 @@ def conv_projector(
         TypeError: one of them is no integer.
         ValueError: a number of layers or channels is below 1, or of layers above 1000.
     """
-    check_count('projector.num_layers', num_layers, low=1)
-    # Each is built in turn: 10**14 would end when the memory does.
-    check_count('projector.num_layers', num_layers, low=1, high=MOST_LAYERS)
+    check_num_layers('projector.num_layers', num_layers)
     check_count('projector.out_channels', out_channels, low=1)
     hidden_channels = in_channels if hidden_channels is None else hidden_channels
     check_count('projector.hidden_channels', hidden_channels, low=1)

@@ -188,6 +188,14 @@ def test_every_system_trains_two_iterations_and_is_evaluated(name, train, ce):
         check_what_is_fixed(name, after, ce)
 
 
+def stock_model(stock):
+    """Settings that put a stock model on the tiny images of four classes."""
+    model = read_config(stock).model.to_dict()
+    model['head']['num_classes'] = 4
+    # At the rate of the tiny network a real one diverges on maps of one pixel.
+    return f"{BY_ITERATIONS}model = {model!r}\noptim_wrapper['optimizer']['lr'] = 1e-3\n"
+
+
 @pytest.mark.usefixtures('plain_config_text')
 @pytest.mark.parametrize(
     'stock',
@@ -199,10 +207,7 @@ def test_every_system_trains_two_iterations_and_is_evaluated(name, train, ce):
 )
 def test_stock_models_train_two_iterations_with_every_system(stock, train):
     """With random weights, on the tiny images of four classes."""
-    model = read_config(stock).model.to_dict()
-    model['head']['num_classes'] = 4
-    # At the rate of the tiny network a real one diverges on maps of one pixel.
-    extra = f"{BY_ITERATIONS}model = {model!r}\noptim_wrapper['optimizer']['lr'] = 1e-3\n"
+    extra = stock_model(stock)
     *_, source = train('ce', 'none', extra)
     for name in TRAINED:
         rows, *_ = train(name, source, extra)
@@ -221,9 +226,7 @@ def test_stock_models_train_two_iterations_with_every_system(stock, train):
 )
 def test_stock_transformers_train_two_iterations_with_lift(stock, train):
     """From weights of cross entropy on the same images, for it refuses random ones."""
-    model = read_config(stock).model.to_dict()
-    model['head']['num_classes'] = 4
-    extra = f"{BY_ITERATIONS}model = {model!r}\noptim_wrapper['optimizer']['lr'] = 1e-3\n"
+    extra = stock_model(stock)
     *_, source = train('ce', 'none', extra)
     rows, after, _ = train('lift', source, extra)
     assert sum('loss' in row for row in rows) == 2

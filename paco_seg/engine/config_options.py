@@ -1,0 +1,31 @@
+"""``--cfg-options`` of all commands."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from mmengine.config import DictAction
+
+
+class ConfigOptions(DictAction):
+    """MMEngine's ``--cfg-options``, and ``key==text`` for a text that is taken as it is.
+
+    MMEngine removes blanks from a value, and a comma makes a list of it: a path may have both.
+    """
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add the options to those of the namespace."""
+        for pair in values:
+            key, _, value = pair.partition('=')
+            if value.startswith('='):
+                former = getattr(namespace, self.dest) or {}
+                setattr(namespace, self.dest, {**former, key: value[1:]})
+            else:
+                super().__call__(parser, namespace, [pair], option_string)
