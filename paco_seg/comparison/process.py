@@ -71,7 +71,7 @@ def watch_command(
         tail = '\n'.join(last_lines(log))
         raise ChildProcessError(
             f'{" ".join(command)}: expected exit status 0, got {process.exitcode}. The end of '
-            f'{log}:\n{tail}'
+            f'{log}:\n{tail}{_where_it_was_cut(log)}'
         )
 
 
@@ -189,6 +189,19 @@ def last_lines(log: Path) -> list[str]:
         return log.read_text(errors='replace').splitlines()[-LOG_LINES:]
     except OSError:
         return []
+
+
+def _where_it_was_cut(log: Path) -> str:
+    """Say so if a log met the limit of the system: the reason of a failure is then not in it."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        if limit == resource.RLIM_INFINITY or log.stat().st_size < limit:
+            return ''
+    except (ImportError, OSError):  # Windows; no log
+        return ''
+    return f'\nThe log was cut here: File too large (ulimit -f), expected more than {limit} bytes'
 
 
 def peak_memory_mib() -> float | None:
