@@ -51,7 +51,9 @@ def run(trials: Trials) -> None:
         trials.figures[f'writes of {name}'] = writes
         numbers = range(1, writes + 1)
         for number in trials.rng.sample(numbers, min(writes, trials.size(1, writes))):
-            _one(trials, 'full disk at a write', f'{name}, write {number}', make, _fail_at(number))
+            what = f'{name}, write {number}'
+            before = _fail_at(number, trials.folder / f'writes of {what}')
+            _one(trials, 'full disk at a write', what, make, before)
         for size in trials.size([64], [0, 64, 4096]):
             _one(
                 trials,
@@ -148,8 +150,7 @@ def _count_into(path: Path) -> Callable[[], None]:
         fsync = os.fsync
 
         def counting(descriptor: int) -> None:
-            with path.open('a') as file:
-                file.write('.')
+            _count_one_more(path)
             fsync(descriptor)
 
         os.fsync = counting
@@ -157,15 +158,19 @@ def _count_into(path: Path) -> Callable[[], None]:
     return install
 
 
-def _fail_at(number: int) -> Callable[[], None]:
+def _count_one_more(path: Path) -> int:
+    """Count in a file: the writes of a comparison are those of many processes."""
+    with path.open('a') as file:
+        file.write('.')
+    return path.stat().st_size
+
+
+def _fail_at(number: int, counted: Path) -> Callable[[], None]:
     """From the write ``number`` on the disk is full."""
 
     def install() -> None:
-        calls = []
-
         def failing(descriptor: int) -> None:
-            calls.append(1)
-            if len(calls) >= number:
+            if _count_one_more(counted) >= number:
                 # What did not fit is not there.
                 path = f'/proc/self/fd/{descriptor}'
                 os.truncate(path, os.stat(path).st_size // 2)
