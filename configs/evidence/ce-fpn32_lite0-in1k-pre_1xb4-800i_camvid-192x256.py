@@ -1,5 +1,6 @@
 # What one core of a CPU trains in a quarter of an hour: half the width of the decoder, half the
-# images, smaller crops and half the iterations of the config below.
+# images, smaller crops and half the iterations of the config below; a larger learning rate, with
+# which cross entropy has after 250 iterations what it had after 800 with the other.
 _base_ = './ce-fpn_lite0-in1k-pre_1xb8-1500i_camvid-240x320.py'
 crop_size = (192, 256)
 model = dict(
@@ -21,6 +22,7 @@ train_dataloader = dict(
         ]
     ),
 )
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
     dict(type='PolyLR', eta_min=0.0, power=0.9, by_epoch=False, begin=50, end=800),
