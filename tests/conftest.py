@@ -198,6 +198,18 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
+def limit_file_size() -> Iterator[Callable[[int], None]]:
+    """``limit_file_size(512)``: no file of this process and its children grows beyond 512 bytes.
+
+    To the writer that is a full disk.
+    """
+    resource = pytest.importorskip('resource', reason='no limits on the size of files')
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
 def plain_config_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Configs as text without a formatter, on which a training of two iterations spends itself."""
     monkeypatch.setattr(

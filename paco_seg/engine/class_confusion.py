@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from mmengine.dist import is_main_process
@@ -18,7 +17,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from paco_seg.core.checks import check_count
-from paco_seg.files import write_json, written_aside
+from paco_seg.engine.pictures import write_picture
+from paco_seg.files import write_json
 
 Matrix = npt.NDArray[np.int64]
 CONFUSION, EXAMPLES = 'confusion.json', 'examples.json'
@@ -164,9 +164,7 @@ def _write_labels(path: Path, labels: np.ndarray, num_classes: int) -> None:
     kind: Any = np.uint8 if num_classes < 256 else np.uint16
     nothing = np.iinfo(kind).max
     outside = (labels < 0) | (labels >= num_classes)
-    with written_aside(path) as unfinished:
-        if not cv2.imwrite(str(unfinished), np.where(outside, nothing, labels).astype(kind)):
-            raise OSError(f'{path}: expected a picture that can be written, got none')
+    write_picture(path, np.where(outside, nothing, labels).astype(kind))
 
 
 def _counted(values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:

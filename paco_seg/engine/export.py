@@ -84,7 +84,10 @@ def export(model: nn.Module, images: Tensor, path: str, *, fixed_batch: bool) ->
         with written_aside(path) as unfinished:
             run: Callable[[Tensor], Tensor]
             if Path(path).suffix == '.pt2':
-                torch.export.save(program, unfinished)
+                # A file that PyTorch writes itself ends the process where the disk is full.
+                content = io.BytesIO()
+                torch.export.save(program, content)
+                unfinished.write_bytes(content.getbuffer())
                 run = torch.export.load(unfinished).module()
             else:
                 torch.onnx.export(

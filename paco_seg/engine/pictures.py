@@ -13,6 +13,8 @@ from mmengine.registry import VISBACKENDS
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
+from paco_seg.files import written_aside
+
 # The hooks of MMSegmentation and MMPretrain that paint predictions.
 HOOKS = ('SegVisualizationHook', 'VisualizationHook')
 
@@ -42,6 +44,24 @@ class CheckedLocalVisBackend(LocalVisBackend):
                 f'--show-dir: expected to write {str(path)!r}, got no complete picture. Check the '
                 'free space'
             )
+
+
+def write_picture(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:
+    """Write a picture that is complete or absent.
+
+    OpenCV itself may leave the beginning of a file on a full disk and report success.
+
+    Args:
+        path: its suffix says the format.
+        image: (H, W) or (H, W, 3), BGR.
+        options: of :func:`cv2.imencode`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    encoded = cv2.imencode(path.suffix, image, list(options))[1]
+    with written_aside(path) as unfinished:
+        unfinished.write_bytes(encoded.tobytes())
 
 
 class PictureSelection:

@@ -128,18 +128,11 @@ def test_failure_shows_the_end_of_the_log(program, tmp_path, text, status, shown
     assert not (tmp_path / 'log.json').exists()
 
 
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no limits on the size of files')
-def test_failure_at_a_limit_on_the_size_of_files_is_said(program, tmp_path):
-    import resource
-
+def test_failure_at_a_limit_on_the_size_of_files_is_said(program, tmp_path, limit_file_size):
     module = program('while True: print("line")')
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
-    try:
-        with pytest.raises(ChildProcessError, match=r'File too large .* more than 512 bytes'):
-            run_command((module,), tmp_path / 'log.log')
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    limit_file_size(512)
+    with pytest.raises(ChildProcessError, match=r'File too large .* more than 512 bytes'):
+        run_command((module,), tmp_path / 'log.log')
 
 
 def test_handlers_are_those_of_before(program, tmp_path):

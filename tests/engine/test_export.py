@@ -22,3 +22,17 @@ def test_what_cannot_be_traced_is_said(tmp_path):
 
     with pytest.raises(ValueError, match=r'^model: expected operations that torch\.export follows'):
         export.export(Branching(), torch.zeros(2, 1), str(tmp_path / 'm.pt2'), fixed_batch=False)
+
+
+def test_on_a_full_disk_the_old_file_stays(tmp_path, limit_file_size):
+    (tmp_path / 'a.pt2').write_text('old')
+    limit_file_size(512)
+    with pytest.raises(OSError, match='File too large'):
+        export.export(
+            torch.nn.Conv2d(3, 2, 1),
+            torch.zeros(2, 3, 4, 4),
+            str(tmp_path / 'a.pt2'),
+            fixed_batch=False,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pt2']
+    assert (tmp_path / 'a.pt2').read_text() == 'old'

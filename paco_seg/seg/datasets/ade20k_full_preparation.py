@@ -19,6 +19,7 @@ import numpy as np
 
 from paco_seg.engine.image_files import reason
 from paco_seg.engine.parallel import map_in_parallel
+from paco_seg.engine.pictures import write_picture
 from paco_seg.files import check_folder, write_text, written_aside
 from paco_seg.seg.datasets.ade20k_full_dataset import CLASS_FILE, IGNORED
 
@@ -149,7 +150,5 @@ def _write(shared: tuple[np.ndarray, Path], task: tuple[str, Path]) -> None:
             raise ValueError(f'{path}: expected an image, got no readable JPEG')
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        with written_aside(target) as unfinished:
-            cv2.imwrite(str(unfinished), image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    with written_aside(out / 'annotations' / split / f'{path.stem}.png') as unfinished:
-        cv2.imwrite(str(unfinished), labels)
+        write_picture(target, image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    write_picture(out / 'annotations' / split / f'{path.stem}.png', labels)
