@@ -41,6 +41,7 @@ SYSTEMS = ROOT / 'docs' / 'systems'
 LOSS = ROOT / 'benchmarks' / 'results' / 'loss_cpu.json'
 ALPHA = ROOT / 'benchmarks' / 'results' / 'alpha_scale.json'
 DISPATCH = ROOT / 'benchmarks' / 'results' / 'dispatch_cpu.json'
+DIAGNOSTICS = ROOT / 'benchmarks' / 'results' / 'diagnostics_cpu.json'
 SYNCHRONISATIONS = ROOT / 'benchmarks' / 'results' / 'synchronisations.json'
 STEP = ROOT / 'benchmarks' / 'results' / 'train_step_cpu.json'
 GPU_STEP = ROOT / 'benchmarks' / 'results' / 'train_step_gpu.json'
@@ -349,6 +350,17 @@ def natural(link: tuple[str, str]) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', link[0])]
 
 
+def diagnostics_table() -> str:
+    """Return what the hook of the diagnostics costs."""
+    results = json.loads(DIAGNOSTICS.read_text())
+    lines = ['| demo training | step | step that is looked at | 1 in 50 |', '|---|---|---|---|']
+    for title, case in results.items():
+        plain, looked_at = (case[key]['median_ms'] for key in ('plain', 'looked_at'))
+        cost = f'{case["cost"]:.2%}'
+        lines.append(f'| {title} | {plain:.1f} ms | {looked_at:.1f} ms | {cost} |')
+    return '\n'.join([*lines, '', f'{device_of(case)}, one thread; time of the process, medians.'])
+
+
 def synchronisations_table() -> str:
     """Return how often a training step of each system makes the host wait for the device."""
     lines = ['| task | system | waits of ours per step |', '|---|---|---|']
@@ -384,6 +396,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'gpu-tests:table': gpu_tables.checks_table,
         'synchronisations:table': synchronisations_table,
     },
+    'docs/pictures.md': {'diagnostics:table': diagnostics_table},
     'docs/reliability.md': {
         'reliability:table': reliability_tables.promises_table,
         'reliability-losses:table': reliability_tables.losses_list,

@@ -120,9 +120,9 @@ class SettingsStudy(NamedTuple):
         ]
 
 
-CAMVID = 'ce-fpn_lite0-in1k-pre_1xb8-1500i_camvid-240x320.py'
+CAMVID = 'ce-fpn_lite0-in1k-pre_1xb4-800i_camvid-192x256.py'
 CIFAR = 'ce_lite0-in1k-pre_1xb64-1k_cifar100-lt-ir100-48x48.py'
-# A fifth of the 4800 places of a crop: all of them would leave nothing to select.
+# A third of the 3072 places of a crop: all of them would leave nothing to select.
 PIXELS = dict(loss_weight=0.1, num_pixels=1024)
 BALANCED = dict(pixel_selection='class_balanced')
 OPTIONS: tuple[Settings, ...] = (

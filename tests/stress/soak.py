@@ -70,7 +70,7 @@ def _flat(trials: Trials, kind: str, words: list[Any], file: Path, number: int) 
     trials.figures[f'last over first of the {kind}, in time'] = round(longer, 2)
     most = trials.size(MOST_MIB_SHORT, MOST_MIB)
     trials.check('flat', rise <= most, f'{kind}: memory rises by {rise:.1f} MiB')
-    # Seconds of a short form on a busy machine say nothing.
+    # Seconds of the process, but those of a short form say nothing.
     if not trials.short:
         trials.check('flat', longer <= MOST_TIME, f'{kind}: steps take {longer:.2f} times as long')
     return True
@@ -95,8 +95,8 @@ def _watch(words: list[str], file: Path) -> None:
 
 def _timed(run_iter: Any, record: list[tuple[float, float]]) -> Any:
     def timed(*arguments: Any) -> None:
-        began = time.perf_counter()
+        began = time.process_time()
         run_iter(*arguments)
-        record.append((memory_mib(), time.perf_counter() - began))
+        record.append((memory_mib(), time.process_time() - began))
 
     return timed
