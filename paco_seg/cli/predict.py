@@ -35,12 +35,12 @@ from paco_seg.comparison.gallery import (
     overlay,
     palette_of,
     write_gallery,
-    write_picture,
     written_video,
 )
 from paco_seg.engine.cli import load_config, require_keys
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.media import Media, find_media
+from paco_seg.engine.pictures import write_picture
 from paco_seg.engine.prediction import Prediction, pick_device
 from paco_seg.engine.preflight import check_imports
 from paco_seg.engine.stages import stage

@@ -55,7 +55,8 @@ def beside(panels: Mapping[str, np.ndarray]) -> np.ndarray:
         scale = min(1.0, _PANEL / side) * max(1, _SMALL // side)
         if scale != 1:
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-            panel = cv2.resize(panel, None, fx=scale, fy=scale, interpolation=method)
+            height, width = (max(1, round(length * scale)) for length in panel.shape[:2])
+            panel = cv2.resize(panel, (width, height), interpolation=method)
         bar = np.full((_BAR, panel.shape[1], 3), 255, dtype=np.uint8)
         # OpenCV's letters are ASCII; the page has the names as they are.
         text = title.encode('ascii', 'replace').decode()
@@ -64,19 +65,6 @@ def beside(panels: Mapping[str, np.ndarray]) -> np.ndarray:
         cv2.putText(bar, text, (2, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
         columns.append(np.concatenate([bar, panel]))
     return np.concatenate(columns, axis=1)
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture or a label map, complete or not at all.
-
-    Raises:
-        OSError: it cannot be encoded or written.
-    """
-    encoded, data = cv2.imencode(path.suffix, picture)
-    if not encoded:
-        raise OSError(f'{path}: expected a picture that OpenCV encodes, got {picture.dtype}')
-    with written_aside(path) as unfinished:
-        unfinished.write_bytes(data.tobytes())
 
 
 @contextmanager

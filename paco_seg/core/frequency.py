@@ -18,7 +18,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class ClassFrequency:
         images: C counts of training images that contain the class.
         pixels: C counts of training pixels, or None where they are unknown.
         num_images: size of the training set.
+        file: where it was read, for messages.
 
     Raises:
         ValueError: a count is no integer >= 0, their numbers differ, their sum leaves the range of
@@ -64,6 +65,7 @@ class ClassFrequency:
     images: tuple[int, ...]
     pixels: tuple[int, ...] | None
     num_images: int
+    file: str = field(default='', compare=False)
 
     def __post_init__(self) -> None:
         """Check everything that anybody reads later."""
@@ -108,7 +110,9 @@ class ClassFrequency:
             raise ValueError(f'{key}: expected counts of {tuple(GROUP_THRESHOLDS)}, got {by!r}')
         values = getattr(self, by)
         if values is None:
-            raise ValueError(f'{key}: expected {by!r} counts, got a file without them. {REMEDY}')
+            raise ValueError(
+                f'{key}: expected {by!r} counts, got {self.file or "a file"} without them. {REMEDY}'
+            )
         return np.asarray(values, dtype=np.int64)
 
     def shares(self, by: str = 'images', key: str = 'frequency_file') -> npt.NDArray[np.float64]:
@@ -127,8 +131,9 @@ class ClassFrequency:
         counts = self.counts(by, key)
         if (counts == 0).any():
             absent = [self.names[index] for index in np.flatnonzero(counts == 0).tolist()]
+            where = f' in {self.file}' if self.file else ''
             raise ValueError(
-                f'{key}: expected training {by} of every class, got none of {absent}. '
+                f'{key}: expected training {by} of every class, got none of {absent}{where}. '
                 'Drop these classes from the dataset or train without a class prior '
                 '(frequency_file=None where it is optional)'
             )
@@ -308,7 +313,7 @@ def load_class_frequency(
             raise ValueError(f'{where}: {error}. {REMEDY}') from error
     if classes is not None:
         check_classes(frequency, classes, where)
-    return frequency
+    return replace(frequency, file=str(path))
 
 
 def class_frequency(images: Any, key: str) -> ClassFrequency:
@@ -395,7 +400,9 @@ def save_class_frequency(
         path: of the JSON file.
         data: identifies the data that were counted, for :func:`counted_data`.
     """
-    write_json(path, asdict(frequency) | ({} if data is None else {'data': data}))
+    content = asdict(frequency)
+    del content['file']
+    write_json(path, content | ({} if data is None else {'data': data}))
 
 
 def counted_data(path: str | os.PathLike[str], key: str = 'frequency_file') -> str | None:

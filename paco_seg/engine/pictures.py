@@ -57,9 +57,11 @@ def write_picture(path: Path, image: np.ndarray, options: Sequence[int] = ()) ->
         options: of :func:`cv2.imencode`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be encoded or written.
     """
-    encoded = cv2.imencode(path.suffix, image, list(options))[1]
+    fine, encoded = cv2.imencode(path.suffix, image, list(options))
+    if not fine:
+        raise OSError(f'{path}: expected a picture that OpenCV encodes, got {image.dtype}')
     with written_aside(path) as unfinished:
         unfinished.write_bytes(encoded.tobytes())
 

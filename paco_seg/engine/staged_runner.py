@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from paco_seg.engine.strategies import fit_strategy
 
 # What NumPy says when MMEngine packs the items of a dataset that has none.
 EMPTY = 'need at least one array to concatenate'
+SHOWN = 3  # images in a message
 
 
 # Beside it stands Runner or FlexibleRunner, whose methods have the same names.
@@ -89,6 +90,7 @@ class _Stages(_Base):
         self.logger.info(f'{name}: {number} items')
         for dataset in inner_datasets(loader.dataset):
             name_items(dataset, f'{name}.dataset')
+        loader.collate_fn = partial(_collate_named, loader.collate_fn, name)
         return loader
 
     def load_or_resume(self) -> None:
@@ -241,3 +243,27 @@ def _prepare_named(dataset: Any, key: str, index: int) -> Any:
         file = info.get('img_path', '') if isinstance(info, dict) else ''
         # A plain ValueError, since a worker sends its exception to the main process as text.
         raise ValueError(f'{key}: item {index}: {file}: {reason(error)}') from error
+
+
+def _collate_named(collate: Callable, key: str, items: Sequence[Any]) -> Any:
+    """Collate a batch; if its images cannot be stacked, name those of another size."""
+    try:
+        return collate(items)
+    except RuntimeError as error:
+        shapes = [tuple(item['inputs'].shape) for item in items if _has_image(item)]
+        usual = max(shapes, key=shapes.count, default=())
+        odd = [
+            f'{item["data_samples"].get("img_path", "an image")} of {tuple(item["inputs"].shape)}'
+            for item in items
+            if _has_image(item) and tuple(item['inputs'].shape) != usual
+        ]
+        if not odd:
+            raise
+        raise ValueError(
+            f'{key}: expected images of one size in a batch, most have {usual}, got '
+            f'{", ".join(odd[:SHOWN])}. Resize, or crop with padding, in the pipeline'
+        ) from error
+
+
+def _has_image(item: Any) -> bool:
+    return isinstance(item, dict) and hasattr(item.get('inputs'), 'shape')

@@ -8,8 +8,8 @@ from paco_seg.comparison.gallery import (
     overlay,
     palette_of,
     write_gallery,
-    write_picture,
 )
+from paco_seg.engine.pictures import write_picture
 
 
 def test_colours_of_classes_differ_and_those_of_the_data_set_come_first():
@@ -35,6 +35,10 @@ def test_panels_have_a_size_to_look_at(side, shown):
     panel = np.zeros((side // 2, side, 3), np.uint8)
     picture = beside({'a': panel, 'a title that is far too long for a panel ' * 5: panel})
     assert picture.shape[1] == 2 * shown
+
+
+def test_a_panel_may_be_a_line():
+    assert beside({'a': np.zeros((1, 5000, 3), np.uint8)}).shape[1] == 960
 
 
 def test_the_page_names_its_pictures_and_escapes_the_rest(tmp_path):

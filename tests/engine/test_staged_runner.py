@@ -2,6 +2,8 @@
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 
 
@@ -29,6 +31,15 @@ def test_a_line_of_results_has_no_tables(tiny_seg, run_tool, capsys, tmp_path, m
     assert 'mIoU: ' in printed
     assert 'per_class' not in printed
     assert json.loads((tmp_path / 'out.json').read_text())['per_class'] == {'IoU': [1.0, 2.0]}
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_an_image_of_another_size_in_a_batch_is_named(tiny_cls, run_tool, tmp_path, workers):
+    config = tiny_cls(f'train_dataloader["num_workers"] = {workers}\n')
+    odd = sorted((tmp_path / 'data/train').glob('*/*.png'))[0]
+    cv2.imwrite(str(odd), np.zeros((3, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match=rf'train_dataloader: .* got {odd} of \(3, 7, 8\)\. Resi'):
+        run_tool('train', config)
 
 
 @pytest.mark.parametrize('workers', [0, 1])

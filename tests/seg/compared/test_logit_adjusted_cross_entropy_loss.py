@@ -102,8 +102,14 @@ def test_bad_settings(frequency_file, tmp_path):
         build(frequency_file=str(tmp_path / 'none.json'))
     absent = tmp_path / 'absent.json'
     save_class_frequency(ClassFrequency(('a', 'b'), (9, 0), (5, 0), 10), absent)
-    with pytest.raises(ValueError, match=r"Loss\.frequency_file: .* got none of \['b'\]"):
+    with pytest.raises(
+        ValueError, match=r"Loss\.frequency_file: .* got none of \['b'\] in .*absent"
+    ):
         build(frequency_file=str(absent))
+    images = tmp_path / 'images.json'
+    images.write_text('[1, 2, 3]')
+    with pytest.raises(ValueError, match=r"expected 'pixels' counts, got .*images\.json without"):
+        build(frequency_file=str(images))
 
 
 def test_file_of_another_number_of_classes(frequency_file):
