@@ -9,7 +9,7 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_count
 
 
 @MODELS.register_module()
@@ -26,7 +26,8 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         **kwargs: of ``ClsDataPreprocessor``.
 
     Raises:
-        ValueError: ``num_views`` is below 1.
+        TypeError: ``num_views`` is no integer.
+        ValueError: it is below 1.
 
     Example:
         >>> view1 = view2 = [dict(type='RandomResizedCrop', scale=224)]
@@ -42,7 +43,7 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
 
     def __init__(self, *, num_views: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_range('data_preprocessor.num_views', num_views, low=1)
+        check_count('data_preprocessor.num_views', num_views, low=1)
         self.num_views = num_views
 
     def forward(self, data: dict, training: bool = False) -> dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -116,10 +116,10 @@ class LongTailDataset:
                 'splits'
             )
         _check_profile(imbalance_factor, imbalance_type)
-        is_number = isinstance(max_count, Real) and not isinstance(max_count, bool)
-        if max_count is not None and not (is_number and max_count >= 1):
+        whole = isinstance(max_count, Integral) and not isinstance(max_count, bool)
+        if max_count is not None and not (whole and 1 <= max_count < 2**63):
             raise ValueError(
-                f'max_count: expected the images of the largest class, at least 1, got '
+                f'max_count: expected the images of the largest class, a whole number >= 1, got '
                 f'{max_count!r}. Leave it out for the class size of a balanced dataset'
             )
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset

@@ -175,7 +175,7 @@ def test_a_seed_is_one_that_numpy_takes(seed):
         LongTailDataset(None, imbalance_factor=0.1, seed=seed)
 
 
-@pytest.mark.parametrize('count', [0, -5, '100', float('nan'), [100]])
+@pytest.mark.parametrize('count', [0, -5, '100', float('nan'), float('inf'), 1.5, 10**300, [100]])
 def test_a_largest_class_has_images(count):
     with pytest.raises(ValueError, match=r'^max_count: expected the images of the largest class'):
         LongTailDataset(None, imbalance_factor=0.1, max_count=count)
