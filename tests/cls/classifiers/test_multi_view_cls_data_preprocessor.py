@@ -91,5 +91,5 @@ class TestErrors:
     def test_no_view(self):
         with pytest.raises(ValueError, match='num_views: expected >= 1, got 0'):
             build(num_views=0)
-        with pytest.raises(TypeError, match='num_views: expected an integer, got 1.5'):
+        with pytest.raises(TypeError, match=r'num_views: expected an integer, got 1\.5'):
             build(num_views=1.5)
