@@ -17,11 +17,23 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
     'gain': {
         'mmseg': [
             ('gpaco', name)
-            for name in ('ce', 'log-prior', 'class-weighted-ce', 'rare-class-sampling')
+            for name in (
+                'ce',
+                'log-prior-test',
+                'log-prior',
+                'class-weighted-ce',
+                'rare-class-sampling',
+            )
         ],
         'mmpretrain': [
             ('gpaco', name)
-            for name in ('ce', 'balanced-softmax', 'class-weighted-ce', 'class-aware-sampling')
+            for name in (
+                'ce',
+                'log-prior-test',
+                'balanced-softmax',
+                'class-weighted-ce',
+                'class-aware-sampling',
+            )
         ],
     },
     'adds': {

@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 from paco_seg.files import written_aside
 
 Curve = Sequence[Sequence[float]]
+FEW_CLASSES = 30  # more names and lines than these cover each other
 
 
 def draw_label_maps(
@@ -77,7 +78,8 @@ def draw_by_frequency(
         classes: C names.
         shares: C training frequencies, > 0 for a class to be shown.
         values: method -> per run, C values (None: undefined). Lines are means over the runs, bars
-            reach from the smallest to the largest.
+            reach from the smallest to the largest. Of many classes the points are the means, and
+            the line is a mean over a tenth of the classes around.
         xlabel: what ``shares`` are.
         ylabel: what ``values`` are.
     """
@@ -85,26 +87,39 @@ def draw_by_frequency(
     figure, axis = plt.subplots(figsize=(8, 4.2), layout='constrained')
     # Methods a little apart, or their bars would hide each other; together no wider than a third.
     step = min(1.04, 1.33 ** (1 / len(values)))
+    few = len(order) <= FEW_CLASSES
     for number, (title, runs) in enumerate(values.items()):
         table = np.array(runs, dtype=float)[:, order]  # None becomes nan
         mean = table.mean(axis=0)
-        position = np.asarray(shares)[order] * step ** (number - (len(values) - 1) / 2)
-        spread = np.stack([mean - table.min(axis=0), table.max(axis=0) - mean])
-        style: dict[str, Any] = dict(
-            color=colour(number, len(values)), marker='o', markersize=4, lw=1.2
-        )
-        axis.errorbar(position, mean, yerr=spread, capsize=2, label=title, **style)
+        style: dict[str, Any] = dict(color=colour(number, len(values)), lw=1.2)
+        if few:
+            position = np.asarray(shares)[order] * step ** (number - (len(values) - 1) / 2)
+            spread = np.stack([mean - table.min(axis=0), table.max(axis=0) - mean])
+            # The mean of equal numbers may lie beside them, by rounding.
+            style |= dict(marker='o', markersize=4, capsize=2, yerr=np.maximum(spread, 0))
+            axis.errorbar(position, mean, label=title, **style)
+        else:
+            position = np.asarray(shares)[order]
+            axis.plot(position, mean, '.', color=style['color'], alpha=0.25, markersize=4)
+            axis.plot(position, _mean_around(mean, len(order) // 10), label=title, **style)
     axis.set_xscale('log')
     axis.invert_xaxis()
     axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
     axis.grid(alpha=0.3)
-    if len(order) <= 30:
+    if few:
         names = axis.secondary_xaxis('top')
         names.set_xticks(np.asarray(shares)[order], [classes[index] for index in order])
         names.minorticks_off()
         names.tick_params(labelsize=8, rotation=35)
     figure.legend(loc='outside right center', fontsize=8, frameon=False)
     save(figure, path)
+
+
+def _mean_around(values: np.ndarray, width: int) -> np.ndarray:
+    """Return the mean over up to ``width`` values on each side; undefined ones do not count."""
+    padded = np.pad(values, width, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * width + 1)
+    return np.ma.masked_invalid(windows).mean(axis=1).filled(np.nan)
 
 
 def draw_curves(
