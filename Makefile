@@ -70,7 +70,7 @@ $(DOCS_STAMP): $(STAMP)
 	    --no-build-isolation -e '.[docs]'
 	@touch $@
 
-figures: install  ## the figures of docs/how_it_works.md
+figures: install  ## the figures of docs/how_it_works.md and docs/evidence.md
 	$(BIN)/python docs/figures.py
 
 gpu:  ## everything that has to be done on a GPU, with PYTHON as it is (torch and Triton), < 8 min

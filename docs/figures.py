@@ -1,12 +1,15 @@
-"""Draw the figures of ``docs/how_it_works.md``.
+"""Draw the figures of ``docs/how_it_works.md`` and ``docs/evidence.md``.
 
-``python docs/figures.py`` writes ``docs/figures/``. Nothing is measured: the curves are the
-formulas of the text, the class counts are those of the long-tailed digits of the quickstart.
+``python docs/figures.py`` writes ``docs/figures/``. In the first nothing is measured: the curves
+are the formulas of the text, the class counts are those of the long-tailed digits of the
+quickstart. The second are drawn from the committed results.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -18,11 +21,13 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from paco_seg.comparison.plots import by_frequency_figure
 from paco_seg.core.alpha import CLASSIFICATION, SEGMENTATION
 from paco_seg.files import written_aside
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / 'docs' / 'figures'
+EVIDENCE = ROOT / 'benchmarks' / 'results' / 'evidence'
 COUNTS = ROOT / 'docs' / 'quickstart_cls' / 'results.json'
 BLUE, ORANGE, GREY = '#1f77b4', '#d95f02', '#bbbbbb'  # told apart in greyscale too
 
@@ -112,7 +117,29 @@ def tile_figure(tiles: int = 6) -> Figure:
     return figure
 
 
-FIGURES = {'alpha.png': alpha_figure, 'prior.png': prior_figure, 'tiles.png': tile_figure}
+def evidence_figure(folder: str) -> Figure:
+    """Results of each class against its frequency, from a comparison on photographs."""
+    results = json.loads((EVIDENCE / folder / 'results.json').read_text())
+    counted = 'images' if results['pixels'] is None else 'pixels'
+    return by_frequency_figure(
+        classes=results['classes'],
+        shares=results[counted],
+        values={
+            system['title']: [run['per_class'] for run in system['runs']]
+            for system in results['systems']
+        },
+        xlabel=f'training {counted}',
+        ylabel=f'{results["measure"]} (%)',
+    )
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    'alpha.png': alpha_figure,
+    'prior.png': prior_figure,
+    'tiles.png': tile_figure,
+    'evidence-camvid.png': partial(evidence_figure, 'camvid'),
+    'evidence-cifar100-lt.png': partial(evidence_figure, 'cifar100-lt-ir100'),
+}
 
 
 def main() -> None:

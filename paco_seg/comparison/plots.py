@@ -62,19 +62,22 @@ def draw_label_maps(
     save(figure, path)
 
 
-def draw_by_frequency(
-    path: str | os.PathLike,
+def draw_by_frequency(path: str | os.PathLike, **content: Any) -> None:
+    """Write :func:`by_frequency_figure`."""
+    save(by_frequency_figure(**content), path)
+
+
+def by_frequency_figure(
     *,
     classes: Sequence[str],
     shares: Sequence[float],
     values: Mapping[str, Sequence[Sequence[float | None]]],
     xlabel: str,
     ylabel: str,
-) -> None:
+) -> Figure:
     """Draw per-class values of each method against the training frequency of the class.
 
     Args:
-        path: picture to write.
         classes: C names.
         shares: C training frequencies, > 0 for a class to be shown.
         values: method -> per run, C values (None: undefined). Lines are means over the runs, bars
@@ -112,7 +115,7 @@ def draw_by_frequency(
         names.minorticks_off()
         names.tick_params(labelsize=8, rotation=35)
     figure.legend(loc='outside right center', fontsize=8, frameon=False)
-    save(figure, path)
+    return figure
 
 
 def _mean_around(values: np.ndarray, width: int) -> np.ndarray:
