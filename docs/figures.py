@@ -21,7 +21,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from paco_seg.comparison.plots import by_frequency_figure
+from paco_seg.comparison.user_report import frequency_figure
 from paco_seg.core.alpha import CLASSIFICATION, SEGMENTATION
 from paco_seg.files import written_aside
 
@@ -119,18 +119,7 @@ def tile_figure(tiles: int = 6) -> Figure:
 
 def evidence_figure(folder: str) -> Figure:
     """Results of each class against its frequency, from a comparison on photographs."""
-    results = json.loads((EVIDENCE / folder / 'results.json').read_text())
-    counted = 'images' if results['pixels'] is None else 'pixels'
-    return by_frequency_figure(
-        classes=results['classes'],
-        shares=results[counted],
-        values={
-            system['title']: [run['per_class'] for run in system['runs']]
-            for system in results['systems']
-        },
-        xlabel=f'training {counted}',
-        ylabel=f'{results["measure"]} (%)',
-    )
+    return frequency_figure(json.loads((EVIDENCE / folder / 'results.json').read_text()))
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {

@@ -62,11 +62,6 @@ def draw_label_maps(
     save(figure, path)
 
 
-def draw_by_frequency(path: str | os.PathLike, **content: Any) -> None:
-    """Write :func:`by_frequency_figure`."""
-    save(by_frequency_figure(**content), path)
-
-
 def by_frequency_figure(
     *,
     classes: Sequence[str],

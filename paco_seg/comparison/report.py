@@ -298,14 +298,14 @@ def _draw_by_frequency(path: Path, picture: ByFrequency, results: Mapping[str, A
     from paco_seg.comparison import plots
 
     counts = results['frequencies']
-    plots.draw_by_frequency(
-        path,
+    figure = plots.by_frequency_figure(
         classes=results['methods'][0]['runs'][0]['test']['per_class']['class'],
         shares=[count / sum(counts) for count in counts] if picture.shares else counts,
         values=per_class_of(results, picture.value),
         ylabel=picture.ylabel,
         xlabel=picture.xlabel,
     )
+    plots.save(figure, path)
 
 
 def _draw_curves(path: Path, picture: Curves, suite: Suite, results: Mapping[str, Any]) -> None:
@@ -331,7 +331,7 @@ def measured_on(results: Mapping[str, Any]) -> str:
 
 
 def per_class_of(results: Mapping[str, Any], value: str) -> dict[str, list]:
-    """Return a value of every class in the tests, for :func:`.plots.draw_by_frequency`."""
+    """Return a value of every class in the tests, for :func:`.plots.by_frequency_figure`."""
     return {
         method['title']: [run['test']['per_class'][value] for run in method['runs']]
         for method in results['methods']

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paco_seg.comparison.document import (
     Block,
@@ -20,6 +20,9 @@ from paco_seg.comparison.document import (
 from paco_seg.comparison.tables import mean_and_deviation, text_table
 from paco_seg.comparison.verdict import BETTER, EQUIVALENT, TOO_FEW, WORSE
 from paco_seg.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REPORT, PAGE = 'report.md', 'report.html'
 OVERALL = {'mIoU': 'mIoU', 'aAcc': 'aAcc', 'class_mean': 'class mean', 'top1': 'top-1'}
@@ -353,6 +356,28 @@ def _machine(costs: Mapping[str, Any]) -> str:
     return text
 
 
+def _counted(results: Mapping[str, Any]) -> str:
+    return 'images' if results['pixels'] is None else 'pixels'
+
+
+def frequency_figure(results: Mapping[str, Any]) -> Figure:
+    """Draw the results of each class against its training frequency, a line per system."""
+    from paco_seg.comparison.plots import by_frequency_figure
+
+    counted = _counted(results)
+    return by_frequency_figure(
+        classes=results['classes'],
+        shares=results[counted],
+        values={
+            system['title']: [run['per_class'] for run in system['runs']]
+            for system in results['systems']
+            if system['runs']
+        },
+        xlabel=f'training {counted}',
+        ylabel=f'{results["measure"]} (%)',
+    )
+
+
 def draw_pictures(
     folder: Path, results: Mapping[str, Any], palette: Sequence[Sequence[int]] | None
 ) -> list[Picture]:
@@ -363,16 +388,9 @@ def draw_pictures(
     if not systems:
         return []
     name, measure = metric_name(results), results['measure']
-    counted = 'images' if results['pixels'] is None else 'pixels'
+    counted = _counted(results)
     found = [Picture('by_frequency.png', f'{measure} of each class against its frequency')]
-    plots.draw_by_frequency(
-        folder / found[0].file,
-        classes=results['classes'],
-        shares=results[counted],
-        values={s['title']: [run['per_class'] for run in s['runs']] for s in systems},
-        xlabel=f'training {counted}',
-        ylabel=f'{measure} (%)',
-    )
+    plots.save(frequency_figure(results), folder / found[0].file)
     gains = gains_of(results)
     if gains:
         found.append(Picture('gain.png', f'What each system gains in {measure}, class by class'))

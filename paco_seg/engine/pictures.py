@@ -59,11 +59,17 @@ def write_picture(path: Path, image: np.ndarray, options: Sequence[int] = ()) ->
     Raises:
         OSError: it cannot be encoded or written.
     """
+    encoded = encode_picture(path, image, options)
+    with written_aside(path) as unfinished:
+        unfinished.write_bytes(encoded)
+
+
+def encode_picture(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> bytes:
+    """Return what :func:`write_picture` writes."""
     fine, encoded = cv2.imencode(path.suffix, image, list(options))
     if not fine:
         raise OSError(f'{path}: expected a picture that OpenCV encodes, got {image.dtype}')
-    with written_aside(path) as unfinished:
-        unfinished.write_bytes(encoded.tobytes())
+    return encoded.tobytes()
 
 
 class PictureSelection:

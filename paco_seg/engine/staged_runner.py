@@ -250,12 +250,13 @@ def _collate_named(collate: Callable, key: str, items: Sequence[Any]) -> Any:
     try:
         return collate(items)
     except RuntimeError as error:
-        shapes = [tuple(item['inputs'].shape) for item in items if _has_image(item)]
+        images = [item for item in items if _has_image(item)]
+        shapes = [tuple(item['inputs'].shape) for item in images]
         usual = max(shapes, key=shapes.count, default=())
         odd = [
-            f'{item["data_samples"].get("img_path", "an image")} of {tuple(item["inputs"].shape)}'
-            for item in items
-            if _has_image(item) and tuple(item['inputs'].shape) != usual
+            f'{item["data_samples"].get("img_path", "an image")} of {shape}'
+            for item, shape in zip(images, shapes, strict=True)
+            if shape != usual
         ]
         if not odd:
             raise
@@ -266,4 +267,4 @@ def _collate_named(collate: Callable, key: str, items: Sequence[Any]) -> Any:
 
 
 def _has_image(item: Any) -> bool:
-    return isinstance(item, dict) and hasattr(item.get('inputs'), 'shape')
+    return isinstance(item, dict) and 'data_samples' in item and hasattr(item['inputs'], 'shape')

@@ -36,18 +36,15 @@ def test_missing_image_is_named(tmp_path):
     assert not (tmp_path / 'out.png').exists()
 
 
-def test_by_frequency_runs_from_frequent_to_rare(tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(plots, 'save', lambda figure, path: figures.append(figure))
-    plots.draw_by_frequency(
-        tmp_path / 'out.png',
+def test_by_frequency_runs_from_frequent_to_rare():
+    figure = plots.by_frequency_figure(
         classes=['rare', 'frequent', 'absent'],
         shares=[0.1, 0.9, 0.0],
         values={'CE': [[10, 80, 5], [30, 90, None]]},
         xlabel='x',
         ylabel='y',
     )
-    axis = figures[0].axes[0]
+    axis = figure.axes[0]
     line = axis.lines[0]
     np.testing.assert_allclose(line.get_xdata(), [0.9, 0.1])
     np.testing.assert_allclose(line.get_ydata(), [85, 20])
@@ -56,31 +53,28 @@ def test_by_frequency_runs_from_frequent_to_rare(tmp_path, monkeypatch):
 
 def test_equal_runs_have_no_bars_below_zero(tmp_path):
     # 0.1 three times has the mean 0.10000000000000002
-    plots.draw_by_frequency(
-        tmp_path / 'out.png',
+    figure = plots.by_frequency_figure(
         classes=['a'],
         shares=[1.0],
         values={'CE': [[0.1]] * 3},
         xlabel='x',
         ylabel='y',
     )
+    plots.save(figure, tmp_path / 'out.png')
     assert (tmp_path / 'out.png').exists()
 
 
-def test_many_classes_have_a_line_of_means_around(tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(plots, 'save', lambda figure, path: figures.append(figure))
+def test_many_classes_have_a_line_of_means_around():
     values = np.arange(100.0)
     values[50] = np.nan
-    plots.draw_by_frequency(
-        tmp_path / 'out.png',
+    figure = plots.by_frequency_figure(
         classes=[str(number) for number in range(100)],
         shares=list(range(100, 0, -1)),
         values={'CE': [values.tolist()]},
         xlabel='x',
         ylabel='y',
     )
-    points, line = figures[0].axes[0].lines
+    points, line = figure.axes[0].lines
     np.testing.assert_array_equal(points.get_ydata(), values)
     expected = [np.nanmean(values[max(0, c - 10) : c + 11]) for c in range(100)]
     np.testing.assert_allclose(line.get_ydata(), expected)

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from paco_seg.engine.pictures import encode_picture
 from paco_seg.files import check_folder
 
 JPEG_QUALITY = 95
@@ -69,7 +70,12 @@ def existing_settings(out: Path) -> dict:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write one file or raise: OpenCV reports a full disk only by its return value."""
+    """Write one file or raise; it needs no name aside, since its folder gets its own at the end."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
-    if not cv2.imwrite(str(path), image, options):
-        raise OSError(f'{path}: expected to write an image, got a refusal. Check disk and rights')
+    encoded = encode_picture(path, image, options)
+    try:
+        path.write_bytes(encoded)
+    except OSError as error:
+        raise OSError(
+            f'{path}: expected to write an image, got {error.strerror}. Check disk and rights'
+        ) from error
