@@ -5,6 +5,7 @@ of the config; ``run_tool('train', config, '--resume')`` runs ``paco-seg train``
 seconds that a new process needs to import PyTorch and MM.
 """
 
+import gc
 import importlib.util
 import os
 import random
@@ -19,7 +20,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+from helpers.run_overhead import FormatCode, leave_out_overhead
+from yapf.yapflib import yapf_api
 
 from paco_seg import cli
 
@@ -209,14 +211,27 @@ def limit_file_size() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _without_overhead() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_overhead(patch)
+        yield
+
+
 @pytest.fixture
-def plain_config_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Configs as text without a formatter, on which a training of two iterations spends itself."""
-    monkeypatch.setattr(
-        Config,
-        'pretty_text',
-        property(lambda cfg: ''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items())),
-    )
+def formatted_configs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configs as text as a user gets it, where a test looks at that text."""
+    monkeypatch.setattr(yapf_api, 'FormatCode', FormatCode)
+
+
+def pytest_collection_finish() -> None:
+    """Leaves all that was imported out of the garbage collection ahead of every data set."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -9,14 +9,12 @@ import shlex
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import pytest
 
 NOTEBOOK = Path(__file__).parents[1] / 'docs' / 'tutorial.ipynb'
 CELLS = json.loads(NOTEBOOK.read_text(encoding='utf-8'))['cells']
 CODE = [cell for cell in CELLS if cell['cell_type'] == 'code']
 
 
-@pytest.mark.usefixtures('plain_config_text')
 def test_the_cells_run(tmp_path, monkeypatch, run_tool):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plt, 'show', lambda: plt.close('all'))

@@ -21,18 +21,26 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 STEP, SAMPLE = 0, 1
 
 
-def seed_generators(*entropy: int) -> None:
+def seed_generators(*entropy: int, idle_devices: bool = True) -> None:
     """Seeds the global generators of ``random``, NumPy and PyTorch (CPU and GPU).
 
     Args:
         entropy: non-negative integers; ``numpy.random.SeedSequence`` mixes them, so that
             neighbouring positions give unrelated streams.
+        idle_devices: also seed devices that this process has not used yet. PyTorch notes the
+            stack for each kind of them, which takes milliseconds.
     """
     words = np.random.SeedSequence(entropy).generate_state(3, np.uint64)
     random.seed(int(words[0]))
     # MM transforms draw from NumPy's global generator; its seed has 32 bits.
     np.random.seed(int(words[1]) & 0xFFFFFFFF)  # noqa: NPY002
-    torch.manual_seed(int(words[2]))
+    seed = int(words[2])
+    if idle_devices:
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)
 
 
 class StreamIndex(int):
@@ -101,7 +109,7 @@ class SeededFetch:
     def _load(self, index: int) -> Any:
         # A batch sampler of its own making may hand out plain indices, without a position.
         if isinstance(index, StreamIndex):
-            seed_generators(self.seed, SAMPLE, self.rank, index.position)
+            seed_generators(self.seed, SAMPLE, self.rank, index.position, idle_devices=False)
         return self.dataset[int(index)]
 
 

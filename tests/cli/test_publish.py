@@ -47,6 +47,9 @@ json.dump(dict(metrics=metrics, exported_equals_eager=equal), open(work_dir + '/
 """
 
 
+pytestmark = pytest.mark.usefixtures('formatted_configs')
+
+
 @pytest.fixture
 def trained(tmp_path, run_tool, tiny_seg):
     """Config and checkpoint of a short GPaCo training."""

@@ -89,9 +89,7 @@ PROCO = {
 
 
 @pytest.fixture(autouse=True)
-def fresh_runs(monkeypatch):
-    # MMEngine collects garbage for every dataset, which takes longer than a training here.
-    monkeypatch.setattr('gc.collect', lambda: 0)
+def fresh_runs():
     forget_runs()
     yield
     forget_runs()

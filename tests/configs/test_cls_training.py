@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from helpers.resolved_configs import load_config
-from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
 from tests.configs.test_cls_recipes import OTHER_SETS, ROWS, TABLE, file_name
@@ -151,14 +150,6 @@ def project(data, tmp_path, monkeypatch):
     os.symlink(data / 'data', tmp_path / 'data')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('mmpretrain.datasets.CIFAR10._check_integrity', lambda self: True)
-    # MMEngine writes the config several times; pretty-printing it would take most of the test
-    monkeypatch.setattr(
-        Config,
-        'pretty_text',
-        property(lambda self: ''.join(f'{k} = {v!r}\n' for k, v in self.to_dict().items())),
-    )
-    # nor collect garbage before every data set
-    monkeypatch.setattr('gc.collect', lambda: 0)
     return tmp_path
 
 

@@ -5,6 +5,8 @@ import paco_seg.seg  # noqa: F401  (registers MMSegmentation's and our classes)
 from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
 from paco_seg.engine.model_changes import read_config
 
+pytestmark = pytest.mark.usefixtures('formatted_configs')
+
 
 def test_a_dumped_config_is_read_without_running_it():
     cfg = Config(dict(a=dict(b=[1, -2.5, None, (3, 'x')], c={'d-e': True}), f=dict()))

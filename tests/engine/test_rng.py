@@ -8,6 +8,7 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 from paco_seg.engine.rng import (
+    SAMPLE,
     PositionedSampler,
     StreamIndex,
     seed_by_position,
@@ -36,6 +37,24 @@ def test_every_generator_depends_on_every_number():
     for other in ((2, 2, 3), (1, 0, 3), (1, 2, 4)):
         seed_generators(*other)
         assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+def test_a_sample_seeds_the_devices_in_use_alone(monkeypatch):
+    """The others cost PyTorch a look at the stack, for every sample."""
+    seeded = []
+    monkeypatch.setattr('torch.manual_seed', lambda seed: pytest.fail('every device is seeded'))
+    monkeypatch.setattr('torch.cuda.manual_seed_all', seeded.append)
+    loader = DataLoader(Noise(), batch_size=2)
+    assert seed_by_position(loader, seed=1, rank=0)
+    monkeypatch.setattr('torch.cuda.is_initialized', lambda: False)
+    alone = [sample for batch in loader for sample in batch[3].tolist()]
+    assert not seeded
+    monkeypatch.setattr('torch.cuda.is_initialized', lambda: True)
+    assert [sample for batch in loader for sample in batch[3].tolist()] == alone
+    assert len(set(seeded)) == len(loader.dataset)
+    monkeypatch.undo()
+    seed_generators(1, SAMPLE, 0, 4)
+    assert draw()[2] == pytest.approx(alone[4], abs=0)
 
 
 def test_an_index_travels_to_a_worker():

@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from mmengine.config import Config
+from helpers.run_overhead import leave_out_overhead
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
 from mmpretrain.registry import MODELS
@@ -246,10 +247,7 @@ def work_on_rank(configs: list[tuple[str, ...]]) -> dict:
                 results[title, wrapper] = _train_wrapped(*SYSTEMS[title], wrap)
     os.environ |= dict.fromkeys(('RANK', 'LOCAL_RANK'), str(dist.get_rank()))
     os.environ['WORLD_SIZE'] = str(dist.get_world_size())
-    # The formatter takes longer than these trainings.
-    Config.pretty_text = property(
-        lambda cfg: ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())
-    )
+    leave_out_overhead(pytest.MonkeyPatch())
     for arguments in configs:
         forget_runs()
         cli.run(['train', *arguments, '--launcher', 'pytorch'])

@@ -3,14 +3,11 @@
 A child is a process of its own in every respect that matters here: it can be killed at any moment,
 run out of disk or memory, and take its loader workers with it or leave them behind.
 
-Two parts of a tiny training take most of its time and are left out, also since most kills would hit
-them: MMEngine formats the text of the config for every checkpoint, and asks the compilers for their
-versions.
+The overhead of a tiny training is left out, also since most kills would hit it.
 """
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import resource
@@ -25,10 +22,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import mmengine.runner.runner
+import pytest
 from conftest import free_port
-from mmengine.config import Config
-from mmengine.utils.dl_utils import collect_env
+from helpers.run_overhead import environment_of_machine, leave_out_overhead
 
 from paco_seg import cli
 from paco_seg.comparison.process import forget_runs
@@ -130,21 +126,6 @@ class Child:
         return found
 
 
-@functools.cache
-def environment_of_machine() -> dict[str, str]:
-    """What MMEngine logs ahead of a training."""
-    found: dict[str, str] = collect_env()
-    return found
-
-
-def _without_delays() -> None:
-    known = environment_of_machine()
-    mmengine.runner.runner.collect_env = lambda: dict(known)
-    Config.pretty_text = property(
-        lambda config: ''.join(f'{key} = {value!r}\n' for key, value in config.to_dict().items())
-    )
-
-
 def group(leader: int) -> list[int]:
     """Living processes of a process group."""
     found = []
@@ -183,7 +164,7 @@ def _work(
     tempfile.tempdir = str(log.parent)  # where tracebacks go
     forget_runs()
     set_safe_loading()
-    _without_delays()
+    leave_out_overhead(pytest.MonkeyPatch())
     memory_mib, file_bytes = limits
     if memory_mib is not None:
         used = int(Path('/proc/self/statm').read_text().split()[0]) * os.sysconf('SC_PAGE_SIZE')

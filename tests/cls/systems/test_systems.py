@@ -177,7 +177,6 @@ def check_what_is_fixed(name: str, after: dict, source: Path) -> None:
         assert not torch.equal(after['head.scales'], torch.ones(4))
 
 
-@pytest.mark.usefixtures('plain_config_text')
 @pytest.mark.parametrize('name', TRAINED)
 def test_every_system_trains_two_iterations_and_is_evaluated(name, train, ce):
     by_epoch = name in EPOCHS
@@ -196,7 +195,6 @@ def stock_model(stock):
     return f"{BY_ITERATIONS}model = {model!r}\noptim_wrapper['optimizer']['lr'] = 1e-3\n"
 
 
-@pytest.mark.usefixtures('plain_config_text')
 @pytest.mark.parametrize(
     'stock',
     [
@@ -215,7 +213,6 @@ def test_stock_models_train_two_iterations_with_every_system(stock, train):
         assert sum('accuracy/top1' in row for row in rows) == 1, name
 
 
-@pytest.mark.usefixtures('plain_config_text')
 @pytest.mark.parametrize(
     'stock',
     [
@@ -241,7 +238,6 @@ def accuracy(path: Path, weights: Path, run_tool: Callable[..., None], folder: P
     return json.loads(log.read_text())['accuracy/top1']
 
 
-@pytest.mark.usefixtures('plain_config_text')
 @pytest.mark.parametrize('name', TESTED)
 def test_every_system_without_training_tests_the_weights_of_its_source(
     name, write, run_tool, ce, tmp_path
@@ -249,7 +245,6 @@ def test_every_system_without_training_tests_the_weights_of_its_source(
     assert 0 <= accuracy(write(name), ce, run_tool, tmp_path / 'run') <= 100
 
 
-@pytest.mark.usefixtures('plain_config_text')
 def test_systems_on_a_vision_transformer(write, train, run_tool, tmp_path):
     extra = BY_ITERATIONS + TRANSFORMER
     *_, source = train('ce', 'none', extra)

@@ -29,7 +29,6 @@ def frequency_file(tmp_path):
     return str(tmp_path / 'frequency.json')
 
 
-@pytest.mark.usefixtures('plain_config_text')
 def test_scalars_of_a_segmentor_in_two_stores(tiny_seg, run_tool, frequency_file, tmp_path):
     cfg = swap_loss(tiny_seg(), frequency_file=frequency_file, alpha=0.1)
     cfg.train_cfg.update(max_iters=4, val_interval=4)

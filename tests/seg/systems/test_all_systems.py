@@ -100,7 +100,6 @@ def random_batch(num_classes):
     return dict(inputs=list(images), data_samples=samples)
 
 
-@pytest.mark.usefixtures('plain_config_text')
 @pytest.mark.parametrize('name', STARTED)
 def test_two_iterations_and_an_evaluation(name, tmp_path, tiny_seg, run_tool, capsys):
     config, out = tiny_seg(), tmp_path / 'new.py'
@@ -113,7 +112,6 @@ def test_two_iterations_and_an_evaluation(name, tmp_path, tiny_seg, run_tool, ca
     assert any('mIoU' in row for row in rows)
 
 
-@pytest.mark.usefixtures('plain_config_text')
 def test_what_does_not_train_tests_the_weights_of_its_source(tmp_path, tiny_seg, run_tool, capsys):
     config, out = tiny_seg(), tmp_path / 'new.py'
     run_tool('train', config, '--cfg-options', 'train_cfg.max_iters=1')
