@@ -20,8 +20,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.run_overhead import FormatCode, leave_out_overhead
-from yapf.yapflib import yapf_api
+from helpers.run_overhead import FORMATTER, format_code, leave_out_overhead
 
 from paco_seg import cli
 
@@ -221,7 +220,7 @@ def _without_overhead() -> Iterator[None]:
 @pytest.fixture
 def formatted_configs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Configs as text as a user gets it, where a test looks at that text."""
-    monkeypatch.setattr(yapf_api, 'FormatCode', FormatCode)
+    monkeypatch.setattr(FORMATTER, format_code)
 
 
 def pytest_collection_finish() -> None:

@@ -47,9 +47,6 @@ json.dump(dict(metrics=metrics, exported_equals_eager=equal), open(work_dir + '/
 """
 
 
-pytestmark = pytest.mark.usefixtures('formatted_configs')
-
-
 @pytest.fixture
 def trained(tmp_path, run_tool, tiny_seg):
     """Config and checkpoint of a short GPaCo training."""
@@ -62,6 +59,7 @@ def trained(tmp_path, run_tool, tiny_seg):
     return path, tmp_path / 'work/iter_6.pth'
 
 
+@pytest.mark.usefixtures('formatted_configs')
 def test_stock_model_equals_the_original_without_the_package(trained, tmp_path, run_tool, capsys):
     config, checkpoint = trained
     run_tool('test', config, checkpoint, '--out', tmp_path / 'original.json')
@@ -90,6 +88,7 @@ def test_stock_model_equals_the_original_without_the_package(trained, tmp_path, 
     assert plain['exported_equals_eager']
 
 
+@pytest.mark.usefixtures('formatted_configs')
 def test_model_card_and_no_path_of_this_machine(trained, tmp_path, run_tool, capsys):
     config, checkpoint = trained
     run_tool('test', config, checkpoint, '--out', tmp_path / 'metrics.json')

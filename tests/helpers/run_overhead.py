@@ -5,14 +5,15 @@ for their versions.
 """
 
 import functools
+import pkgutil
 
 import mmengine.runner.runner
 import pytest
 from mmengine.utils.dl_utils import collect_env
-from yapf.yapflib import yapf_api
-from yapf.yapflib.yapf_api import FormatCode
 
-__all__ = ['FormatCode', 'environment_of_machine', 'leave_out_overhead']
+# The formatter comes with MMEngine, which imports it where it is used.
+FORMATTER = 'yapf.yapflib.yapf_api.FormatCode'
+format_code = pkgutil.resolve_name(FORMATTER)
 
 
 @functools.cache
@@ -24,5 +25,5 @@ def environment_of_machine() -> dict[str, str]:
 
 def leave_out_overhead(patch: pytest.MonkeyPatch) -> None:
     """Leaves configs unformatted, which are the same Python, and asks for versions once."""
-    patch.setattr(yapf_api, 'FormatCode', lambda text, **style: (text, False))
+    patch.setattr(FORMATTER, lambda text, **style: (text, False))
     patch.setattr(mmengine.runner.runner, 'collect_env', lambda: dict(environment_of_machine()))
