@@ -40,6 +40,7 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
         'mmseg': [
             ('gpaco+log-prior', 'log-prior'),
             ('gpaco+region-rebalance', 'region-rebalance'),
+            ('rare-class-sampling+gpaco', 'rare-class-sampling'),
         ],
         'mmpretrain': [('gpaco', 'balanced-softmax'), ('paco', 'balanced-softmax')],
     },
@@ -74,7 +75,10 @@ def evidence_of(folder: str) -> str:
 
 
 # Combinations that a complete table has beside all systems.
-JOINT_SYSTEMS = {'mmseg': ('gpaco+log-prior', 'gpaco+region-rebalance'), 'mmpretrain': ()}
+JOINT_SYSTEMS = {
+    'mmseg': ('gpaco+log-prior', 'gpaco+region-rebalance', 'rare-class-sampling+gpaco'),
+    'mmpretrain': (),
+}
 
 
 def parts_table() -> str:

@@ -136,3 +136,28 @@ def test_each_config_has_a_folder_of_its_own(tmp_path):
     assert str(output_folders(['a/x.py'], None)[0]) == 'work_dirs/compare/x'
     with pytest.raises(ValueError, match='CONFIG: expected configs of different names'):
         output_folders(['a/x.py', 'b/x.py'], None)
+
+
+def test_a_search_chooses_before_the_seeds_train(tiny_cls, tmp_path, run_tool, capsys):
+    """The command without options but its budget, as it is first typed."""
+    config, out = tiny_cls(), tmp_path / 'out'
+    words = (config, '--systems', 'ce', '--seeds', '1', '--iters', '2', '--out', out)
+    run_tool('compare', *words)
+    (system,) = json.loads((out / 'results.json').read_text())['systems']
+    tried = {entry['label']: entry['value'] for entry in system['search']}
+    assert len(tried) == 4
+    assert tried[system['chosen']] == max(tried.values())
+    assert 'Settings were chosen' in (out / 'report.md').read_text()
+    capsys.readouterr()
+    run_tool('compare', *words, '--dry-run')
+    assert 'finished: 5 of 5 trainings and tests' in capsys.readouterr().out
+
+
+def test_hours_become_iterations(tiny_cls, tmp_path, run_tool, capsys):
+    words = (tiny_cls(), '--systems', 'ce', '--seeds', '1', '--out', tmp_path / 'out', '--dry-run')
+    found = []
+    for hours in ('0.2', '0.4'):
+        run_tool('compare', *words, '--hours', hours)
+        said = capsys.readouterr().out
+        found.append(int(re.search(r'1 seeds, (\d+) iterations each', said)[1]))
+    assert 1 < found[0] < found[1]
