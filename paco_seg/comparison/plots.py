@@ -15,6 +15,7 @@ matplotlib.use('Agg')  # files only: no window system is needed
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter
 
 from paco_seg.files import written_aside
 
@@ -75,42 +76,53 @@ def by_frequency_figure(
     Args:
         classes: C names.
         shares: C training frequencies, > 0 for a class to be shown.
-        values: method -> per run, C values (None: undefined). Lines are means over the runs, bars
-            reach from the smallest to the largest. Of many classes the points are the means, and
-            the line is a mean over a tenth of the classes around.
+        values: method -> per run, C values (None: undefined). Of few classes, which stand side by
+            side, points are means over the runs, bars reach from the smallest to the largest. Of
+            many classes, at their frequency, the points are the means, and the line is a mean over
+            a tenth of the classes around.
         xlabel: what ``shares`` are.
         ylabel: what ``values`` are.
     """
     order = [index for index in np.argsort(shares)[::-1].tolist() if shares[index] > 0]
     figure, axis = plt.subplots(figsize=(8, 4.2), layout='constrained')
-    # Methods a little apart, or their bars would hide each other; together no wider than a third.
-    step = min(1.04, 1.33 ** (1 / len(values)))
+    frequencies = np.asarray(shares)[order]
     few = len(order) <= FEW_CLASSES
+    # Methods a little apart, or their bars would hide each other.
+    step = min(0.1, 0.6 / len(values))
     for number, (title, runs) in enumerate(values.items()):
         table = np.array(runs, dtype=float)[:, order]  # None becomes nan
         mean = table.mean(axis=0)
         style: dict[str, Any] = dict(color=colour(number, len(values)), lw=1.2)
         if few:
-            position = np.asarray(shares)[order] * step ** (number - (len(values) - 1) / 2)
+            position = np.arange(len(order)) + step * (number - (len(values) - 1) / 2)
             spread = np.stack([mean - table.min(axis=0), table.max(axis=0) - mean])
             # The mean of equal numbers may lie beside them, by rounding.
             style |= dict(marker='o', markersize=4, capsize=2, yerr=np.maximum(spread, 0))
             axis.errorbar(position, mean, label=title, **style)
         else:
-            position = np.asarray(shares)[order]
-            axis.plot(position, mean, '.', color=style['color'], alpha=0.25, markersize=4)
-            axis.plot(position, _mean_around(mean, len(order) // 10), label=title, **style)
-    axis.set_xscale('log')
-    axis.invert_xaxis()
+            axis.plot(frequencies, mean, '.', color=style['color'], alpha=0.25, markersize=4)
+            axis.plot(frequencies, _mean_around(mean, len(order) // 10), label=title, **style)
     axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
     axis.grid(alpha=0.3)
     if few:
+        places = range(len(order))
+        axis.set_xticks(places, _amounts(frequencies))
         names = axis.secondary_xaxis('top')
-        names.set_xticks(np.asarray(shares)[order], [classes[index] for index in order])
-        names.minorticks_off()
-        names.tick_params(labelsize=8, rotation=35)
+        names.set_xticks(places, [classes[index] for index in order])
+        for ticks, side in ((axis, 'right'), (names, 'left')):
+            plt.setp(ticks.get_xticklabels(), rotation=35, ha=side, rotation_mode='anchor', size=8)
+    else:
+        axis.set_xscale('log')
+        axis.invert_xaxis()
     figure.legend(loc='outside right center', fontsize=8, frameon=False)
     return figure
+
+
+def _amounts(frequencies: np.ndarray) -> list[str]:
+    """Return counts as ``20.1M``, shares of everything as ``2.5%``."""
+    shares = frequencies.max(initial=0) <= 1
+    counted = EngFormatter(places=1, sep='')
+    return [f'{x:.1%}' if shares else counted(x) if x >= 1000 else f'{x:g}' for x in frequencies]
 
 
 def _mean_around(values: np.ndarray, width: int) -> np.ndarray:
