@@ -110,6 +110,23 @@ def test_the_group_is_closed_before_python_ends():
     assert result.stdout.splitlines()[-2:] == ['open: True', 'open at the end: False']
 
 
+def test_the_first_host_of_a_slurm_job_is_the_master(one_process, tmp_path):
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text(
+        '#!/bin/sh\n[ "$*" = "show hostname node[7-8]" ] && echo 127.0.0.1 && echo node8\n'
+    )
+    scontrol.chmod(0o755)
+    one_process.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+    one_process.delenv('MASTER_ADDR', raising=False)
+    one_process.setenv('SLURM_NODELIST', 'node[7-8]')
+    names = RANK_VARIABLES['slurm']
+    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
+        one_process.setenv(names[name], value)
+    prepare_launch(Config({'launcher': 'slurm'}))
+    assert os.environ['MASTER_ADDR'] == '127.0.0.1'
+    assert distributed.is_initialized()
+
+
 def test_a_wrapper_of_the_user_is_kept(one_process):
     for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
         one_process.setenv(name, value)

@@ -103,3 +103,15 @@ def test_a_test_that_does_not_end_leaves_the_old_predictions(tmp_path):
     gc.collect()
     assert [file.name for file in tmp_path.iterdir()] == ['out.pkl']
     assert path.read_bytes() == b'old'
+
+
+def test_several_processes_collect_their_predictions_first(tmp_path, monkeypatch):
+    monkeypatch.setattr('paco_seg.engine.results.get_world_size', lambda: 2)
+    out = tmp_path / 'out.pkl'
+    dump = DumpPredictions(str(out))
+    for number in range(3):
+        dump.process(None, [dict(pred=torch.tensor([number]))])
+        assert not list(tmp_path.iterdir())
+    assert dump.evaluate(3) == {}
+    assert [item['pred'].item() for item in load(out)] == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == [out]
