@@ -7,12 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from paco_seg.comparison.demo_data.photographs import (
-    profile,
-    write_camvid,
-    write_cifar100,
-    write_subsets,
-)
+from paco_seg import cli
+from paco_seg.comparison.demo_data.photographs import profile, write_camvid, write_cifar100
 
 CLASSES = ('apple', 'bear', 'cup')
 
@@ -55,7 +51,7 @@ def cifar(tmp_path):
 
 def test_camvid_keeps_labels_and_split(camvid, tmp_path):
     out = tmp_path / 'data' / 'camvid'
-    write_camvid(camvid, out)
+    cli.run(['demo-data', 'camvid', '--source', str(camvid), '--out', str(out)])
     counts = json.loads((out / 'statistics.json').read_text())['images']
     assert counts == dict(train=3, val=1, test=2)
     for part, number in counts.items():
@@ -78,7 +74,7 @@ def test_an_image_without_labels_leaves_nothing_half_written(camvid, tmp_path):
 
 def test_cifar_is_long_tailed_and_its_test_is_divided(cifar, tmp_path):
     out = tmp_path / 'cifar100_lt'
-    write_cifar100(cifar, out)
+    cli.run(['demo-data', 'cifar100-lt', '--source', str(cifar), '--out', str(out)])
     assert (out / 'classes.txt').read_text().split() == list(CLASSES)
     # profile(0..2): 500, 50, 5, of the 30 that are there
     assert labels_of(out / 'train_ir100.txt') == [0] * 30 + [1] * 30 + [2] * 5
@@ -106,7 +102,7 @@ def test_parts_have_their_ratio(tmp_path):
     for name, numbers in (('train_ir100', counts), ('search', [10] * 100), ('test', [90] * 100)):
         lines = [f'{c}/{i}.png {c}' for c, number in enumerate(numbers) for i in range(number)]
         (tmp_path / f'{name}.txt').write_text('\n'.join(lines))
-    write_subsets(tmp_path)
+    cli.run(['demo-data', 'cifar100-lt-subsets', '--out', str(tmp_path)])
     for ending, number, ratio, most in (
         ('c10-ir100', 10, 100, 500),
         ('c30-ir100', 30, 100, 500),
