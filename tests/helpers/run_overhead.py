@@ -25,5 +25,5 @@ def environment_of_machine() -> dict[str, str]:
 
 def leave_out_overhead(patch: pytest.MonkeyPatch) -> None:
     """Leaves configs unformatted, which are the same Python, and asks for versions once."""
-    patch.setattr(FORMATTER, lambda text, **style: (text, False))
+    patch.setattr(FORMATTER, lambda text, **style: (f'{text}\n', False))
     patch.setattr(mmengine.runner.runner, 'collect_env', lambda: dict(environment_of_machine()))
