@@ -3,6 +3,7 @@ import json
 import pytest
 
 from paco_seg.comparison import alpha_scale
+from paco_seg.core.alpha import CLASSIFICATION
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ def test_one_training_writes_its_accuracies(tmp_path, method, alpha):
     assert (run['seed'], run['steps']) == (0, 3)
     if alpha is None:
         assert content['product'] is None
-    elif alpha == 'auto':  # the weight of all positives together is near that of one center
-        assert 0 < run['alpha'] < 1
+    elif alpha == 'auto':
+        assert content['product'] == pytest.approx(CLASSIFICATION.target)
     else:
         assert run['alpha'] == alpha
 
