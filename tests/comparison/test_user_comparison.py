@@ -156,7 +156,7 @@ def test_a_search_chooses_before_the_seeds_train(tiny_cls, tmp_path, run_tool, c
 def test_hours_become_iterations(tiny_cls, tmp_path, run_tool, capsys):
     words = (tiny_cls(), '--systems', 'ce', '--seeds', '1', '--out', tmp_path / 'out', '--dry-run')
     found = []
-    for hours in ('0.2', '0.4'):
+    for hours in ('1', '100'):  # far apart: a step is timed each time
         run_tool('compare', *words, '--hours', hours)
         said = capsys.readouterr().out
         found.append(int(re.search(r'1 seeds, (\d+) iterations each', said)[1]))
