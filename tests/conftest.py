@@ -230,6 +230,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish() -> None:
+    """Gives it back, or compiled extensions take at the end what is left for a leak."""
     gc.unfreeze()
 
 

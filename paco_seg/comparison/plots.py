@@ -87,6 +87,7 @@ def by_frequency_figure(
     figure, axis = plt.subplots(figsize=(8, 4.2), layout='constrained')
     frequencies = np.asarray(shares)[order]
     few = len(order) <= FEW_CLASSES
+    places = np.arange(len(order)) if few else frequencies
     # Methods a little apart, or their bars would hide each other.
     step = min(0.1, 0.6 / len(values))
     for number, (title, runs) in enumerate(values.items()):
@@ -94,18 +95,17 @@ def by_frequency_figure(
         mean = table.mean(axis=0)
         style: dict[str, Any] = dict(color=colour(number, len(values)), lw=1.2)
         if few:
-            position = np.arange(len(order)) + step * (number - (len(values) - 1) / 2)
+            position = places + step * (number - (len(values) - 1) / 2)
             spread = np.stack([mean - table.min(axis=0), table.max(axis=0) - mean])
             # The mean of equal numbers may lie beside them, by rounding.
             style |= dict(marker='o', markersize=4, capsize=2, yerr=np.maximum(spread, 0))
             axis.errorbar(position, mean, label=title, **style)
         else:
-            axis.plot(frequencies, mean, '.', color=style['color'], alpha=0.25, markersize=4)
-            axis.plot(frequencies, _mean_around(mean, len(order) // 10), label=title, **style)
+            axis.plot(places, mean, '.', color=style['color'], alpha=0.25, markersize=4)
+            axis.plot(places, _mean_around(mean, len(order) // 10), label=title, **style)
     axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
     axis.grid(alpha=0.3)
     if few:
-        places = range(len(order))
         axis.set_xticks(places, _amounts(frequencies))
         names = axis.secondary_xaxis('top')
         names.set_xticks(places, [classes[index] for index in order])

@@ -267,4 +267,6 @@ def _collate_named(collate: Callable, key: str, items: Sequence[Any]) -> Any:
 
 
 def _has_image(item: Any) -> bool:
-    return isinstance(item, dict) and 'data_samples' in item and hasattr(item['inputs'], 'shape')
+    return (
+        isinstance(item, dict) and 'data_samples' in item and hasattr(item.get('inputs'), 'shape')
+    )

@@ -30,11 +30,15 @@ def one_process(monkeypatch, tmp_path):
         distributed.destroy_process_group()
 
 
+def set_rank(patch, launcher='pytorch', *, rank='0', world_size='1', local_rank='0'):
+    values = dict(RANK=rank, WORLD_SIZE=world_size, LOCAL_RANK=local_rank)
+    for name, variable in RANK_VARIABLES[launcher].items():
+        patch.setenv(variable, values[name])
+
+
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
 def test_launchers_open_a_gloo_group(one_process, launcher):
-    names = RANK_VARIABLES[launcher]
-    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
-        one_process.setenv(names[name], value)
+    set_rank(one_process, launcher)
     cfg = Config({'launcher': launcher, 'find_unused_parameters': True})
     prepare_launch(cfg)
     assert distributed.get_backend() == 'gloo'
@@ -60,8 +64,7 @@ def test_every_device_gets_the_same_wrapper(one_process, device, kind):
     """Without a word in the config; a graph is static unless gradients are accumulated."""
     one_process.setattr(launch, 'get_device', lambda: device)
     one_process.setattr(torch.cuda, 'device_count', lambda: 1)
-    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
-        one_process.setenv(name, value)
+    set_rank(one_process)
     for counts in (1, 4):
         cfg = Config({'launcher': 'pytorch', 'optim_wrapper': {'accumulative_counts': counts}})
         prepare_launch(cfg)
@@ -75,8 +78,7 @@ def test_every_device_gets_the_same_wrapper(one_process, device, kind):
 
 
 def test_a_static_graph_of_accumulated_gradients_is_refused(one_process):
-    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
-        one_process.setenv(name, value)
+    set_rank(one_process)
     wrapper = dict(static_graph=True)
     cfg = {'launcher': 'pytorch', 'model_wrapper_cfg': wrapper}
     cfg['optim_wrapper'] = dict(accumulative_counts=2)
@@ -119,17 +121,14 @@ def test_the_first_host_of_a_slurm_job_is_the_master(one_process, tmp_path):
     one_process.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
     one_process.delenv('MASTER_ADDR', raising=False)
     one_process.setenv('SLURM_NODELIST', 'node[7-8]')
-    names = RANK_VARIABLES['slurm']
-    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
-        one_process.setenv(names[name], value)
+    set_rank(one_process, 'slurm')
     prepare_launch(Config({'launcher': 'slurm'}))
     assert os.environ['MASTER_ADDR'] == '127.0.0.1'
     assert distributed.is_initialized()
 
 
 def test_a_wrapper_of_the_user_is_kept(one_process):
-    for name, value in (('RANK', '0'), ('WORLD_SIZE', '1'), ('LOCAL_RANK', '0')):
-        one_process.setenv(name, value)
+    set_rank(one_process)
     wrapper = dict(type='MMFullyShardedDataParallel')
     cfg = Config({'launcher': 'pytorch', 'model_wrapper_cfg': wrapper})
     prepare_launch(cfg)
@@ -186,8 +185,7 @@ def test_a_launcher_that_did_not_launch_is_refused(one_process, launcher, messag
 def test_more_processes_than_gpus_are_refused(one_process):
     one_process.setattr(launch, 'get_device', lambda: 'cuda')
     one_process.setattr(torch.cuda, 'device_count', lambda: 2)
-    for name, value in (('RANK', '2'), ('WORLD_SIZE', '3'), ('LOCAL_RANK', '2')):
-        one_process.setenv(name, value)
+    set_rank(one_process, rank='2', world_size='3', local_rank='2')
     with pytest.raises(ValueError, match=r'expected at most 2 processes .* got local rank 2'):
         prepare_launch(Config({'launcher': 'pytorch'}))
 
@@ -203,8 +201,7 @@ def test_more_processes_than_gpus_are_refused(one_process):
     ],
 )
 def test_a_rank_that_the_others_would_wait_for_is_refused(one_process, rank, world_size, message):
-    for name, value in (('RANK', rank), ('WORLD_SIZE', world_size), ('LOCAL_RANK', '0')):
-        one_process.setenv(name, value)
+    set_rank(one_process, rank=rank, world_size=world_size)
     with pytest.raises(ValueError, match=message):
         prepare_launch(Config({'launcher': 'pytorch'}))
     assert not distributed.is_initialized()

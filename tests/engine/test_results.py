@@ -108,10 +108,11 @@ def test_a_test_that_does_not_end_leaves_the_old_predictions(tmp_path):
 def test_several_processes_collect_their_predictions_first(tmp_path, monkeypatch):
     monkeypatch.setattr('paco_seg.engine.results.get_world_size', lambda: 2)
     out = tmp_path / 'out.pkl'
-    dump = DumpPredictions(str(out))
-    for number in range(3):
-        dump.process(None, [dict(pred=torch.tensor([number]))])
+    metric = DumpPredictions(out_file_path=str(out))
+    found = predictions(3)
+    for prediction in found:
+        metric.process({}, [prediction])
         assert not list(tmp_path.iterdir())
-    assert dump.evaluate(3) == {}
-    assert [item['pred'].item() for item in load(out)] == [0, 1, 2]
+    assert metric.evaluate(3) == {}
+    assert [str(item) for item in load(str(out))] == [str(item) for item in found]
     assert list(tmp_path.iterdir()) == [out]
