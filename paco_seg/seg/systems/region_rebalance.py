@@ -58,7 +58,7 @@ FROZEN = TrainingSystem(
     passes_on=True,
     search=dict(loss_weight=(0.1, 1.0)),
     needs=Needs(class_frequencies=True),
-    combines_with=('gpaco',),
+    combines_with=('gpaco', 'rare-class-sampling'),
 )
 LEARNABLE = replace(
     FROZEN,
