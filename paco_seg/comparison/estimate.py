@@ -144,5 +144,9 @@ class Estimate:
     @property
     def bytes(self) -> int:
         """Disk that the results will take."""
+        return self.bytes_beside(0)
+
+    def bytes_beside(self, trained: int) -> int:
+        """Return the disk that the results will take beside so many finished final trainings."""
         finals = sum(load.finals for load in self.loads if load.trains)
-        return int((finals + 1) * self.trial.weights * _BESIDE_WEIGHTS)
+        return int((finals - trained + 1) * self.trial.weights * _BESIDE_WEIGHTS)

@@ -28,6 +28,7 @@ def test_seconds_by_hand():
     assert found.seconds(100) == pytest.approx(fixed + 490)
     assert found.seconds(100, workers=2) == pytest.approx((fixed + 490) / 2)
     assert found.bytes == 7700  # six trainings and the one that runs
+    assert found.bytes_beside(6) == 1100
 
 
 def test_hours_and_iterations_agree():
