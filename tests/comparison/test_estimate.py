@@ -37,6 +37,14 @@ def test_hours_and_iterations_agree():
     assert found.seconds(iters, 2) <= 7200 < found.seconds(iters + 1, 2)
 
 
+def test_more_workers_than_cells_shorten_nothing():
+    found = estimate(Load(2.0, 4, 3))
+    one = 1.0 + START_SECONDS + 100 * 0.5 * 2 * 0.2  # a search
+    one += VALIDATIONS * 1.0 + START_SECONDS + 100 * 0.5 * 2 + 2.0 + START_SECONDS
+    assert found.seconds(100, workers=1) > found.seconds(100, workers=2) > one
+    assert found.seconds(100, workers=16) == pytest.approx(one)
+
+
 def test_too_few_hours_are_refused():
     with pytest.raises(ValueError, match=r'--hours: expected at least .* got 0.001'):
         estimate(Load(1.0, 4, 3)).iters_in(0.001)
