@@ -87,7 +87,7 @@ def length_changes(
             if 'monitor' not in scheduler
         ]
     custom = [_plain_hook(hook) for hook in cfg.get('custom_hooks') or []]
-    kept = [hook for hook in custom if hook.get('type') not in _STOPS_EARLY]
+    kept = [hook for hook in custom if _type_name(hook) not in _STOPS_EARLY]
     if len(kept) != len(custom):
         top['custom_hooks'] = kept
     checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=iters)
@@ -138,6 +138,12 @@ def scaled_scheduler(scheduler: Mapping[str, Any], per_epoch: int, scale: float)
     if scaled.get('end', _ENDLESS) <= scaled.get('begin', 0):
         scaled['end'] = scaled.get('begin', 0) + 1
     return scaled
+
+
+def _type_name(hook: Mapping[str, Any]) -> str:
+    """Return the type of a hook without its scope or module."""
+    kind = hook.get('type')
+    return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
 
 
 def _plain_hook(hook: Any) -> dict[str, Any]:

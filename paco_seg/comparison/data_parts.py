@@ -30,7 +30,7 @@ from paco_seg.engine.preflight import iter_datasets
 from paco_seg.files import write_json, write_text
 
 TRAIN, VAL, TEST = 'train_dataloader', 'val_dataloader', 'test_dataloader'
-COUNTS = 'label_counts.json'
+COUNTS, LABELS = 'label_counts.json', 'labels.json'
 # Settings of a data set that do not say which samples it holds.
 _NOT_THE_DATA = ('pipeline', 'metainfo', 'test_mode', 'serialize_data', 'lazy_init', 'max_refetch')
 
@@ -45,11 +45,12 @@ class DataParts:
         changes: of the loaders of the config.
         search: what chooses the settings, in words.
         reported: what the results are about, in words.
-        fingerprint: hash of which samples train and which choose.
+        fingerprint: hash of which samples train and which choose, and of labels that changed.
         ignore_index: label that is evaluated nowhere.
         set_aside: number of training samples that were set aside.
         search_samples: number of samples that choose.
         test_samples: number of samples that are reported.
+        test_batch: of them in a batch.
         palette: C colours of the data set, RGB from 0 to 255; None if it has none.
     """
 
@@ -63,6 +64,7 @@ class DataParts:
     set_aside: int = 0
     search_samples: int = 0
     test_samples: int = 0
+    test_batch: int = 1
     palette: list[list[int]] | None = None
 
 
@@ -110,11 +112,12 @@ def divide_data(
     _count(sets, classes, cfg, scope, folder, jobs)
     own_test = _data_of(cfg, TEST) not in ([], _data_of(cfg, VAL)) and _is_labelled(cfg, scope)
     reported = TEST if own_test else VAL
-    if _data_of(cfg, reported) == _data_of(cfg, TRAIN):
-        raise ValueError(
-            f'{reported}.dataset: expected other data than those of {TRAIN}, got the same. Set '
-            'data_prefix or ann_file of the validation data'
-        )
+    for loader in (reported, VAL):  # the latter chooses where it is not reported
+        if _data_of(cfg, loader) == _data_of(cfg, TRAIN):
+            raise ValueError(
+                f'{loader}.dataset: expected other data than those of {TRAIN}, got the same. Set '
+                'data_prefix or ann_file of the validation data'
+            )
     changes: list[ModelChange] = []
     held_out: list[int] = []
     search = f'the data of {VAL}'
@@ -132,13 +135,45 @@ def divide_data(
         changes=changes,
         search=search,
         reported=f'the data of {reported}',
-        fingerprint=hashlib.sha256(json.dumps(told).encode()).hexdigest(),
+        fingerprint=_fingerprint(told, flat, folder),
         ignore_index=ignore_index,
         set_aside=len(held_out),
         search_samples=len(held_out) or _size(cfg, VAL, scope),
         test_samples=_size(cfg, reported, scope),
+        test_batch=int(cfg[reported].get('batch_size', 1)),
         palette=_palette(sets[0].dataset, len(classes)),
     )
+
+
+def _fingerprint(
+    told: Sequence[Sequence[str]], counts: Sequence[Mapping[int, int]], folder: Path
+) -> str:
+    """Return the hash of the samples of both parts, and of their labels if these have changed.
+
+    The labels of the first time are kept in the folder. As long as they are what they were, the
+    hash is that of the names alone.
+
+    Args:
+        told: names of the samples of each part.
+        counts: labels of all samples.
+        folder: of the lists.
+    """
+    samples = _hash(told)
+    labels = _hash([sorted(row.items()) for row in counts])
+    path = folder / LABELS
+    try:
+        known = dict(json.loads(path.read_text(encoding='utf-8')))
+    except (OSError, ValueError, TypeError):
+        known = {}
+    if samples not in known:
+        write_json(path, {**known, samples: labels})
+    elif known[samples] != labels:
+        return _hash([samples, labels])
+    return samples
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _size(cfg: Config, loader: str, scope: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -102,8 +102,20 @@ class Estimate:
     validations: int = VALIDATIONS
 
     def seconds(self, iters: int, workers: int = 1) -> float:
-        """Return the duration with final trainings of so many iterations."""
-        return (self.fixed_seconds + iters * self.seconds_per_iteration) / workers
+        """Return the duration with final trainings of so many iterations.
+
+        More workers than there are cells at a time do not shorten a search and the training that
+        waits for it.
+        """
+        shared = (self.fixed_seconds + iters * self.seconds_per_iteration) / workers
+        return max(shared, *(self._one_after_the_other(load, iters) for load in self.loads))
+
+    def _one_after_the_other(self, load: Load, iters: int) -> float:
+        """Return the seconds of one search and one final training of a system, with its test."""
+        single = replace(
+            self, loads=[replace(load, searches=min(load.searches, 1), finals=min(load.finals, 1))]
+        )
+        return single.fixed_seconds + iters * single.seconds_per_iteration
 
     @property
     def seconds_per_iteration(self) -> float:
@@ -144,5 +156,9 @@ class Estimate:
     @property
     def bytes(self) -> int:
         """Disk that the results will take."""
+        return self.bytes_beside(0)
+
+    def bytes_beside(self, trained: int) -> int:
+        """Return the disk that the results will take beside so many finished final trainings."""
         finals = sum(load.finals for load in self.loads if load.trains)
-        return int((finals + 1) * self.trial.weights * _BESIDE_WEIGHTS)
+        return int((finals - trained + 1) * self.trial.weights * _BESIDE_WEIGHTS)

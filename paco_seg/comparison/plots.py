@@ -106,16 +106,23 @@ def by_frequency_figure(
     axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
     axis.grid(alpha=0.3)
     if few:
-        axis.set_xticks(places, _amounts(frequencies))
-        names = axis.secondary_xaxis('top')
-        names.set_xticks(places, [classes[index] for index in order])
-        for ticks, side in ((axis, 'right'), (names, 'left')):
-            plt.setp(ticks.get_xticklabels(), rotation=35, ha=side, rotation_mode='anchor', size=8)
+        name_places(axis, places, frequencies, [classes[index] for index in order])
     else:
         axis.set_xscale('log')
         axis.invert_xaxis()
     figure.legend(loc='outside right center', fontsize=8, frameon=False)
     return figure
+
+
+def name_places(
+    axis: Any, places: np.ndarray, frequencies: np.ndarray, classes: Sequence[str]
+) -> None:
+    """Write the frequencies of classes that stand side by side below, and their names above."""
+    axis.set_xticks(places, _amounts(frequencies))
+    names = axis.secondary_xaxis('top')
+    names.set_xticks(places, classes)
+    for ticks, side in ((axis, 'right'), (names, 'left')):
+        plt.setp(ticks.get_xticklabels(), rotation=35, ha=side, rotation_mode='anchor', size=8)
 
 
 def _amounts(frequencies: np.ndarray) -> list[str]:

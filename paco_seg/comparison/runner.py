@@ -166,7 +166,7 @@ class CellRunner:
         changed = cell.what_changed(folder)
         if changed is not None:
             old = json.loads((folder / DONE).read_text())['fingerprint']
-            away = self._replaced(cell, old)
+            away = replaced_folder(self.root, cell, old)
             print(
                 f'{cell.name}: repeated, since {changed}. The earlier result is kept in {away}',
                 flush=True,
@@ -174,7 +174,7 @@ class CellRunner:
             shutil.rmtree(away, ignore_errors=True)
             away.parent.mkdir(parents=True, exist_ok=True)
             os.replace(folder, away)
-        before = self._replaced(cell, cell.fingerprint)
+        before = replaced_folder(self.root, cell, cell.fingerprint)
         result = cell.finished_result(before)
         if result is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -182,9 +182,6 @@ class CellRunner:
             os.replace(before, folder)
             print(f'{cell.name}: taken back from {before}', flush=True)
         return result
-
-    def _replaced(self, cell: Cell, fingerprint: str) -> Path:
-        return self.root / 'replaced' / f'{cell.name}-{fingerprint[:8]}'
 
     def remaining(self, current_cost: float, current_seconds: float) -> str:
         """Return a text on the time left, by what the cells so far took for their cost."""
@@ -194,6 +191,11 @@ class CellRunner:
             return ''
         seconds = left * (self._busy_seconds + current_seconds) / done / self._workers
         return f', about {seconds / 60:.1f} min left'
+
+
+def replaced_folder(root: Path, cell: Cell, fingerprint: str) -> Path:
+    """Return where an outdated result of a cell is kept."""
+    return root / 'replaced' / f'{cell.name}-{fingerprint[:8]}'
 
 
 class _Progress:

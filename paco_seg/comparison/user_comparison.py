@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ from paco_seg.comparison.user_report import (
     write_report,
 )
 from paco_seg.comparison.user_results import costs_of, results_of
-from paco_seg.comparison.user_study import UserStudy, first_line
+from paco_seg.comparison.user_study import Finished, UserStudy, first_line
 from paco_seg.comparison.verdict import MARGIN
 from paco_seg.comparison.written_configs import WrittenConfigs
 from paco_seg.core.frequency import save_class_frequency
@@ -53,6 +54,8 @@ from paco_seg.files import check_folder, write_json
 
 BASELINE = 'ce'
 RESULTS, COSTS = 'results.json', 'costs.json'
+RARE = 'rare_classes.json'
+_EXAMPLES = 6  # rare classes of which the tests keep samples
 _TOLD = 5  # finished trainings that would be repeated and are named
 SEARCH_SHARE = 0.2  # length of a search training relative to a final one
 # task -> what a class is measured by, and the metric that chooses and is judged. Accuracy is the
@@ -178,15 +181,16 @@ class _Comparison:
         systems = self._servable(configs, trial_base, systems)
         trial = self._trial(configs, trial_base, systems[0], parts)
         study, iters, estimate = self._study(configs, systems, trial, parts)
-        done, total, repeated = study.finished(self.out)
+        finished = study.finished(self.out)
+        repeated = finished.repeated
         if repeated and not self.request.force:
             more = [f'... and {len(repeated) - _TOLD} more'] * (len(repeated) > _TOLD)
             print('\n'.join([*repeated[:_TOLD], *more]), flush=True)
-        self._tell(parts, grouping, study, iters, estimate, done, total)
+        self._tell(parts, grouping, study, iters, estimate, finished)
         if self.request.dry_run:
             return []
-        if done < total:
-            self._check_disk(estimate, done / total)
+        if finished.done < finished.total:
+            self._check_disk(estimate, finished.trained)
         runner = CellRunner(
             self.out,
             total_cost=study.total_cost,
@@ -212,7 +216,7 @@ class _Comparison:
             refused=self.refused,
             failed=study.failed,
         )
-        costs = costs_of(found, results, int(self.cfg[VAL].get('batch_size', 1)))
+        costs = costs_of(found, results, parts.test_batch)
         write_json(self.out / RESULTS, results)
         write_json(self.out / COSTS, costs)
         write_report(self.out, results, costs, palette=parts.palette)
@@ -255,13 +259,30 @@ class _Comparison:
             parts=parts,
             frequency_file=str(frequency_file.resolve()),
             measure=self.measure,
-            rare=grouping.tail[::-1][:6],
+            rare=self._rare(parts, grouping),
             per_epoch=per_epoch,
             full=full,
             baseline=baseline,
             options=self.request.options,
             validations=self.request.validations,
         )
+
+    def _rare(self, parts: DataParts, grouping: Grouping) -> list[int]:
+        """Return the classes of which the tests keep samples, rarest first.
+
+        They are part of the configs. Those of the first time stay on the same data, so that other
+        groups, which are formed from finished results, repeat no training.
+        """
+        path = self.out / 'data' / RARE
+        try:
+            kept = json.loads(path.read_text(encoding='utf-8'))
+            if kept['data'] == parts.fingerprint and kept['rare'] and not self.request.force:
+                return list(kept['rare'])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        rare = grouping.tail[::-1][:_EXAMPLES]
+        write_json(path, dict(data=parts.fingerprint, rare=rare))
+        return rare
 
     def _servable(
         self, configs: WrittenConfigs, base: Path, systems: Sequence[TrainingSystem]
@@ -366,15 +387,15 @@ class _Comparison:
         study: UserStudy,
         iters: int,
         estimate: Estimate,
-        done: int,
-        total: int,
+        finished: Finished,
     ) -> None:
         request = self.request
         names = ', '.join(system.name for system in study.systems)
         seconds = estimate.seconds(iters, request.workers)
         free = shutil.disk_usage(self.out).free
         searched = sum(len(study.candidates(system)) for system in study.systems)
-        left = seconds * (total - done) / total
+        done = 0.0 if request.force else finished.cost / study.total_cost
+        left = seconds * max(0.0, 1 - done)
         step = f'{estimate.trial.step:.3g} s per step of the baseline, {request.workers} at a time'
         lines = [
             f'{request.config}: {len(study.systems)} systems ({names}; baseline {BASELINE}), '
@@ -385,15 +406,16 @@ class _Comparison:
             f'  chosen on: {parts.search}',
             f'  reported on: {parts.reported}, {parts.test_samples} samples',
             f'  groups: {grouping.rule}',
-            f'  finished: {done} of {total} trainings and tests',
+            f'  finished: {finished.done} of {finished.total} trainings and tests'
+            + ', all are repeated' * request.force,
             f'  estimated: {duration(seconds)} in total, {duration(left)} left ({step})',
             f'  disk: {estimate.bytes / 2**30:.2f} GiB in total, {free / 2**30:.1f} GiB free',
         ]
         print('\n'.join(lines), flush=True)
 
-    def _check_disk(self, estimate: Estimate, done: float) -> None:
+    def _check_disk(self, estimate: Estimate, trained: int) -> None:
         free = shutil.disk_usage(self.out).free
-        wanted = int(estimate.bytes * (1 - done))
+        wanted = estimate.bytes_beside(trained)
         if free < wanted:
             raise ValueError(
                 f'--out: expected {wanted / 2**30:.1f} GiB of free disk space, got '

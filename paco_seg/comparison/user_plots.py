@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
-from paco_seg.comparison.plots import colour, read, save
+from paco_seg.comparison.plots import colour, name_places, read, save
 from paco_seg.engine.class_confusion import EXAMPLES
 
 _MOST_EXAMPLES = 6
@@ -32,6 +32,8 @@ def draw_gains(
 ) -> None:
     """Draw what each system gains over the baseline, class by class, against their frequency.
 
+    Few classes stand side by side: names of similar frequencies would cover each other.
+
     Args:
         path: picture to write.
         classes: C names.
@@ -41,12 +43,15 @@ def draw_gains(
         ylabel: what the gains are.
     """
     order = [i for i in np.argsort(-np.asarray(frequency), kind='stable') if frequency[i] > 0]
+    frequencies = np.asarray(frequency, dtype=float)[order]
+    few = len(order) <= _MOST_NAMES
+    places = np.arange(len(order)) if few else frequencies
     figure, axis = plt.subplots(figsize=(8, 4.2), layout='constrained')
     axis.axhline(0.0, color='black', lw=0.8)
     for number, (title, values) in enumerate(gains.items()):
         shown = np.array([values[i] for i in order], dtype=float)  # None becomes nan
         axis.plot(
-            np.asarray(frequency, dtype=float)[order],
+            places,
             shown,
             color=colour(number, len(gains)),
             marker='o',
@@ -54,15 +59,13 @@ def draw_gains(
             lw=1.2,
             label=title,
         )
-    axis.set_xscale('log')
-    axis.invert_xaxis()
     axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
     axis.grid(alpha=0.3)
-    if len(order) <= _MOST_NAMES:
-        names = axis.secondary_xaxis('top')
-        names.set_xticks(np.asarray(frequency, dtype=float)[order], [classes[i] for i in order])
-        names.minorticks_off()
-        names.tick_params(labelsize=8, rotation=35)
+    if few:
+        name_places(axis, places, frequencies, [classes[i] for i in order])
+    else:
+        axis.set_xscale('log')
+        axis.invert_xaxis()
     figure.legend(loc='outside right center', fontsize=8, frameon=False)
     save(figure, path)
 

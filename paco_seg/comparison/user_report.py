@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REPORT, PAGE = 'report.md', 'report.html'
 OVERALL = {'mIoU': 'mIoU', 'aAcc': 'aAcc', 'class_mean': 'class mean', 'top1': 'top-1'}
-_MOST_CONFUSED = 12  # rare classes whose confusion is shown
+MOST_CONFUSED = 12  # rare classes whose confusion is shown
 _RISING = 0.02  # of the final value, in the last quarter of a training
 
 
@@ -172,6 +172,8 @@ def verdict_lines(results: Mapping[str, Any]) -> list[str]:
             if says == TOO_FEW:
                 line += ', too few seeds'
             lines.append(line)
+    if not any(s['runs'] for s in results['systems'] if s['name'] == results['baseline']):
+        return [f'There is nothing to compare with: the baseline *{baseline}* has no result.']
     return lines or ['There is nothing to compare: no system beside the baseline has a result.']
 
 
@@ -190,10 +192,12 @@ def next_steps(results: Mapping[str, Any]) -> list[str]:
     verdicts = results['verdicts']
     better = [name for name, verdict in verdicts.items() if verdict['says'] == BETTER]
     steps = []
+    # A combination has one name, whatever the order in which its parts were asked for.
+    tried = [set(name.split('+')) for name in (*systems, *dict(results['refused']))]
     for index, first in enumerate(better):
         for second in better[index + 1 :]:
             joint = f'{first}+{second}'
-            if second in systems[first]['combines_with'] and joint not in systems:
+            if second in systems[first]['combines_with'] and {first, second} not in tried:
                 steps.append(
                     f'`--systems {results["baseline"]} {joint}`: both parts are better than the '
                     'baseline, and they combine.'
@@ -272,7 +276,7 @@ def _equal_time_text(results: Mapping[str, Any], costs: Mapping[str, Any]) -> st
     when = (
         'the fastest system had ended'
         if end is None
-        else (f'the fastest system had ended, after {duration(end)}')
+        else f'the fastest system had ended, after {duration(end)} (median over the seeds)'
     )
     return (
         f'{metric_name(results)} on the data that choose: at the end, and at the last validation '
@@ -316,7 +320,7 @@ def confusion_table(results: Mapping[str, Any]) -> Table:
 
 def _tail(results: Mapping[str, Any]) -> list[int]:
     """Return the rarest classes that are shown, rarest first."""
-    return list(results['groups'].values())[-1][::-1][:_MOST_CONFUSED]
+    return list(results['groups'].values())[-1][::-1][:MOST_CONFUSED]
 
 
 def _search_blocks(results: Mapping[str, Any]) -> list[Block]:

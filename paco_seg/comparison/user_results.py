@@ -11,13 +11,14 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 
 from paco_seg.comparison.report import processor
 from paco_seg.comparison.study import versions
+from paco_seg.comparison.user_report import MOST_CONFUSED
 from paco_seg.comparison.user_study import SystemResult
 from paco_seg.comparison.verdict import MARGIN, judge, rule
 from paco_seg.core.frequency import ClassFrequency
@@ -25,6 +26,9 @@ from paco_seg.core.grouping import Grouping
 from paco_seg.engine.class_confusion import per_class
 
 CONFUSED_WITH = 5  # classes that a tail class is most often taken for
+# Percent from which on all are kept for the classes that the report shows: a mean over seeds needs
+# the small shares of one too where they are large in another.
+_SMALLEST_SHARE = 0.1
 
 
 def results_of(
@@ -129,17 +133,22 @@ def _system(result: SystemResult, measure: str, metric: str, grouping: Grouping)
 
 
 def _confused(matrix: np.ndarray, tail: Sequence[int]) -> dict[str, list[list[float]]]:
-    """Return, for each tail class, the classes that it is taken for most, with their shares."""
+    """Return, for each tail class, the classes that it is taken for most, with their shares.
+
+    Of the rarest, which the report shows, all of them.
+    """
     found: dict[str, list[list[float]]] = {}
+    shown = set(tail[::-1][:MOST_CONFUSED])
     for label in tail:
-        row = matrix[label]
-        total = int(row.sum())
-        if not total:
-            continue
-        order = np.argsort(-row, kind='stable')[:CONFUSED_WITH].tolist()
-        found[str(label)] = [
-            [other, 100 * int(row[other]) / total] for other in order if row[other]
-        ]
+        shares = 100 * matrix[label] / max(int(matrix[label].sum()), 1)
+        order = np.argsort(-shares, kind='stable').tolist()
+        if label in shown:
+            order = [other for other in order if shares[other] >= _SMALLEST_SHARE]
+        else:
+            order = order[:CONFUSED_WITH]
+        pairs = [[other, float(shares[other])] for other in order if shares[other]]
+        if pairs:
+            found[str(label)] = pairs
     return found
 
 
@@ -192,23 +201,25 @@ def costs_of(found: Sequence[SystemResult], results: Mapping[str, Any], batch_si
 def _equal_time(results: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:
     """Return each system's metric on the data that choose when the fastest system had ended.
 
-    Of the validations until then the last one counts; a system without any has no value. Systems
-    that start from the weights of another one spend its time first.
+    Of the validations until then the last one counts; a system without any has no value. The time
+    of a system is the median over its seeds. Systems that start from the weights of another one
+    spend its time first.
     """
     trained = [s for s in results['systems'] if s['trains'] and s['runs']]
     if not trained:
         return dict(seconds=None, values={})
-    end = min(fmean(costs[system['name']]['train_seconds']) for system in trained)
+    end = min(median(costs[system['name']]['train_seconds']) for system in trained)
     values: dict[str, list[float | None]] = {}
     for system in trained:
         cost = costs[system['name']]
+        # All seeds do the same work: where one took longer, it was the machine.
+        total, own = median(cost['train_seconds']), median(cost['own_seconds'])
+        # a system that is as fast as the fastest one is over
+        left = own if total <= end * 1.02 else end - (total - own)
         values[system['name']] = []
-        pairs = zip(system['runs'], cost['train_seconds'], cost['own_seconds'], strict=True)
-        for run, total, own in pairs:
+        for run in system['runs']:
             curve = run['validation']
             last = curve[-1][0] if curve else 0
-            # a run that is as fast as the fastest one on average is over
-            left = max(end - (total - own), own if total <= end * 1.02 else 0.0)
             reached = [value for step, value in curve if last and own * step / last <= left + 1e-9]
             values[system['name']].append(reached[-1] if reached else None)
     return dict(seconds=end, values=values)

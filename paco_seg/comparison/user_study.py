@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from paco_seg.comparison.candidates import Candidate, candidates_of
 from paco_seg.comparison.cell import Cell
@@ -20,7 +20,7 @@ from paco_seg.comparison.collect import (
     collect_training,
     training_progress,
 )
-from paco_seg.comparison.runner import CellRunner
+from paco_seg.comparison.runner import CellRunner, replaced_folder
 from paco_seg.comparison.study import (
     TEST_COST,
     resolved_config,
@@ -53,6 +53,24 @@ class SystemResult:
     chosen: Candidate | None = None
     runs: dict[int, dict] = field(default_factory=dict)
     folders: dict[int, str] = field(default_factory=dict)
+
+
+class Finished(NamedTuple):
+    """How far a study has come.
+
+    Args:
+        done: number of finished cells.
+        total: number of all cells.
+        cost: sum of the costs of the finished ones.
+        trained: finished final trainings, whose weights are there.
+        repeated: a line for each finished cell that would be repeated, with the reason.
+    """
+
+    done: int
+    total: int
+    cost: float
+    trained: int
+    repeated: list[str]
 
 
 @dataclass
@@ -108,6 +126,7 @@ class UserStudy:
         results = {system.name: SystemResult(system) for system in self.systems}
         waiting = list(self.systems)
         self.failed.clear()
+        self._cells.clear()  # of finished(), which knows earlier searches
         while waiting:
             # Those whose source is done, or that need none, side by side.
             ahead = {system.name for system in waiting}
@@ -122,38 +141,47 @@ class UserStudy:
             self._finals(runner, [results[system.name] for system in ready])
         return list(results.values())
 
-    def finished(self, root: Path) -> tuple[int, int, list[str]]:
+    def finished(self, root: Path) -> Finished:
         """Return how far the study has come, without running any of it.
 
-        Returns:
-            Number of finished cells and of all cells, and a line for each finished one that would
-            be repeated, with the reason. What a search has not chosen yet counts as not done.
+        What a search has not chosen yet counts as not done.
         """
-        done = total = 0
+        done = total = trained = 0
+        cost = 0.0
         repeated: list[str] = []
 
         def result_of(cell: Cell | None) -> dict | None:
+            nonlocal done, cost
             if cell is None:
                 return None
+            # What was replaced before is taken back.
+            folders = root / cell.name, replaced_folder(root, cell, cell.fingerprint)
+            found = [result for f in folders if (result := cell.finished_result(f)) is not None]
+            if found:
+                done += 1
+                cost += cell.cost
+                return found[0]
             changed = cell.what_changed(root / cell.name)
             if changed is not None:
                 repeated.append(f'{cell.name} would be repeated, since {changed}')
-            return cell.finished_result(root / cell.name)
+            return None
 
         for system in self.systems:
             candidates = self.candidates(system)
             total += len(candidates) + len(self.seeds)
-            search: list[tuple[Candidate, float | None]] = []
-            for candidate in candidates:
-                result = result_of(self._search_cell(system, candidate))
-                search.append((candidate, self._value(system, result) if result else None))
-                done += result is not None
-            chosen = best(search) if search else Candidate()
-            if chosen is None or any(value is None for _, value in search):
+            tried = [result_of(self._search_cell(system, candidate)) for candidate in candidates]
+            search = [
+                (candidate, self._value(system, result))
+                for candidate, result in zip(candidates, tried, strict=True)
+                if result is not None
+            ]
+            chosen = best(search) if candidates else Candidate()
+            if chosen is None or len(search) < len(candidates):
                 continue
             for seed in self.seeds:
-                done += result_of(self._final_cell(system, chosen, seed)) is not None
-        return done, total, repeated
+                result = result_of(self._final_cell(system, chosen, seed))
+                trained += system.trains and result is not None
+        return Finished(done, total, cost, trained, repeated)
 
     def _search(self, runner: CellRunner, results: Sequence[SystemResult]) -> None:
         tasks, cells = [], []

@@ -81,10 +81,19 @@ def judge(
     tested = {name: values for name, values in differences.items() if values}
     raw = {name: paired_p(values) for name, values in tested.items() if len(values) > 1}
     corrected = holm(raw)
-    return {name: _verdict(values, corrected.get(name), margin) for name, values in tested.items()}
+    return {
+        name: _verdict(values, corrected.get(name), margin, _factor(raw, name))
+        for name, values in tested.items()
+    }
 
 
-def _verdict(differences: Sequence[float], p: float | None, margin: float) -> Verdict:
+def _factor(raw: Mapping[str, float], name: str) -> int:
+    """Return what the p of a system is multiplied by; 1 without one."""
+    ranks = sorted(raw, key=lambda key: raw[key])
+    return len(raw) - ranks.index(name) if name in raw else 1
+
+
+def _verdict(differences: Sequence[float], p: float | None, margin: float, factor: int) -> Verdict:
     mean, number = fmean(differences), len(differences)
     if number == 1 or p is None:
         return Verdict(mean, None, None, number, TOO_FEW, SMALLEST)
@@ -98,7 +107,9 @@ def _verdict(differences: Sequence[float], p: float | None, margin: float) -> Ve
         says = EQUIVALENT
     else:
         says = TOO_FEW
-    needed = seeds_needed(mean, stdev(differences), margin) if says == TOO_FEW else None
+    needed = None
+    if says == TOO_FEW:
+        needed = seeds_needed(mean, stdev(differences), margin, factor)
     return Verdict(mean, interval, p, number, says, needed)
 
 
@@ -155,19 +166,22 @@ def holm(values: Mapping[str, float]) -> dict[str, float]:
     return corrected
 
 
-def seeds_needed(mean: float, deviation: float, margin: float) -> int | None:
+def seeds_needed(mean: float, deviation: float, margin: float, factor: int = 1) -> int | None:
     """Return about how many seeds would show this difference, or that none matters.
 
     Args:
         mean: difference so far.
         deviation: of the differences.
         margin: points within which a difference does not matter.
+        factor: what the correction multiplies p by.
 
     Returns:
         None if that is more than anybody trains.
     """
-    target = max(abs(mean), margin)
     for number in range(SMALLEST, _MOST + 1):
-        if t_quantile(1 - LEVEL / 2, number - 1) * deviation / math.sqrt(number) <= target:
+        error = deviation / math.sqrt(number)
+        different = t_quantile(1 - LEVEL / (2 * factor), number - 1) * error < abs(mean)
+        near = abs(mean) + t_quantile(1 - LEVEL / 2, number - 1) * error <= margin
+        if different or near:
             return number
     return None

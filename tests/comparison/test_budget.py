@@ -49,7 +49,11 @@ def config(**settings):
                 dict(type='ReduceOnPlateauLR', monitor='loss'),
             ],
             default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='accuracy/top1')),
-            custom_hooks=[dict(type='EMAHook'), dict(type='EarlyStoppingHook', monitor='x')],
+            custom_hooks=[
+                dict(type='EMAHook'),
+                dict(type='EarlyStoppingHook', monitor='x'),
+                dict(type='mmengine.EarlyStoppingHook', monitor='x'),
+            ],
             **settings,
         )
     )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 
 from paco_seg import compat
@@ -76,8 +77,9 @@ def test_labels_of_the_part_that_is_set_aside_stay_what_they_were(tiny_cls, tmp_
 
 
 def test_a_third_split_chooses_and_the_test_split_is_reported(tiny_seg, tmp_path):
-    parts, _, _ = parts_of(tiny_seg(THIRD_SEG), tmp_path)
-    assert (parts.changes, parts.set_aside) == ([], 0)
+    own = THIRD_SEG + 'test_dataloader.update(batch_size=3)\n'
+    parts, _, _ = parts_of(tiny_seg(own), tmp_path)
+    assert (parts.changes, parts.set_aside, parts.test_batch) == ([], 0, 3)
     assert parts.search == f'the data of {VAL}'
     assert parts.reported == f'the data of {TEST}'
     assert parts.frequency.num_images == 7
@@ -108,18 +110,30 @@ def test_a_data_set_that_reads_no_lists_gets_positions(tiny_cls, tmp_path):
     assert parts.frequency.images == (1, 1, 1, 1)
 
 
+def _lists(folder):
+    return [(folder / 'parts' / name).read_text() for name in ('train.txt', 'search.txt')]
+
+
 def test_counts_are_reused_until_a_label_map_changes(tiny_seg, tmp_path, capsys):
     path = tiny_seg()
-    parts_of(path, tmp_path)
+    before, _, _ = parts_of(path, tmp_path)
     stored = json.loads((tmp_path / 'parts' / 'label_counts.json').read_text())
     assert len(stored['counts']) == 7
     capsys.readouterr()
-    parts_of(path, tmp_path)
+    again, _, _ = parts_of(path, tmp_path)
     assert 'Counting' not in capsys.readouterr().out
+    assert again.fingerprint == before.fingerprint
+    lists = _lists(tmp_path)
     label_map = tmp_path / 'data' / 'labels' / 'train' / '0.png'
-    label_map.write_bytes((tmp_path / 'data' / 'labels' / 'val' / '0.png').read_bytes())
-    parts_of(path, tmp_path)
+    labels = cv2.imread(str(label_map), cv2.IMREAD_UNCHANGED)
+    labels[0, 0] = labels[labels != labels[0, 0]][0]
+    cv2.imwrite(str(label_map), labels)
+    after, _, _ = parts_of(path, tmp_path)
     assert 'Counting' in capsys.readouterr().out
+    # the samples are the same, what is learned from them is not
+    assert _lists(tmp_path) == lists
+    assert after.fingerprint != before.fingerprint
+    assert parts_of(path, tmp_path)[0].fingerprint == after.fingerprint
 
 
 def test_refuses_a_config_without_data_and_one_that_reports_what_it_trains_on(tiny_seg, tmp_path):
@@ -128,6 +142,8 @@ def test_refuses_a_config_without_data_and_one_that_reports_what_it_trains_on(ti
     extra = "\nval_dataloader['dataset'] = train_dataloader['dataset']\n"
     with pytest.raises(ValueError, match=r'dataset: expected other data than those of train_'):
         parts_of(tiny_seg(extra + 'test_dataloader = val_dataloader\n'), tmp_path)
+    with pytest.raises(ValueError, match=r'^val_dataloader.dataset: expected other data than'):
+        parts_of(tiny_seg(THIRD_SEG + extra), tmp_path)  # would choose on what it trains on
     gone = "\ntrain_dataloader['dataset']['data_root'] = '/nowhere'\n"
     with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.data_root'):
         parts_of(tiny_seg(gone), tmp_path)

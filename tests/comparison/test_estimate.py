@@ -28,12 +28,21 @@ def test_seconds_by_hand():
     assert found.seconds(100) == pytest.approx(fixed + 490)
     assert found.seconds(100, workers=2) == pytest.approx((fixed + 490) / 2)
     assert found.bytes == 7700  # six trainings and the one that runs
+    assert found.bytes_beside(6) == 1100
 
 
 def test_hours_and_iterations_agree():
     found = estimate(Load(1.0, 4, 3), Load(2.0, 4, 3))
     iters = found.iters_in(2.0, workers=2)
     assert found.seconds(iters, 2) <= 7200 < found.seconds(iters + 1, 2)
+
+
+def test_more_workers_than_cells_shorten_nothing():
+    found = estimate(Load(2.0, 4, 3))
+    one = 1.0 + START_SECONDS + 100 * 0.5 * 2 * 0.2  # a search
+    one += VALIDATIONS * 1.0 + START_SECONDS + 100 * 0.5 * 2 + 2.0 + START_SECONDS
+    assert found.seconds(100, workers=1) > found.seconds(100, workers=2) > one
+    assert found.seconds(100, workers=16) == pytest.approx(one)
 
 
 def test_too_few_hours_are_refused():

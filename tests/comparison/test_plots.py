@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from paco_seg.comparison import plots
+from paco_seg.comparison import plots, user_plots
 
 
 def test_label_maps_show_the_palette(tmp_path):
@@ -62,6 +62,23 @@ def test_equal_runs_have_no_bars_below_zero(tmp_path):
     )
     plots.save(figure, tmp_path / 'out.png')
     assert (tmp_path / 'out.png').exists()
+
+
+def test_names_of_classes_of_similar_frequency_stand_apart(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(user_plots, 'save', lambda figure, path: drawn.append(figure))
+    user_plots.draw_gains(
+        'gain.png',
+        classes=['rare', 'sign', 'fence', 'absent'],
+        frequency=[10, 7439, 7415, 0],
+        gains={'A': [3.0, 1.0, None, 5.0]},
+        xlabel='x',
+        ylabel='y',
+    )
+    axis = drawn[0].axes[0]
+    np.testing.assert_allclose(axis.lines[1].get_xdata(), [0, 1, 2])
+    np.testing.assert_allclose(axis.lines[1].get_ydata(), [1, np.nan, 3])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ['7.4k', '7.4k', '10']
 
 
 def test_many_classes_have_a_line_of_means_around():

@@ -149,8 +149,11 @@ def test_a_search_chooses_before_the_seeds_train(tiny_cls, tmp_path, run_tool, c
     assert tried[system['chosen']] == max(tried.values())
     assert 'Settings were chosen' in (out / 'report.md').read_text()
     capsys.readouterr()
-    run_tool('compare', *words, '--dry-run')
-    assert 'finished: 5 of 5 trainings and tests' in capsys.readouterr().out
+    # Groups are formed from finished results.
+    run_tool('compare', *words, '--groups', 'shots:1000,900', '--dry-run')
+    said = capsys.readouterr().out
+    assert 'groups: many: more than 1000' in said
+    assert 'finished: 5 of 5 trainings and tests' in said
 
 
 def test_hours_become_iterations(tiny_cls, tmp_path, run_tool, capsys):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from paco_seg.comparison.candidates import Candidate
+from paco_seg.comparison.user_plots import shares_of
 from paco_seg.comparison.user_report import (
     duration,
     gains_of,
@@ -102,6 +103,11 @@ def test_next_steps_follow_from_what_was_seen():
     assert '`--seeds ' in ' '.join(next_steps(results(CE, LESS_NOISY)))
     assert 'Another learning rate in the config: EDGE' in steps
     assert 'once what failed' in steps
+    assert '--systems ce two+up' in ' '.join(next_steps(results(CE, TWO, UP)))
+    for joint in ('two+up', 'up+two'):  # has run, or cannot
+        ran = results(CE, TWO, UP, result(system(joint), (50.1, 50.9, 49.05)))
+        refused = results(CE, TWO, UP, refused=[(joint, 'no such head')])
+        assert '--systems' not in ' '.join([*next_steps(ran), *next_steps(refused)])
     (only,) = next_steps(results(CE, SAME))
     assert only.startswith('Nothing here asks for more')
 
@@ -123,7 +129,29 @@ def test_equal_time_counts_the_validations_until_the_fastest_system_had_ended():
     assert equal['seconds'] == pytest.approx(11.0)
     # CE needs 10 to 12 s for 20 iterations, validated at 10 and 20; UP 20 to 22 s for 30.
     assert equal['values']['up'] == pytest.approx([24.0, 24.44, 23.56])
-    assert equal['values']['ce'][:2] == pytest.approx([50.0, 51.0])
+    # The fastest system has ended, the seed that the machine slowed down too.
+    slowed = result(system('ce'), (50.0, 51.0, 49.0), curve=(0.5, 1.0))
+    slowed.runs[2]['train_seconds'] = 40.0
+    equal = costs_of([slowed, UP], results(slowed, UP), batch_size=1)['equal_time']
+    assert equal['seconds'] == pytest.approx(11.0)
+    assert equal['values']['ce'] == pytest.approx([50.0, 51.0, 49.0])
+
+
+def test_confusion_is_the_mean_over_the_seeds_of_small_shares_too():
+    """A class that is among the most frequent of one seed counts in the other seed as well."""
+    names = tuple('abcdefgh')
+    frequency = ClassFrequency(names, (9,) * 7 + (1,), (9,) * 7 + (1,), 10)
+    found = result(system('ce'), (50.0, 51.0))
+    for seed, row in enumerate(([30, 20, 15, 12, 10, 8, 5, 0], [8, 20, 15, 12, 10, 30, 5, 0])):
+        matrix = np.eye(8, dtype=int)
+        matrix[7] = row
+        found.runs[seed]['confusion'] = matrix.tolist()
+    grouping = group_by_rule(frequency, 'images:0.8,0.2')
+    data = results_of([found], measure='IoU', metric='mIoU', frequency=frequency, grouping=grouping)
+    columns, shares = shares_of(data['systems'], grouping.tail)
+    assert dict(zip(columns, shares['CE'][0], strict=True)) == {
+        0: 19, 5: 19, 1: 20, 2: 15, 3: 12, 4: 10, 6: 5,
+    }  # fmt: skip
 
 
 def test_training_time_and_memory_include_the_source():
@@ -149,6 +177,9 @@ def test_report_names_what_did_not_run():
 def test_a_baseline_without_results_leaves_no_verdict():
     data = results(result(system('ce'), ()), UP)
     assert data['verdicts'] == {}
+    assert verdict_lines(data) == [
+        'There is nothing to compare with: the baseline *CE* has no result.'
+    ]
     assert main_table(data, costs_of([UP], data, batch_size=1)).rows[0][0] == 'UP'
 
 

@@ -1,11 +1,13 @@
 """The study of a user's config on a runner that trains nothing: waves, choice, failures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from paco_seg import compat
 from paco_seg.comparison.data_parts import divide_data
+from paco_seg.comparison.runner import replaced_folder
 from paco_seg.comparison.user_study import UserStudy, first_line
 from paco_seg.comparison.written_configs import WrittenConfigs
 from paco_seg.core.frequency import save_class_frequency
@@ -113,6 +115,31 @@ def test_a_system_whose_whole_search_fails_is_left_out(study):
     found = one.run(PretendedRunner(failing=failing))
     assert [len(result.runs) for result in found] == [2, 0]
     assert one.failed[-1] == ('class-aware-sampling', 'no search training of it ended well')
+
+
+def test_finished_counts_what_is_left_by_its_cost(study, tmp_path):
+    one, runner = study(), PretendedRunner({'ce/search_lr-x3': float('nan')})
+    one.run(runner)
+    for cell in runner.cells:
+        if cell.name != 'ce/seed_1':
+            cell.finish(tmp_path / cell.name, runner._result(cell), 1.0)
+    done, total, cost, trained, repeated = one.finished(tmp_path)
+    assert (done, total, trained, repeated) == (5, 6, 1, [])  # a search without a value is over
+    assert cost == pytest.approx(4 * 0.2 + 1)
+    # What was replaced and fits again is taken back, not repeated.
+    cell = next(cell for cell in runner.cells if cell.name == 'ce/seed_0')
+    kept = replaced_folder(tmp_path, cell, cell.fingerprint)
+    kept.parent.mkdir(parents=True)
+    (tmp_path / cell.name).rename(kept)
+    replace(cell, inputs={}).finish(tmp_path / cell.name, {}, 1.0)
+    assert one.finished(tmp_path)[:5] == (5, 6, pytest.approx(1.8), 1, [])
+
+
+def test_nothing_starts_from_a_source_that_has_failed_since(study):
+    one = study('tau-norm')
+    one.run(PretendedRunner())
+    failing = {f'ce/search_{label}' for label in ('defaults', 'lr-x0.3', 'lr-x3', 'lr-x0.1')}
+    assert [list(result.runs) for result in one.run(PretendedRunner(failing=failing))] == [[], []]
 
 
 def test_weights_of_the_source_go_where_the_system_wants_them(study):

@@ -64,6 +64,26 @@ def test_a_large_mean_inside_the_noise_is_never_called_better():
     assert verdict.seeds_needed > 3
 
 
+@pytest.mark.parametrize('mean', [0.4, 0.9, 1.1, 2.4])
+@pytest.mark.parametrize('others', [0, 9])
+def test_as_many_seeds_as_are_suggested_settle_it(mean, others):
+    """If the differences stay what they are, and those of the other systems too."""
+
+    def judged(seeds):
+        # around the mean with a deviation of exactly 1.2
+        signs = [(-1) ** i if i < seeds - seeds % 2 else 0 for i in range(seeds)]
+        scale = 1.2 * ((seeds - 1) / (seeds - seeds % 2)) ** 0.5
+        base = dict.fromkeys(range(seeds), 50.0)
+        own = {seed: 50.0 + mean + scale * sign for seed, sign in enumerate(signs)}
+        noise = {seed: 50.0 + 50 * sign for seed, sign in enumerate(signs)}
+        return judge(base, {'own': own, **{f'b{i}': noise for i in range(others)}})['own']
+
+    few = judged(3)
+    assert few.says == TOO_FEW
+    assert judged(few.seeds_needed).says != TOO_FEW
+    assert judged(few.seeds_needed - 1).says == TOO_FEW
+
+
 def test_equivalent_where_the_interval_lies_within_the_margin():
     near = dict(near=system(0.1, -0.1, 0.05))
     assert judge(BASE, near)['near'].says == EQUIVALENT
