@@ -57,7 +57,7 @@ class ClassCountHook(Hook):
             ValueError: a label is outside the classes of the head, images have several labels, a
                 class without images has to give a prior, a given prior has another length, the
                 queue is shorter than a step, a batch has fewer images than the head takes, or the
-            samples have another number of views.
+                samples have another number of views.
         """
         if not isinstance(runner._train_loop, BaseLoop):
             return  # a config dict as long as nobody trains
