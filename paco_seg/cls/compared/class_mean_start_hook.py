@@ -39,8 +39,9 @@ class ClassMeanStartHook(Hook):
             return
         if isinstance(runner.model, FullyShardedDataParallel):
             raise ValueError(
-                "model.head.start: expected 'random' under FSDPStrategy, got the class means: the "
-                'rows of the classifier lie in slices. Train with DDP, or start at random'
+                'model.head.start: expected None (random directions) or a file under FSDPStrategy, '
+                "got 'class-mean': the rows of the classifier lie in slices. Train with DDP, or "
+                'give another start'
             )
         runner.logger.info('The classifier starts from the class means of the training images')
         means = ClassMeans(model.head.num_classes)

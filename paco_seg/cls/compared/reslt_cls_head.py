@@ -85,6 +85,11 @@ class ResLTClsHead(LinearClsHead):
         self.test_pool_first = test_pool_first
         self.test_gamma = test_gamma
 
+    @property
+    def fewest_images(self) -> int:
+        """Fewest images of a batch: what is pooled is one place for the BatchNorm."""
+        return 2 if self.pool_first and isinstance(self.norm, nn.BatchNorm2d) else 1
+
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Pooled features of the head, medium and tail branch, (N, 3, D).
 

@@ -21,3 +21,11 @@ def takes_keys(head: nn.Module) -> bool:
 def accepts_mixed_images(head: nn.Module) -> bool:
     """Whether images of two classes (Mixup, CutMix) may be in a batch."""
     return getattr(head, 'accepts_mixed_images', True)
+
+
+def fewest_images(head: nn.Module) -> int:
+    """Return the fewest images of a training batch that ``loss()`` takes.
+
+    2 where a BatchNorm sees one row of each image: a single row has no statistics.
+    """
+    return getattr(head, 'fewest_images', 1)

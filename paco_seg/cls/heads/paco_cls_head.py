@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from paco_seg.cls.heads.contrastive_cls_head import ContrastiveClsHead
 
@@ -21,6 +21,12 @@ class PaCoClsHead(ContrastiveClsHead):
 
     takes_keys = True
     default_projector: dict = dict(num_layers=2, norm='BN1d')
+
+    @property
+    def fewest_images(self) -> int:
+        """Fewest images of a batch: a BatchNorm of the projector sees view 1 alone."""
+        # SyncBatchNorm has the rows of the other processes.
+        return 2 if any(isinstance(part, nn.BatchNorm1d) for part in self.projector) else 1
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], key_embeddings: Tensor

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import DATASETS, HOOKS
+from torch.utils.data import BatchSampler, DataLoader
 
 from paco_seg.cls.compared.class_aware_sampler import ClassAwareSampler
 from paco_seg.cls.datasets import class_counts
 from paco_seg.cls.datasets.class_labels import SeveralLabelsError
+from paco_seg.cls.heads.batches import fewest_images
 from paco_seg.cls.losses import ClassCounts, GPaCoLoss
 from paco_seg.core.alpha import alpha_products, alpha_report, alpha_warning, expected_positives
 from paco_seg.core.frequency import SHOT_GROUPS, SHOT_THRESHOLDS, group_classes
@@ -30,7 +33,8 @@ class ClassCountHook(Hook):
     logs alpha times the expected number of positives for classes with many, a medium number of
     and few images, with a warning outside the range of the published recipes. What would fail in
     the first step fails here: a queue shorter than a step, another number of views than the model
-    takes. A class prior beside :class:`ClassAwareSampler`, which corrects twice, gets a warning.
+    takes, or, at the end of the epoch, a batch of one image where BatchNorm needs two. A class
+    prior beside :class:`ClassAwareSampler`, which corrects twice, gets a warning.
 
     Before a test: a prior that prediction reads (:class:`LogitAdjustedClsHead`) and neither the
     config nor the checkpoint provides is counted on the dataset of ``train_dataloader``. No other
@@ -52,7 +56,8 @@ class ClassCountHook(Hook):
         Raises:
             ValueError: a label is outside the classes of the head, images have several labels, a
                 class without images has to give a prior, a given prior has another length, the
-                queue is shorter than a step, or the samples have another number of views.
+                queue is shorter than a step, a batch has fewer images than the head takes, or the
+                samples have another number of views.
         """
         if not isinstance(runner._train_loop, BaseLoop):
             return  # a config dict as long as nobody trains
@@ -61,6 +66,7 @@ class ClassCountHook(Hook):
         batch_size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
         if hasattr(model.head, 'check_batch'):
             model.head.check_batch(batch_size)
+        _check_last_batch(loader, model.head, batch_size)
         if hasattr(model.data_preprocessor, 'check_views'):
             found = _num_views(loader.dataset)
             if found is not None:
@@ -100,6 +106,32 @@ class ClassCountHook(Hook):
         warning = alpha_warning(alpha, positives, key='model.head.loss.alpha')
         if warning is not None:
             runner.logger.warning(warning)
+
+
+def _check_last_batch(loader: DataLoader, head: torch.nn.Module, batch_size: int) -> None:
+    """Refuse batches of fewer images than the head takes; the last one of an epoch may be short.
+
+    Raises:
+        ValueError: names the key and the number of images.
+    """
+    fewest = fewest_images(head)
+    reason = f'for {type(head).__name__}, whose BatchNorm has no statistics of one row'
+    if batch_size < fewest:
+        raise ValueError(
+            f'train_dataloader.batch_size: expected at least {fewest} {reason}, got {batch_size}. '
+            'Make it larger'
+        )
+    # A sampler without end has no last batch, and of others nobody knows the batches.
+    is_endless = isinstance(loader.sampler, InfiniteSampler)
+    if is_endless or type(loader.batch_sampler) is not BatchSampler:
+        return
+    images = len(loader.sampler)
+    if not loader.drop_last and 0 < images % batch_size < fewest:
+        raise ValueError(
+            f'train_dataloader.drop_last: expected True {reason}, got False, and a last batch of '
+            f'{images % batch_size} image ({images} per process in batches of {batch_size}). Set '
+            'it, or change train_dataloader.batch_size'
+        )
 
 
 def _unwrap(model: Any) -> Any:

@@ -108,14 +108,19 @@ class SegmenterTap(ClsSegTap):
         if self._taps is None:
             return super().forward(inputs)
         seen: list[Tensor] = []
-        handle = self.patch_proj.register_forward_hook(lambda _, args, out: seen.append(out))
+        size = self._transform_inputs(inputs).shape[2:]
+
+        def keep(_: nn.Module, args: tuple, out: Tensor) -> Tensor:
+            seen.append(out.transpose(1, 2).unflatten(2, size))  # (B, h w, D) -> (B, D, h, w)
+            # The head goes on from the map: the gradient there is that of its own losses too.
+            return seen[0].flatten(2).transpose(1, 2)
+
+        handle = self.patch_proj.register_forward_hook(keep)
         try:
             masks = super().forward(inputs)
         finally:
             handle.remove()
-        # (B, h w, D) -> (B, D, h, w)
-        features = seen[0].transpose(1, 2).unflatten(2, masks.shape[2:])
-        self._taps.append(TappedFeatures(features, masks))
+        self._taps.append(TappedFeatures(seen[0], masks))
         return masks
 
 

@@ -71,6 +71,7 @@ class PixelGPaCoLoss(nn.Module):
     """
 
     class_prior: Tensor | None
+    further_prior: Tensor | None  # what a factor other than 1 adds to the log prior
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class PixelGPaCoLoss(nn.Module):
         check_bool(f'{KEY}.region_keys', region_keys)
         check_count(f'{KEY}.warmup_iters', warmup_iters)
         check_loss_name(f'{KEY}.loss_name', loss_name)
-        prior = None
+        prior = further_prior = None
         if class_prior is not False:
             strength = 1.0 if class_prior is True else class_prior
             check_range(f'{KEY}.class_prior', strength, low=0.0, low_open=True)
@@ -104,9 +105,13 @@ class PixelGPaCoLoss(nn.Module):
                     f'{REMEDY}'
                 )
             prior = torch.from_numpy(self.alpha.frequency.prior(f'{KEY}.frequency_file'))
-            prior = prior.pow(strength).float()
-        # Not in checkpoints: it follows from the config.
+            # A power of a small share would vanish beside what the core adds to a prior.
+            if strength != 1:
+                further_prior = ((strength - 1.0) * prior.log()).float()
+            prior = prior.float()
+        # Not in checkpoints: they follow from the config.
         self.register_buffer('class_prior', prior, persistent=False)
+        self.register_buffer('further_prior', further_prior, persistent=False)
         self.scope = scope
         self.region_keys = region_keys
         self.warmup_iters = warmup_iters
@@ -198,6 +203,8 @@ class PixelGPaCoLoss(nn.Module):
             embeddings, logits = embeddings.flatten(0, 1), logits.flatten(0, 1)
             labels = labels.flatten()
             anchor_weights = None if anchor_weights is None else anchor_weights.flatten()
+        if self.further_prior is not None:
+            logits = logits + self.further_prior  # float32 at least
         keys, key_labels = self._all_keys(embeddings, labels, further)
         alpha = self.alpha.resolve(self._set_size(labels))
         settings = self.settings

@@ -30,10 +30,16 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     )
     rounded = [float(f'{weight:.{DIGITS}g}') for weight in weights.tolist()]
 
+    def weighted(loss: dict[str, Any]) -> list[dict[str, Any]]:
+        # With weights MMSegmentation leaves ignored pixels out of its mean in any case, and its
+        # code for both settings together cannot run.
+        loss.pop('avg_non_ignore', None)
+        return [dict(loss, class_weight=rounded)]
+
     def settings_of(key: str, head: dict) -> dict[str, Any]:
         if head.get('num_classes') is not None:
             check_num_classes(frequency, head['num_classes'], KEY)
-        return with_losses(key, head, lambda loss: [dict(loss, class_weight=rounded)])
+        return with_losses(key, head, weighted)
 
     return change_heads(cfg, settings['heads'], settings_of)
 

@@ -246,6 +246,39 @@ class TestChecksAheadOfTheFirstStep:
             run_tool('train', config)
 
 
+class TestFewestImages:
+    """Where a BatchNorm sees one row of each image, a batch of one image has no statistics."""
+
+    def heads(self):
+        reslt = dict(
+            type='ResLTClsHead',
+            num_classes=5,
+            in_channels=16,
+            pool_first=True,
+            loss=dict(groups=(3, 2), class_counts=COUNTS),
+        )
+        pooled = classifier_config() | dict(type='ImageClassifier', head=reslt)
+        return classifier_config('PaCo', loss=dict(class_prior=None)), pooled
+
+    def test_a_last_batch_of_one_image(self, prepare):
+        for config in self.heads():
+            with pytest.raises(
+                ValueError,
+                match=r'^train_dataloader\.drop_last: expected True .* \(260 per process',
+            ):
+                prepare(config, batch_size=7)
+            with pytest.raises(ValueError, match=r'batch_size: expected at least 2 .*, got 1\.'):
+                prepare(config, batch_size=1)
+
+    def test_what_has_a_step_of_one_image(self, prepare):
+        prepare(classifier_config(loss=dict(class_prior=None)), batch_size=7)  # two views, no norm
+        without = dict(out_channels=6, norm=None)
+        paco = classifier_config('PaCo', loss=dict(class_prior=None), projector=without)
+        runner, _ = prepare(paco, batch_size=7)
+        data = runner.model.data_preprocessor(batch([1]), True)
+        assert torch.isfinite(runner.model.train().loss(**data)['loss'])
+
+
 def test_the_look_at_a_sample_leaves_the_random_numbers_alone(prepare, monkeypatch):
     def draw(self, idx):
         values = random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002

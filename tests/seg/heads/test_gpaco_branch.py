@@ -166,11 +166,18 @@ def test_importance_weights_bring_back_the_mean_over_pixels():
     )
 
 
-@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
-def test_the_weight_follows_the_losses_of_the_head(dtype):
+@pytest.mark.parametrize(
+    ('name', 'dtype'),
+    [
+        ('FCNHead', None),
+        ('FCNHead', torch.bfloat16),
+        # It reads the tapped patches as a sequence.
+        ('SegmenterMaskTransformerHead', None),
+    ],
+)
+def test_the_weight_follows_the_losses_of_the_head(name, dtype):
     """Around a real head, also under autocast: the gradients at its features, and the log."""
     config = wrapped_heads.gpaco(loss_weight='auto', gradient_ratio=0.5)
-    name = 'FCNHead'
     with (
         DefaultScope.overwrite_default_scope('mmseg'),
         torch.autocast('cpu', dtype=dtype or torch.bfloat16, enabled=dtype is not None),

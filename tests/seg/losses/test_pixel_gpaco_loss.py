@@ -10,7 +10,7 @@ from references import parametric_contrastive, pixel_options
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core import parametric_contrastive_loss
-from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.core.frequency import ClassFrequency, log_class_prior, save_class_frequency
 from paco_seg.core.gradient_balance import MainTask
 from paco_seg.core.paco import PaCoSettings
 
@@ -107,6 +107,22 @@ def test_the_class_prior_reaches_the_center_logits(tmp_path):
     without = build(**settings)(*rows())
     assert not torch.allclose(without, expected)
     torch.testing.assert_close(without, build(alpha=0.3)(*rows()))  # off by default
+
+
+@pytest.mark.parametrize('factor', [2.0, 10.0])
+def test_a_factor_of_the_prior_leaves_rare_classes_apart(tmp_path, factor):
+    """The power of a small share is nothing beside the 1e-9 that is added to a prior."""
+    file = tmp_path / 'frequency.json'
+    counts = (10**8, 10**6, 200)
+    save_class_frequency(ClassFrequency(('a', 'b', 'c'), (4, 3, 2), counts, 5), file)
+    loss = build(alpha=0.3, frequency_file=str(file), class_prior=factor)
+    embeddings, labels, logits = rows()
+    shift = factor * log_class_prior(torch.tensor(counts))
+    expected = parametric_contrastive_loss(
+        embeddings, labels, logits + shift, alpha=0.3, temperature=0.07, ignore_index=255
+    )
+    # What is left is the 1e-9 beside the share itself.
+    torch.testing.assert_close(loss(embeddings, labels, logits), expected, rtol=1e-4, atol=0)
 
 
 def test_the_class_prior_needs_a_file():

@@ -1,6 +1,8 @@
 """What each system writes into heads of different kinds."""
 
 import pytest
+import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
@@ -54,6 +56,21 @@ def test_class_weights(inputs):
     assert MODELS.build(effective).loss_decode.class_weight == effective.loss_decode.class_weight
     with pytest.raises(ValueError, match='expected 4 classes'):
         head('class-weighted-ce', config(decode_head=dict(FCN, num_classes=4)), inputs)
+
+
+def test_class_weights_leave_ignored_pixels_out_of_the_mean(inputs):
+    """The stock loss cannot have weights and ``avg_non_ignore`` at once; the first is enough."""
+    stock = dict(CE, avg_non_ignore=True)
+    loss = MODELS.build(
+        head('class-weighted-ce', config(decode_head=dict(FCN, loss_decode=stock)), inputs)
+    )
+    logits, labels = torch.randn(2, 3, 4, 4), torch.randint(3, (2, 4, 4))
+    labels[0, :2] = 255
+    weights = torch.tensor(loss.loss_decode.class_weight)
+    torch.testing.assert_close(
+        loss.loss_decode(logits, labels, ignore_index=255),
+        0.4 * F.cross_entropy(logits, labels, weights, ignore_index=255),
+    )
 
 
 def test_focal_keeps_the_settings_of_the_loss(inputs):
