@@ -66,3 +66,19 @@ def test_refuses_suffixes_and_places(tmp_path):
         check_output(tmp_path / 'file' / 'x.json')
     with pytest.raises(ValueError, match='expected a folder that can be written to'):
         check_output('/proc/nope/x.json')
+
+
+def test_a_name_of_all_the_bytes_there_are(tmp_path):
+    path = tmp_path / ('ä' * 125 + '.json')
+    write_json(path, 1)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(not hasattr(os, 'O_ACCMODE'), reason='no flags of open files')
+def test_what_is_flushed_is_open_for_writing(tmp_path, monkeypatch):
+    import fcntl
+
+    flags = []
+    monkeypatch.setattr(os, 'fsync', lambda file: flags.append(fcntl.fcntl(file, fcntl.F_GETFL)))
+    write_json(tmp_path / 'a.json', 1)
+    assert [flag & os.O_ACCMODE for flag in flags] == [os.O_RDWR]
