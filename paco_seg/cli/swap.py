@@ -321,7 +321,9 @@ def run(args: argparse.Namespace) -> None:
     given = inputs_of(args, cfg, system, settings)
     base = args.config
     if '::' not in base:
-        base = Path(os.path.relpath(base, folder)).as_posix()
+        # MMEngine takes `..` out of a path as text: through a link it leads elsewhere.
+        linked = args.out and Path(os.path.abspath(args.out)).parent != folder
+        base = Path(os.path.abspath(base) if linked else os.path.relpath(base, folder)).as_posix()
     with stage(f'while swapping the loss of {args.config}'):
         text, changes = swap(cfg, base, folder, system, settings, given)
     if args.out:
