@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='checkpoint that the system starts from: of ce for crt, a pretrained one for lift',
     )
     parser.add_argument('--check-all', choices=list(PLUGINS), help='try every stock config')
-    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='for --check-all')
+    parser.add_argument('--jobs', type=int, default=check_jobs(None), help='for --check-all')
     parser.add_argument(
         '--with-ops',
         action='store_true',
