@@ -196,7 +196,9 @@ def use_test_time_augmentation(cfg: Config, source: str) -> None:
         ValueError: a segmentation config lacks one of the two.
     """
     # Those inside of ConcatDataset and the like: a wrapper has no pipeline.
-    datasets = [part for _, part in iter_datasets(cfg.test_dataloader.dataset, '')]
+    datasets = [
+        part for _, part in iter_datasets((cfg.get('test_dataloader') or {}).get('dataset'), '')
+    ]
     if cfg.default_scope == 'mmpretrain':
         pipeline = datasets[0].pipeline
         flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
