@@ -39,6 +39,8 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f'{target}: expected a file to write, got an existing folder')
+    if target.is_symlink():  # the file that it names is replaced, not the link
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     ending = f'.{os.getpid()}.part{target.suffix}'
     # A file system allows 255 bytes, and the name of the target may have all of them.

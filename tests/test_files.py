@@ -20,6 +20,14 @@ def test_replaces_only_after_the_block(tmp_path):
     assert os.listdir(path.parent) == ['a.png']
 
 
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / 'shared').mkdir()
+    (tmp_path / 'a.json').symlink_to(tmp_path / 'shared/b.json')
+    write_json(tmp_path / 'a.json', 1)
+    assert (tmp_path / 'a.json').is_symlink()
+    assert os.listdir(tmp_path / 'shared') == ['b.json']
+
+
 def test_failure_keeps_the_old_file(tmp_path):
     path = tmp_path / 'a.json'
     write_json(path, {'old': 1})
