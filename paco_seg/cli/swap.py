@@ -278,10 +278,11 @@ def swap(
         inputs: of the system.
     """
     text = system.render(base, cfg, settings, inputs)
-    # What is built is what was written: parsed again, from the folder it will be used in.
-    with tempfile.TemporaryDirectory(dir=folder, prefix='.swap_loss_') as trial:
+    # What is built is what was written, parsed again; elsewhere, since who only prints may have no
+    # right to write in the current folder.
+    with tempfile.TemporaryDirectory(prefix='swap_loss_') as trial:
         path = Path(trial) / 'config.py'
-        base_there = base if '::' in base or Path(base).is_absolute() else f'../{base}'
+        base_there = base if '::' in base else os.path.abspath(os.path.join(folder, base))
         trial_text = system.render(base_there, cfg, settings, inputs)
         path.write_text(
             trial_text.replace(HERE, Path(folder).resolve().as_posix()), encoding='utf-8'
