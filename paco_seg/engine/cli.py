@@ -200,7 +200,7 @@ def use_test_time_augmentation(cfg: Config, source: str) -> None:
         part for _, part in iter_datasets((cfg.get('test_dataloader') or {}).get('dataset'), '')
     ]
     if cfg.default_scope == 'mmpretrain':
-        pipeline = datasets[0].pipeline
+        pipeline = datasets[0]['pipeline']
         flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
         views = dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]])
         cfg.setdefault('tta_model', dict(type='mmpretrain.AverageClsScoreTTA'))
@@ -213,4 +213,4 @@ def use_test_time_augmentation(cfg: Config, source: str) -> None:
             )
     cfg.model = dict(cfg.tta_model, module=cfg.model)
     for dataset in datasets:
-        dataset.pipeline = deepcopy(cfg.tta_pipeline)
+        dataset['pipeline'] = deepcopy(cfg.tta_pipeline)
