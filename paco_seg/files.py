@@ -39,12 +39,18 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f'{target}: expected a file to write, got an existing folder')
+    if target.is_symlink():  # the file that it names is replaced, not the link
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f'.{target.stem}.{os.getpid()}.part{target.suffix}')
+    ending = f'.{os.getpid()}.part{target.suffix}'
+    # A file system allows 255 bytes, and the name of the target may have all of them.
+    stem = os.fsencode(target.stem)[: 254 - len(os.fsencode(ending))]
+    unfinished = target.with_name(f'.{stem.decode(errors="ignore")}{ending}')
     try:
         yield unfinished
         # The name must not reach the disk before the content does.
-        with unfinished.open('rb') as file:
+        # Windows flushes what is open for writing only.
+        with unfinished.open('r+b') as file:
             os.fsync(file.fileno())
         os.replace(unfinished, target)
     finally:

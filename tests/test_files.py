@@ -20,6 +20,14 @@ def test_replaces_only_after_the_block(tmp_path):
     assert os.listdir(path.parent) == ['a.png']
 
 
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / 'shared').mkdir()
+    (tmp_path / 'a.json').symlink_to(tmp_path / 'shared/b.json')
+    write_json(tmp_path / 'a.json', 1)
+    assert (tmp_path / 'a.json').is_symlink()
+    assert os.listdir(tmp_path / 'shared') == ['b.json']
+
+
 def test_failure_keeps_the_old_file(tmp_path):
     path = tmp_path / 'a.json'
     write_json(path, {'old': 1})
@@ -66,3 +74,19 @@ def test_refuses_suffixes_and_places(tmp_path):
         check_output(tmp_path / 'file' / 'x.json')
     with pytest.raises(ValueError, match='expected a folder that can be written to'):
         check_output('/proc/nope/x.json')
+
+
+def test_a_name_of_all_the_bytes_there_are(tmp_path):
+    path = tmp_path / ('ä' * 125 + '.json')
+    write_json(path, 1)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(not hasattr(os, 'O_ACCMODE'), reason='no flags of open files')
+def test_what_is_flushed_is_open_for_writing(tmp_path, monkeypatch):
+    import fcntl
+
+    flags = []
+    monkeypatch.setattr(os, 'fsync', lambda file: flags.append(fcntl.fcntl(file, fcntl.F_GETFL)))
+    write_json(tmp_path / 'a.json', 1)
+    assert [flag & os.O_ACCMODE for flag in flags] == [os.O_RDWR]

@@ -9,6 +9,7 @@ PyTorch nor MM.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -110,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: with status 2 for a failure that its lines explain, 1 for one that needs the
             traceback, 130 after Ctrl-C.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == 'strict':
+        # As for the standard error: the name of a file may have letters that it cannot print.
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
     except ImportError as error:

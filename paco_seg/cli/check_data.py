@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Check all loaders, print the problems."""
     jobs = check_jobs(args.jobs)
-    cfg, scope = read_data_config(args.config, args.cfg_options)
+    cfg, scope = read_data_config(args.config, args.cfg_options, to_inherit=False)
     groups = ProblemGroups(shown=None if args.every_file else 5)
     if scope == 'mmseg':
         from paco_seg.seg.datasets import check as seg_check

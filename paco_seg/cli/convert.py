@@ -199,7 +199,7 @@ def run(args: argparse.Namespace) -> None:
     set_safe_loading(args.allow_pickle)
     inputs = [path for path in (args.config, args.source) if '::' not in path]
     check_output(args.target, inputs=inputs, suffixes=('.pth', '.pt'), key='target')
-    cfg = read_config(args.config)
+    cfg = read_config(args.config, to_inherit=False)
     import_modules_from_strings([PLUGINS[scope_of(cfg, args.config)]])
     with stage(f'while reading {args.source}'):
         checkpoint = load_from_local(args.source, map_location='cpu')

@@ -42,7 +42,7 @@ from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.media import Media, find_media
 from paco_seg.engine.pictures import write_picture
 from paco_seg.engine.prediction import Prediction, pick_device
-from paco_seg.engine.preflight import check_imports
+from paco_seg.engine.preflight import check_imports, iter_datasets
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_folder, check_output, write_json
 
@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
         frames = None
         if media.video and cfg.default_scope == 'mmseg':
             frames = stack.enter_context(written_video(video_of(args, media), media.fps))
-        rows, pictures = predict(args, media, models, frames)
+        rows, pictures = predict(args, media, models, frames, reading_flags(cfg))
     first = models[0]
     classes = first.classes or []
     colours = palette_of(len(classes), first.palette)
@@ -181,6 +181,16 @@ def run(args: argparse.Namespace) -> None:
     print(f'{out / "index.html"}: {len(rows)} images, {len(pictures)} pictures')
 
 
+def reading_flags(cfg: Config) -> int:
+    """Return how OpenCV reads a picture so that it lies as the pipeline of the config loads it."""
+    for _, dataset in iter_datasets(cfg.test_dataloader.get('dataset'), ''):
+        for step in dataset.get('pipeline') or ():
+            # As MMCV: all others leave the EXIF orientation aside.
+            if step.get('color_type', 'color') not in ('color', 'grayscale'):
+                return cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.IMREAD_COLOR
+
+
 def video_of(args: argparse.Namespace, media: Media) -> Path:
     """Return the file of the painted video."""
     return Path(args.out) / f'{Path(str(media.video)).stem}.mp4'
@@ -191,6 +201,7 @@ def predict(
     media: Media,
     models: list[Predictor],
     frames: Callable[[np.ndarray], None] | None = None,
+    flags: int = cv2.IMREAD_COLOR,
 ) -> tuple[dict[str, dict[str, Any]], list[Picture]]:
     """Predict every image, write label maps and pictures.
 
@@ -199,6 +210,7 @@ def predict(
         media: what to predict.
         models: one, or two to compare.
         frames: gets the painted frames of a video.
+        flags: how OpenCV reads the images that are painted.
 
     Returns:
         What ``predictions.json`` says of each image, and the pictures for the gallery.
@@ -228,7 +240,8 @@ def predict(
         limit = args.show_limit
         shown = number % args.show_interval == 0 and (limit is None or len(pictures) < limit)
         if shown or frames is not None:
-            panels = paint(image, found, titles, palette_of(len(classes), models[0].palette))
+            palette = palette_of(len(classes), models[0].palette)
+            panels = paint(image, found, titles, palette, flags)
         if frames is not None:
             frames(np.concatenate([panels[title] for title in titles], axis=1))
         if shown:
@@ -249,10 +262,20 @@ def differing(found: list[Prediction]) -> float:
 
 
 def paint(
-    image: str | np.ndarray, found: list[Prediction], titles: list[str], palette: np.ndarray
+    image: str | np.ndarray,
+    found: list[Prediction],
+    titles: list[str],
+    palette: np.ndarray,
+    flags: int,
 ) -> dict[str, np.ndarray]:
-    """Return the panels of a picture by title."""
-    pixels = cv2.imread(image, cv2.IMREAD_COLOR) if isinstance(image, str) else image
+    """Return the panels of a picture by title; ``flags`` say how OpenCV reads a file."""
+    pixels: np.ndarray | None
+    if isinstance(image, str):
+        # A file name that is not UTF-8 ends the process in cv2.imread.
+        content = np.fromfile(image, dtype=np.uint8)
+        pixels = cv2.imdecode(content, flags)
+    else:
+        pixels = image
     if pixels is None:
         raise ValueError(f'{image}: expected an image that OpenCV reads. Convert it first')
     panels = {'image': pixels}

@@ -201,13 +201,19 @@ def run(args: argparse.Namespace) -> None:
     inputs = [path for path in (args.checkpoint, args.config) if path and '::' not in path]
     check_output(out, inputs=inputs, suffixes=('.pth',))
     for suffix in ('.py', '.md'):
-        check_output(out.with_suffix(suffix), inputs=inputs)
+        beside = out.with_suffix(suffix)
+        check_output(beside, inputs=inputs)
+        if beside.exists() and not out.exists():  # not of an earlier call
+            raise ValueError(
+                f'--out: expected a name beside which there is no {beside.name}, which would be '
+                f'overwritten, got {str(out)!r}. Choose another name'
+            )
     metrics = read_metrics(args.metrics)
     with stage(f'while reading {args.checkpoint}'):
         checkpoint = load_from_local(args.checkpoint, map_location='cpu')
         weights = weights_of(checkpoint, args.checkpoint)
     if args.config:
-        cfg = read_config(args.config)
+        cfg = read_config(args.config, to_inherit=False)
     else:
         cfg = checkpoint_config(checkpoint, args.checkpoint, stock=args.stock)
     if args.stock:

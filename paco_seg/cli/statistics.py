@@ -81,7 +81,7 @@ def write_statistics(
 ) -> ClassFrequency:
     """Count the data set of a loader of a config, write the file and remove the state."""
     state_file = out.with_name(f'{out.name}.part')
-    cfg, scope = read_data_config(config, options)
+    cfg, scope = read_data_config(config, options, to_inherit=False)
     frequency = count(cfg, scope, loader, state_file, jobs)
     save_class_frequency(frequency, out, fingerprint(cfg, scope, loader))
     state_file.unlink(missing_ok=True)

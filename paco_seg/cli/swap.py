@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='checkpoint that the system starts from: of ce for crt, a pretrained one for lift',
     )
     parser.add_argument('--check-all', choices=list(PLUGINS), help='try every stock config')
-    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='for --check-all')
+    parser.add_argument('--jobs', type=int, default=check_jobs(None), help='for --check-all')
     parser.add_argument(
         '--with-ops',
         action='store_true',
@@ -278,10 +278,11 @@ def swap(
         inputs: of the system.
     """
     text = system.render(base, cfg, settings, inputs)
-    # What is built is what was written: parsed again, from the folder it will be used in.
-    with tempfile.TemporaryDirectory(dir=folder, prefix='.swap_loss_') as trial:
+    # What is built is what was written, parsed again; elsewhere, since who only prints may have no
+    # right to write in the current folder.
+    with tempfile.TemporaryDirectory(prefix='swap_loss_') as trial:
         path = Path(trial) / 'config.py'
-        base_there = base if '::' in base or Path(base).is_absolute() else f'../{base}'
+        base_there = base if '::' in base else os.path.abspath(os.path.join(folder, base))
         trial_text = system.render(base_there, cfg, settings, inputs)
         path.write_text(
             trial_text.replace(HERE, Path(folder).resolve().as_posix()), encoding='utf-8'
@@ -321,7 +322,9 @@ def run(args: argparse.Namespace) -> None:
     given = inputs_of(args, cfg, system, settings)
     base = args.config
     if '::' not in base:
-        base = Path(os.path.relpath(base, folder)).as_posix()
+        # MMEngine takes `..` out of a path as text: through a link it leads elsewhere.
+        linked = args.out and Path(os.path.abspath(args.out)).parent != folder
+        base = Path(os.path.abspath(base) if linked else os.path.relpath(base, folder)).as_posix()
     with stage(f'while swapping the loss of {args.config}'):
         text, changes = swap(cfg, base, folder, system, settings, given)
     if args.out:

@@ -100,9 +100,13 @@ def checkpoints_of(work_dir: str) -> dict[str, str]:
             'the work directory of a training, or a checkpoint file'
         )
     found = {'last': last}
-    for path in sorted(Path(work_dir).glob('best_*.pth')):
-        metric = re.sub(r'_(epoch|iter)_\d+$', '', path.stem).removeprefix('best_')
-        found[f'best on {metric}'] = str(path)
+    best = []
+    for path in Path(work_dir).glob('best_*.pth'):
+        name = re.fullmatch(r'best_(.*?)(?:_(?:epoch|iter)_(\d+))?', path.stem)
+        assert name is not None
+        best.append((name[1], int(name[2] or 0), path))
+    # A training that was killed between the two has left the former best beside the new one.
+    found |= {f'best on {metric}': str(path) for metric, _, path in sorted(best)}
     return found
 
 
@@ -230,9 +234,10 @@ def run(args: argparse.Namespace) -> None:
     check_imports(cfg)
     check_work_dir(cfg.work_dir)
     check_data_folders(cfg, ('test_dataloader',))
-    check_downloads(cfg)
     cfg.load_from = results.get('last', args.checkpoint)
     cfg.resume = False
+    # Pretrained weights are where a training starts: a test reads the checkpoint alone.
+    check_downloads(Config(dict(load_from=cfg.load_from)))
     if args.ensemble:
         use_ensemble(cfg, args.ensemble)
     if args.show or args.show_dir:

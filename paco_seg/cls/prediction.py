@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mmengine.config import Config
 from mmpretrain.apis import ImageClassificationInferencer
+from mmpretrain.registry import TRANSFORMS
 
 from paco_seg.engine.prediction import (
     Prediction,
@@ -37,6 +38,10 @@ class ClassificationPredictor:
     def __init__(self, cfg: Config, checkpoint: str, device: str) -> None:
         self.checkpoint = checkpoint
         bare = config_for_inferencer(cfg, str(cfg.filename))
+        # MMPretrain's inferencer reads every file as colour, whatever the pipeline says.
+        steps = bare.test_dataloader.dataset.pipeline
+        loading = [step for step in steps if step['type'] == 'LoadImageFromFile']
+        self._load = TRANSFORMS.build(loading[0]) if loading else None
         self.inferencer = ImageClassificationInferencer(bare, pretrained=False, device=device)
         self.classes: list[str] | None
         meta = load_weights(self.inferencer.model, checkpoint)
@@ -44,6 +49,8 @@ class ClassificationPredictor:
 
     def __call__(self, image: str | np.ndarray) -> Prediction:
         """Predict a file or a picture, (H, W, 3) BGR uint8."""
+        if isinstance(image, str) and self._load is not None:
+            image = self._load(dict(img_path=image))['img']
         (batch,) = self.inferencer.preprocess([image])
         (sample,) = self.inferencer.forward(batch)
         scores = sample.pred_score.cpu().numpy()

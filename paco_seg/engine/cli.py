@@ -19,6 +19,8 @@ from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.launch import check_local_rank, prepare_launch
+from paco_seg.engine.preflight import expand_home, iter_datasets
+from paco_seg.engine.pure_python_config import with_names
 from paco_seg.engine.staged_runner import StagedFlexibleRunner, StagedRunner
 from paco_seg.engine.stages import stage
 from paco_seg.engine.strategies import check_strategy, use_strategy
@@ -79,12 +81,16 @@ def load_config(args: Namespace) -> Config:
     scope = scope_of(cfg, args.config)
     compat.require('mmengine', 'mmcv', scope)
     import_modules_from_strings([PLUGINS[scope]])
+    cfg = with_names(cfg)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    # A shell leaves `--work-dir=~/runs` as it is, and MMEngine makes a folder of that name.
+    cfg.work_dir = os.path.expanduser(cfg.work_dir)
+    expand_home(cfg)
     _complete_loaders(cfg)
     return cfg
 
@@ -189,8 +195,12 @@ def use_test_time_augmentation(cfg: Config, source: str) -> None:
     Raises:
         ValueError: a segmentation config lacks one of the two.
     """
+    # Those inside of ConcatDataset and the like: a wrapper has no pipeline.
+    datasets = [
+        part for _, part in iter_datasets((cfg.get('test_dataloader') or {}).get('dataset'), '')
+    ]
     if cfg.default_scope == 'mmpretrain':
-        pipeline = cfg.test_dataloader.dataset.pipeline
+        pipeline = datasets[0]['pipeline']
         flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
         views = dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]])
         cfg.setdefault('tta_model', dict(type='mmpretrain.AverageClsScoreTTA'))
@@ -202,4 +212,5 @@ def use_test_time_augmentation(cfg: Config, source: str) -> None:
                 'or leave --tta out'
             )
     cfg.model = dict(cfg.tta_model, module=cfg.model)
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    for dataset in datasets:
+        dataset['pipeline'] = deepcopy(cfg.tta_pipeline)

@@ -10,7 +10,7 @@ from mmengine.utils import import_modules_from_strings
 
 from paco_seg.engine.cli import PLUGINS
 from paco_seg.engine.model_changes import read_config
-from paco_seg.engine.preflight import check_data_folders, iter_datasets
+from paco_seg.engine.preflight import check_data_folders, expand_home, iter_datasets
 
 # Scope -> its task, and what its data sets have.
 TASKS = {
@@ -19,12 +19,15 @@ TASKS = {
 }
 
 
-def read_data_config(source: str, options: Mapping[str, Any] | None = None) -> tuple[Config, str]:
+def read_data_config(
+    source: str, options: Mapping[str, Any] | None = None, *, to_inherit: bool = True
+) -> tuple[Config, str]:
     """Read a config, import what its data sets need, and tell the task by its scope.
 
     Args:
         source: config file, or ``package::config``.
         options: settings that override the config.
+        to_inherit: as of :func:`read_config`.
 
     Returns:
         The config, and ``'mmseg'`` or ``'mmpretrain'``; a config of data sets alone counts as one
@@ -34,7 +37,7 @@ def read_data_config(source: str, options: Mapping[str, Any] | None = None) -> t
         FileNotFoundError: there is no such file.
         ValueError: ``default_scope`` is neither segmentation nor classification.
     """
-    cfg = read_config(source)
+    cfg = read_config(source, to_inherit=to_inherit)
     if options:
         cfg.merge_from_dict(dict(options))
     scope = cfg.get('default_scope', 'mmseg')
@@ -44,6 +47,7 @@ def read_data_config(source: str, options: Mapping[str, Any] | None = None) -> t
             'Inherit default_runtime.py of one of them, or set it'
         )
     import_modules_from_strings([PLUGINS[scope]])
+    expand_home(cfg)
     return cfg, scope
 
 

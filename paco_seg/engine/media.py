@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -75,11 +76,7 @@ def find_media(path: str | os.PathLike[str]) -> Media:
     """
     source = Path(path).expanduser()
     if source.is_dir():
-        files = sorted(
-            file
-            for file in source.rglob('*')
-            if file.suffix.lower() in IMAGES and file.is_file() and not _hidden(file, source)
-        )
+        files = sorted(_images_in(source))
         if not files:
             raise ValueError(
                 f'{KEY}: expected a folder with images ({", ".join(IMAGES)}), got {str(path)!r} '
@@ -89,7 +86,7 @@ def find_media(path: str | os.PathLike[str]) -> Media:
     elif source.is_file() and source.suffix.lower() in VIDEOS:
         return _video(source)
     elif source.is_file() and source.suffix.lower() in IMAGES:
-        files, names = [source], (source.stem,)
+        files, names = [source], (_readable(source.stem),)
     elif source.exists():
         raise ValueError(
             f'{KEY}: expected a folder, an image ({", ".join(IMAGES)}) or a video '
@@ -104,20 +101,50 @@ def find_media(path: str | os.PathLike[str]) -> Media:
     return Media(names, tuple(map(str, files)))
 
 
-def _hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith('.') for part in file.relative_to(folder).parts)
+def _images_in(folder: Path) -> Iterator[Path]:
+    """Walk through a folder and those in it, links included, each once; skip hidden ones."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        # A link may lead back to a folder around it.
+        folders[:] = [] if real in seen else sorted(n for n in folders if n[0] != '.')
+        if real not in seen:
+            seen.add(real)
+            files = [Path(place, name) for name in names if name[0] != '.']
+            yield from (f for f in files if f.suffix.lower() in IMAGES and f.is_file())
 
 
 def _unique(files: list[Path]) -> tuple[str, ...]:
     """Names without suffix, but for files that would share one."""
-    stems = [PurePosixPath(file.with_suffix('').as_posix()).as_posix() for file in files]
+    stems = [_readable(file.with_suffix('').as_posix()) for file in files]
+    number = Counter(stems)
     return tuple(
-        stem if stems.count(stem) == 1 else f'{stem}_{file.suffix[1:]}'
+        stem if number[stem] == 1 else f'{stem}_{file.suffix[1:]}'
         for stem, file in zip(stems, files, strict=True)
     )
 
 
+def _readable(name: str) -> str:
+    """Return a name that can be written: what is not UTF-8 on the disk is read as Latin-1."""
+    return '/'.join(
+        part if _is_utf8(part) else os.fsencode(part).decode('latin-1') for part in name.split('/')
+    )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _video(source: Path) -> Media:
+    if not _is_utf8(str(source)):  # it would end the process in OpenCV
+        raise ValueError(
+            f'{KEY}: expected a video with a name in UTF-8, got {_readable(str(source))!r}. Rename '
+            'the file or its folder'
+        )
     capture = cv2.VideoCapture(str(source))
     found, _ = capture.read()
     number = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -136,11 +163,13 @@ def _check_readable(files: list[Path]) -> None:
     bad = []
     for file in files:
         try:
-            readable = read_header(str(file)) is not None or cv2.haveImageReader(str(file))
+            readable = read_header(str(file)) is not None or (
+                _is_utf8(str(file)) and cv2.haveImageReader(str(file))
+            )
         except (OSError, ValueError):
             readable = False
         if not readable:
-            bad.append(str(file))
+            bad.append(_readable(str(file)))
     if bad:
         rest = f' and {len(bad) - SHOWN} more' if len(bad) > SHOWN else ''
         raise ValueError(

@@ -21,6 +21,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from paco_seg import compat
+from paco_seg.engine.pure_python_config import with_names
 from paco_seg.engine.stages import stage
 
 Key = str | int
@@ -66,12 +67,17 @@ class Inherited:
         return copy.deepcopy(value)
 
 
-def read_config(source: str | os.PathLike) -> Config:
+def read_config(source: str | os.PathLike, *, to_inherit: bool = True) -> Config:
     """Parse a config file or a packaged one such as ``mmseg::pspnet/....py``.
+
+    Args:
+        source: the file.
+        to_inherit: whether another config is going to inherit it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is a pure-Python config (``read_base``), which text configs cannot inherit.
+        ValueError: it is a pure-Python config (``read_base``), which text configs cannot inherit,
+            and is to be.
     """
     name = str(source)
     path = Path(Config._get_cfg_path(name, '')[0]) if '::' in name else Path(name)
@@ -79,7 +85,7 @@ def read_config(source: str | os.PathLike) -> Config:
         raise FileNotFoundError(f'CONFIG: expected an existing config file, got {name!r}.')
     with stage(f'while reading {name}'):
         is_lazy = path.suffix == '.py' and Config._is_lazy_import(str(path))
-    if is_lazy:
+    if is_lazy and to_inherit:
         raise ValueError(
             f'{name}: expected a config with `_base_` strings, got one with `read_base()` or '
             'imports, which no such config can inherit. Change its head as README.md shows, '
@@ -87,7 +93,7 @@ def read_config(source: str | os.PathLike) -> Config:
         )
     with stage(f'while reading {name}'):
         try:
-            return Config.fromfile(path)
+            return with_names(Config.fromfile(path))
         except ImportError as error:
             lacks = compat.why_no_mask_heads() if 'mmdet' in str(error) else ''
             if not lacks:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from mmengine.utils import ProgressBar
@@ -18,7 +19,9 @@ def check_jobs(jobs: int | None, key: str = '--jobs') -> int:
         ValueError: there are fewer than one.
     """
     if jobs is None:
-        return os.cpu_count() or 1
+        # A cluster gives a job few of the cores of a machine.
+        usable = getattr(os, 'sched_getaffinity', None)
+        return len(usable(0)) if usable else os.cpu_count() or 1
     if jobs < 1:
         raise ValueError(
             f'{key}: expected at least 1 process, got {jobs}. Leave it out for one per CPU core'
@@ -41,16 +44,29 @@ def map_in_parallel(
         tasks: small descriptions of what to look at.
         jobs: number of processes.
         chunksize: tasks per hand-over.
+
+    Raises:
+        ChildProcessError: a process was ended from outside, mostly for want of memory.
     """
     if not tasks:
         return
     # In a redirected log the bar would be thousands of control characters.
     progress = ProgressBar(len(tasks), file=sys.stderr) if sys.stderr.isatty() else None
-    with multiprocessing.Pool(min(jobs, len(tasks)), _share, (function, shared)) as pool:
-        for result in pool.imap(_call, tasks, chunksize):
+    number = min(jobs, len(tasks))
+    # Not multiprocessing.Pool, which waits for ever for the result of a process that was killed.
+    pool = ProcessPoolExecutor(number, initializer=_share, initargs=(function, shared))
+    try:
+        for result in pool.map(_call, tasks, chunksize=chunksize):
             yield result
             if progress:
                 progress.update()
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            f'--jobs: expected {number} processes that run to their end, got one that the system '
+            'ended, mostly for want of memory. Give a smaller number'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
     if progress:
         sys.stderr.write('\n')
 

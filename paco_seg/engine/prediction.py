@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.fileio import list_from_file
 from mmengine.registry import DATASETS
 from torch import nn
 
@@ -90,13 +91,17 @@ def class_names(meta: Mapping[str, Any], cfg: Config) -> tuple[list[str] | None,
     Returns:
         Both None where neither knows them.
     """
-    known = [meta.get('dataset_meta') or {}]
+    # MM 0.x wrote CLASSES and PALETTE.
+    saved = dict(classes=meta.get('CLASSES'), palette=meta.get('PALETTE'))
+    known = [meta.get('dataset_meta') or {}, saved]
     for _, dataset in iter_datasets((cfg.get('test_dataloader') or {}).get('dataset'), ''):
         with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
             cls = registry.get(dataset['type'])
         known += [dataset.get('metainfo') or {}, getattr(cls, 'METAINFO', None) or {}]
     for names in known:
         classes = names.get('classes') or names.get('CLASSES')
+        if isinstance(classes, str):  # a file, in a config
+            classes = list_from_file(classes)
         if classes:
             return list(classes), names.get('palette')
     return None, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -55,6 +56,14 @@ def iter_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
             yield from iter_datasets(config[name], f'{key}.{name}')
         if not inner:
             yield key, config
+
+
+def expand_home(cfg: Config) -> None:
+    """Put the home folder in the place of ``~``, as MMPretrain does and MMSegmentation does not."""
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for _, dataset in iter_datasets((cfg.get(loader) or {}).get('dataset'), loader):
+            if str(dataset.get('data_root')).startswith('~'):
+                dataset['data_root'] = os.path.expanduser(dataset['data_root'])
 
 
 def _check_dataset(key: str, config: dict, scope: str | None) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmcv.transforms import LoadAnnotations
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmseg.apis import MMSegInferencer
+from mmseg.registry import TRANSFORMS
 
 from paco_seg.engine.prediction import (
     Prediction,
@@ -38,6 +41,8 @@ class SegmentationPredictor:
 
     def __init__(self, cfg: Config, checkpoint: str, device: str) -> None:
         bare = config_for_inferencer(cfg, str(cfg.filename))
+        test_set = bare.test_dataloader.dataset
+        test_set.pipeline = [step for step in test_set.pipeline if not _loads_labels(step)]
         with warnings.catch_warnings():
             # It says that no weights were given, and takes the classes of Cityscapes for these.
             warnings.simplefilter('ignore')
@@ -62,3 +67,10 @@ class SegmentationPredictor:
         return summarise_pixels(
             labels.cpu().numpy().astype(np.int64), confidence.cpu().numpy(), len(self.classes)
         )
+
+
+def _loads_labels(step: dict) -> bool:
+    """Tell whether a step reads a label map; the inferencer knows the stock ones alone."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        kind = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
+    return isinstance(kind, type) and issubclass(kind, LoadAnnotations)

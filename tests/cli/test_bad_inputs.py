@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 
 from paco_seg import cli
 
@@ -152,6 +154,24 @@ def test_pretrained_weights_without_a_network(tiny_seg, refused, monkeypatch):
         printed = refused('train', tiny_seg(f'model{setting}\n'))
         assert f'{key}: expected a file or an address within reach' in printed
         assert f'Set {key}=None, or to the path of a file' in printed
+
+
+def test_pretrained_weights_are_no_matter_of_a_test(tiny_seg, run_tool, monkeypatch, tmp_path):
+    config = tiny_seg()
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(Config.fromfile(config).model)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+
+    def offline(*_, **__):
+        raise OSError(-2, 'Name or service not known')
+
+    monkeypatch.setattr('socket.create_connection', offline)
+    extra = (
+        "model['pretrained'] = 'open-mmlab://resnet18_v1c'\nload_from = 'https://x.invalid/a.pth'\n"
+    )
+    run_tool('test', tiny_seg(extra), tmp_path / 'model.pth')
+    with pytest.raises(ValueError, match=r'^load_from: expected a file or an address within reach'):
+        run_tool('test', config, 'https://x.invalid/a.pth')
 
 
 CLS = [

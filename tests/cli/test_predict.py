@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from PIL import Image
 
 from paco_seg import compat
 from paco_seg.comparison.gallery import overlay, palette_of
@@ -100,6 +102,57 @@ def test_a_classifier_names_the_classes_of_images(tiny_cls, run_tool, save_check
     ]
     assert not (out / 'labels').exists()
     assert len(list((out / 'pictures').rglob('*.png'))) == 8
+
+
+def test_pictures_lie_as_the_pipeline_loads_them(tiny_seg, run_tool, save_checkpoint, tmp_path):
+    extra = "['dataset']['pipeline'][0]['color_type'] = 'color_ignore_orientation'\n"
+    config = tiny_seg(f'test_dataloader{extra}')
+    exif = Image.Exif()
+    exif[0x112] = 6
+    stored = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    Image.fromarray(stored).save(tmp_path / 'a.png', exif=exif)
+    try:  # as an archive from an old Windows leaves it
+        os.rename(tmp_path / 'a.png', os.fsencode(tmp_path) + b'/b\xe4r.png')
+    except OSError:
+        os.rename(tmp_path / 'a.png', tmp_path / 'bär.png')
+    images = tmp_path / 'images'
+    images.mkdir()
+    for path in tmp_path.glob('b*r.png'):
+        path.rename(images / path.name)
+    out = tmp_path / 'out'
+    run_tool('predict', config, save_checkpoint(config), images, '-o', out)
+    (name,) = json.loads((out / 'predictions.json').read_text())['images']
+    assert name == 'bär'
+    assert cv2.imread(str(out / 'labels/bär.png')).shape[:2] == stored.shape[:2]
+    picture = cv2.imread(str(out / 'pictures/bär.png'))[-3 * 40 :, : 3 * 60]
+    np.testing.assert_array_equal(picture[1::3, 1::3, ::-1], stored)
+
+
+@pytest.mark.parametrize('kind', ['LoadLabelMap', 'mmseg.LoadAnnotations'])
+def test_no_step_that_loads_labels_is_run(tiny_seg, run_tool, save_checkpoint, tmp_path, kind):
+    config = tiny_seg(f"test_dataloader['dataset']['pipeline'][1] = dict(type={kind!r})\n")
+    out = tmp_path / 'out'
+    run_tool('predict', config, save_checkpoint(config), tmp_path / 'data/images/val', '-o', out)
+    assert len(json.loads((out / 'predictions.json').read_text())['images']) == 2
+
+
+def test_a_classifier_loads_images_as_its_pipeline_does(
+    tiny_cls, run_tool, save_checkpoint, tmp_path
+):
+    config = tiny_cls(
+        "model['backbone']['in_channels'] = 1\n"
+        'data_preprocessor.update(mean=[128.0], std=[64.0])\n'
+        "test_dataloader['dataset']['pipeline'][0]['color_type'] = 'grayscale'\n"
+    )
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'expected.pkl')
+    out = tmp_path / 'out'
+    run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', out, '--show-limit', 0)
+    rows = json.loads((out / 'predictions.json').read_text())['images']
+    for row, sample in zip(rows.values(), mmengine.load(tmp_path / 'expected.pkl'), strict=True):
+        assert next(iter(row['classes'].values()))['confidence'] == pytest.approx(
+            float(sample['pred_score'].max()), abs=1e-4
+        )
 
 
 @pytest.fixture

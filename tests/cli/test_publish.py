@@ -115,6 +115,14 @@ def test_model_card_and_no_path_of_this_machine(trained, tmp_path, run_tool, cap
     assert 'made relative: ' in capsys.readouterr().out
 
 
+def test_own_files_of_that_name_are_kept(trained, run_tool):
+    config, checkpoint = trained
+    (config.parent / 'model.py').write_text('own = True')
+    with pytest.raises(ValueError, match=r'--out: expected a name beside which there is no model'):
+        run_tool('publish', checkpoint, '-o', config.parent / 'model.pth')
+    assert (config.parent / 'model.py').read_text() == 'own = True'
+
+
 def test_metrics_of_something_else_are_refused(trained, tmp_path, run_tool):
     _, checkpoint = trained
     with pytest.raises(FileNotFoundError, match=r'^--metrics: expected an existing file'):

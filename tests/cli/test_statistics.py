@@ -67,6 +67,21 @@ def test_goes_on_where_it_stopped(data, tmp_path, monkeypatch, capsys):
     assert (result['images'], result['pixels']) == expected_counts(data)
 
 
+def test_label_maps_that_have_changed_are_counted_again(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(label_counts, 'CHUNK', 1)
+    out = tmp_path / 'frequency.json'
+    *_, sound, broken = sorted((data / 'gtFine/train').rglob('*_labelTrainIds.png'))
+    content = broken.read_bytes()
+    broken.write_bytes(b'')
+    with pytest.raises(Exception, match=r'identify|decode|image'):
+        run(data, out)
+    broken.write_bytes(content)
+    Image.fromarray(np.full((16, 24), 18, np.uint8)).save(sound)
+    result = run(data, out)
+    assert 'label maps that were counted have changed' in capsys.readouterr().out
+    assert (result['images'], result['pixels']) == expected_counts(data)
+
+
 def test_state_of_other_files_is_not_used(data, tmp_path):
     out = tmp_path / 'frequency.json'
     state = dict(files='other', done=2, counts=[[7] * 19] * 2)

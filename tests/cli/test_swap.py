@@ -31,7 +31,18 @@ def test_writes_a_short_config_that_inherits(tmp_path, run_tool, tiny_seg, capsy
     assert (tmp_path / 'work/iter_6.pth').is_file()
 
 
-def test_prints_without_out(run_tool, capsys):
+def test_a_config_written_through_a_link_finds_its_base(tmp_path, run_tool, tiny_seg):
+    (tmp_path / 'deep/folder').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to(tmp_path / 'deep/folder')
+    run_tool('swap', tiny_seg(), '-o', tmp_path / 'link/new.py')
+    for folder in ('link', 'deep/folder'):
+        head = Config.fromfile(tmp_path / folder / 'new.py').model.decode_head
+        assert head.type == 'GPaCoDecodeHead'
+
+
+def test_prints_without_out(run_tool, capsys, monkeypatch):
+    if Path('/proc/self').exists():  # a folder that nobody can write to
+        monkeypatch.chdir('/proc')
     name = 'mmseg::ocrnet/ocrnet_hr18_4xb2-160k_cityscapes-512x1024.py'
     run_tool('swap', name)
     printed = capsys.readouterr().out

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from paco_seg import compat
+from paco_seg.cli.test import checkpoints_of
 
 
 @pytest.fixture
@@ -73,6 +74,18 @@ def test_a_work_directory_gives_last_and_best(tiny_cls, run_tool, tmp_path, caps
         run_tool('test', config, work)
 
 
+def test_of_two_best_checkpoints_the_later_one_is_tested(tmp_path):
+    torch.save(dict(state_dict={}), tmp_path / 'iter_1000.pth')
+    (tmp_path / 'last_checkpoint').write_text('iter_1000.pth')
+    for name in ('best_mIoU_iter_1000', 'best_mIoU_iter_500', 'best_a_epoch_b'):
+        (tmp_path / f'{name}.pth').write_bytes(b'')
+    assert {name: path.rpartition('/')[2] for name, path in checkpoints_of(tmp_path).items()} == {
+        'last': 'iter_1000.pth',
+        'best on mIoU': 'best_mIoU_iter_1000.pth',
+        'best on a_epoch_b': 'best_a_epoch_b.pth',
+    }
+
+
 def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):
     config = tiny_seg()
     checkpoint = save_checkpoint(config)
@@ -107,6 +120,8 @@ def test_tta_of_a_segmentor(tiny_seg, run_tool, save_checkpoint, tmp_path):
     checkpoint = save_checkpoint(config)
     run_tool('test', config, checkpoint, '--tta', '--out', tmp_path / 'out.json')
     assert json.loads((tmp_path / 'out.json').read_text())['tta'] is True
+    twice = "dict(type='ConcatDataset', datasets=[test_dataloader['dataset']] * 2)"
+    run_tool('test', tiny_seg(f"{TTA}test_dataloader['dataset'] = {twice}\n"), checkpoint, '--tta')
     with pytest.raises(ValueError, match=r'config\.py: tta_pipeline: expected a setting'):
         run_tool('test', tiny_seg(), checkpoint, '--tta')
 

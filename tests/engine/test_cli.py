@@ -1,4 +1,5 @@
 import argparse
+import os
 
 import pytest
 from mmengine.config import Config
@@ -36,6 +37,8 @@ def test_command_line_wins_over_the_file(config_file):
     cfg = load_config(parse(path, '--cfg-options', 'model.x=2', '--launcher', 'slurm'))
     assert (cfg.model.x, cfg.work_dir, cfg.launcher) == (2, 'a', 'slurm')
     assert load_config(parse(path, '--work-dir', 'b')).work_dir == 'b'
+    home = os.path.expanduser('~')
+    assert load_config(parse(path, '--work-dir=~/b')).work_dir == f'{home}/b'
     path = config_file("default_scope = 'mmseg'\n")
     assert load_config(parse(path)).work_dir == 'work_dirs/some'
 

@@ -1,3 +1,5 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -27,3 +29,27 @@ def test_a_damaged_video_is_refused(tmp_path):
     (tmp_path / 'a.mp4').write_bytes(b'no video')
     with pytest.raises(ValueError, match=r'^IMAGES: expected a video that OpenCV reads'):
         find_media(tmp_path / 'a.mp4')
+
+
+def test_linked_folders_are_entered_once(tmp_path):
+    images, elsewhere = tmp_path / 'images', tmp_path / 'elsewhere'
+    for folder in (images, elsewhere):
+        folder.mkdir()
+        cv2.imwrite(str(folder / 'a.png'), np.zeros((4, 4, 3), np.uint8))
+    (images / 'linked').symlink_to(elsewhere)
+    (elsewhere / 'back').symlink_to(images)
+    assert find_media(images).names == ('a', 'linked/a')
+
+
+def test_names_that_are_not_utf8_are_written_in_it(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((4, 4, 3), np.uint8))
+    try:
+        os.rename(tmp_path / 'a.png', os.fsencode(tmp_path) + b'/b\xe4r.png')
+    except OSError:
+        pytest.skip('the file system has UTF-8 names alone')
+    media = find_media(tmp_path)
+    assert media.names == ('bär',)
+    assert os.fsencode(media.files[0]).endswith(b'/b\xe4r.png')
+    os.rename(os.fsencode(tmp_path) + b'/b\xe4r.png', os.fsencode(tmp_path) + b'/b\xe4r.mp4')
+    with pytest.raises(ValueError, match=r'^IMAGES: expected a video with a name in UTF-8, got'):
+        find_media(os.fsdecode(os.fsencode(tmp_path) + b'/b\xe4r.mp4'))

@@ -14,13 +14,18 @@ def test_confidence_of_a_class_is_the_mean_over_its_pixels():
     assert list(found.describe('abc')) == ['a', 'c']
 
 
-def test_names_are_those_of_the_checkpoint_else_of_the_data():
+def test_names_are_those_of_the_checkpoint_else_of_the_data(tmp_path):
     data = dict(type='TinyDataset', metainfo=dict(classes=('a', 'b')))
     cfg = Config(dict(test_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=data))))
     meta = dict(dataset_meta=dict(classes=('c', 'd'), palette=[[0, 0, 0], [1, 1, 1]]))
     assert class_names(meta, cfg) == (['c', 'd'], [[0, 0, 0], [1, 1, 1]])
     assert class_names({}, cfg) == (['a', 'b'], None)
+    assert class_names(dict(CLASSES=('e', 'f')), cfg) == (['e', 'f'], None)
     assert class_names({}, Config()) == (None, None)
+    (tmp_path / 'classes.txt').write_text('g\nh\n')
+    data['metainfo'] = dict(classes=str(tmp_path / 'classes.txt'))
+    cfg = Config(dict(test_dataloader=dict(dataset=data)))
+    assert class_names({}, cfg) == (['g', 'h'], None)
     assert named(None, 2, 'x.pth') == ['class 0', 'class 1']
     with pytest.raises(ValueError, match=r'^x\.pth: expected as many class names .* 3, got 2'):
         named(['a', 'b'], 3, 'x.pth')

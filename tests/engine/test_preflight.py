@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from paco_seg.engine.preflight import check_data_folders, check_settings
+from paco_seg.engine.preflight import check_data_folders, check_settings, expand_home
 
 
 def config(scope: str = 'mmseg', **dataset: object) -> Config:
@@ -54,6 +54,14 @@ def test_wrappers_are_entered(root):
     )
     with pytest.raises(FileNotFoundError, match=r'dataset\.dataset\.datasets\[1\]\.data_root'):
         check_data_folders(config(**wrapped), ['train_dataloader'])
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, root):
+    monkeypatch.setenv('HOME', root)
+    cfg = config(type='ConcatDataset', datasets=[dict(type='BaseSegDataset', data_root='~/images')])
+    expand_home(cfg)
+    assert cfg.train_dataloader.dataset.datasets[0].data_root == f'{root}/images'
+    check_data_folders(cfg, ['train_dataloader'])
 
 
 def test_remote_and_self_downloading_data_are_left_alone():

@@ -89,6 +89,8 @@ class ImageListDataset(CustomDataset):
                 'write it in UTF-8',
                 [],
             ) from None
+        if lines:
+            lines[0] = lines[0].removeprefix('\ufeff')  # of an editor on Windows
         samples = self._parse(lines)
         if self.every_class:
             present = {label for _, label in samples}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -321,6 +322,14 @@ class SetSummary:
             )
         if not maps.key.startswith('train'):
             return
+        if number == 1:  # and one logit, of which MMSegmentation makes the labels 0 and 1
+            yield Problem(
+                f'{maps.key}.metainfo.classes',
+                'expected at least two classes',
+                f', got {maps.classes[0]!r} alone',
+                'Name the background as a class too, and label it: where it is ignored there is '
+                'nothing to tell the class from',
+            )
         for key, head in _class_heads(maps, cfg):
             accepted = head.get('ignore_index', 255)
             for value in sorted(self.ignored - {accepted}):
@@ -569,7 +578,15 @@ def datasets_of(cfg: Config, loaders: Sequence[str], key: str = '--loaders') -> 
     datasets: list[LabelMaps] = []
     for loader in loaders:
         if cfg.get(loader) or loader not in LOADERS:
-            for maps in label_maps_of(cfg, loader):
+            try:
+                found = list(label_maps_of(cfg, loader))
+            except NoLabelMapsError as error:
+                if loader != 'test_dataloader' or len(loaders) == 1:
+                    raise
+                # The test images of a benchmark come without labels.
+                warnings.warn(f'{loader} is left out: {error}', stacklevel=2)
+                continue
+            for maps in found:
                 # val and test are mostly the same files
                 if all(maps.infos != known.infos for known in datasets):
                     datasets.append(maps)

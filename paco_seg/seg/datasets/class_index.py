@@ -15,7 +15,7 @@ from paco_seg.engine.image_files import reason
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import iter_datasets
 from paco_seg.files import write_json
-from paco_seg.seg.datasets.label_counts import CHUNK, fingerprint
+from paco_seg.seg.datasets.label_counts import CHUNK, contents, fingerprint
 from paco_seg.seg.datasets.label_maps import LabelMaps
 
 Row = dict[int, int]  # class -> pixels in one image, of the classes that it holds
@@ -65,14 +65,15 @@ def class_index(config: dict, dataset: Any, file: Path | None, jobs: int) -> Cla
             f'RepeatDataset, got {type(dataset).__name__}, which draws images itself. Take its '
             'inner data set'
         )
-    data = fingerprint(leaves)
+    tasks = [
+        (number, start, min(start + CHUNK, len(maps.infos)))
+        for number, maps in enumerate(leaves)
+        for start in range(0, len(maps.infos), CHUNK)
+    ]
+    ignored = [maps.ignore_index for maps in leaves]
+    data = f'{fingerprint(leaves)} {ignored} {contents(leaves, tasks).hexdigest()}'
     rows = _read(file, data)
     if rows is None:
-        tasks = [
-            (number, start, min(start + CHUNK, len(maps.infos)))
-            for number, maps in enumerate(leaves)
-            for start in range(0, len(maps.infos), CHUNK)
-        ]
         rows = [row for part in map_in_parallel(_count, leaves, tasks, jobs) for row in part]
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,16 +49,19 @@ def count_labels(
                 'datasets one by one.'
             )
     checks = [LabelCheck.of(maps, cfg) for maps in datasets]
-    files = fingerprint(datasets)
-    state = _read_state(state_file, files, len(classes)) or dict(
-        files=files, done=0, counts=[[0] * len(classes)] * 2
-    )
-    counts = np.asarray(state['counts'], dtype=np.int64)
+    # What was counted under other settings is of no use either.
+    settings = [(check.maps.ignore_index, check.ignored) for check in checks]
+    files = f'{fingerprint(datasets)} {settings}'
     tasks = [
         (number, start, min(start + CHUNK, len(maps.infos)))
         for number, maps in enumerate(datasets)
         for start in range(0, len(maps.infos), CHUNK)
     ]
+    state = _read_state(state_file, files, len(classes), datasets, tasks) or dict(
+        files=files, done=0, counts=[[0] * len(classes)] * 2
+    )
+    counts = np.asarray(state['counts'], dtype=np.int64)
+    digest = contents(datasets, tasks[: state['done']])
     summary = SetSummary(checks[0])
     summary.images += counts[0]
     summary.read = sum(stop - start for _, start, stop in tasks[: state['done']])
@@ -70,8 +74,10 @@ def count_labels(
         summary.read += read
         summary.ignored.update(ignored)
         summary.itemsize = min(summary.itemsize, itemsize)
+        contents(datasets, tasks[state['done'] : state['done'] + 1], digest)
         state.update(
             done=state['done'] + 1,
+            contents=digest.hexdigest(),
             counts=counts.tolist(),
             ignored=sorted(summary.ignored),
             itemsize=summary.itemsize,
@@ -133,16 +139,44 @@ def count_chunk(
 
 
 def fingerprint(datasets: Sequence[LabelMaps]) -> str:
-    """Return what tells whether a state file is about the same files and classes."""
+    """Return what tells on every machine which files and classes were counted."""
     digest = hashlib.sha256()
     for maps in datasets:
         digest.update(json.dumps([maps.classes, maps.reduce_zero_label]).encode())
         for info in maps.infos:
-            digest.update(f'{info.get("seg_map_path") or info["img_path"]}\n'.encode())
+            # Names on a disk need not be UTF-8.
+            name = os.fsencode(info.get('seg_map_path') or info['img_path'])
+            digest.update(name + b'\n')
     return digest.hexdigest()
 
 
-def _read_state(path: Path, files: str, num_classes: int) -> dict[str, Any] | None:
+def contents(
+    datasets: Sequence[LabelMaps], tasks: Sequence[tuple[int, int, int]], digest: Any = None
+) -> Any:
+    """Return a hash that tells whether files are as they were, on this machine.
+
+    Args:
+        datasets: what the tasks number.
+        tasks: number of the dataset, first image, and the image after the last, of each.
+        digest: hash of the tasks before these, which goes on; None starts one.
+    """
+    digest = digest or hashlib.sha256()
+    for number, start, stop in tasks:
+        for info in datasets[number].infos[start:stop]:
+            path = info.get('seg_map_path') or info['img_path']
+            if os.path.isfile(path):  # of remote storage the names have to do
+                state = os.stat(path)
+                digest.update(f'{state.st_size} {state.st_mtime_ns}\n'.encode())
+    return digest
+
+
+def _read_state(
+    path: Path,
+    files: str,
+    num_classes: int,
+    datasets: Sequence[LabelMaps],
+    tasks: Sequence[tuple[int, int, int]],
+) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
@@ -157,5 +191,8 @@ def _read_state(path: Path, files: str, num_classes: int) -> dict[str, Any] | No
             f'{path}: expected the state of an interrupted count, got {reason(error)}. Remove the '
             'file to count from the start'
         ) from None
+    if state.get('contents') != contents(datasets, tasks[:done]).hexdigest():
+        print(f'{path}: label maps that were counted have changed; counting from the start')
+        return None
     print(f'{path}: going on after {CHUNK * done} images')
     return state

@@ -45,6 +45,12 @@ def test_class_names_are_kept(root):
     assert data.metainfo['classes'] == ('x', 'y')
 
 
+def test_a_byte_order_mark_is_no_part_of_a_path(root):
+    (root / 'list.txt').write_bytes(b'\xef\xbb\xbfval/c.jpg 1\r\n')
+    data = ImageListDataset(num_classes=2, data_root=str(root), ann_file='list.txt')
+    assert data.get_data_info(0)['img_path'] == str(root / 'val/c.jpg')
+
+
 def test_every_malformed_line_is_named(root):
     config = write(
         root, 'val/c.jpg 0', 'val/c.jpg', 'val/c.jpg,1', 'val/c.jpg -1', '', 'val/c.jpg 2'

@@ -2,6 +2,8 @@ import pytest
 import torch
 from helpers.tiny_training import CLASSES, evaluate, train
 
+from paco_seg.engine.hooks import ClassNamesCheckHook
+
 
 @pytest.fixture
 def checkpoint(tmp_path):
@@ -51,6 +53,14 @@ def test_other_names_are_a_warning(tmp_path, checkpoint, monkeypatch):
     evaluate(tmp_path, checkpoint, **classes('sky', 'street', 'tree'))
     (line,) = lines
     assert "1 names differ from the checkpoint ('street' was 'road')" in line
+
+
+def test_two_classes_may_share_a_name():
+    hook = ClassNamesCheckHook()
+    hook._trained_on = ('crane', 'cat', 'crane')
+    hook._compare('dataset', ('crane', 'house cat', 'crane'))
+    with pytest.raises(ValueError, match=r"'cat' is 0, was 1"):
+        hook._compare('dataset', ('cat', 'crane', 'crane'))
 
 
 def test_a_checkpoint_without_names_is_tested(tmp_path, checkpoint):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from paco_seg.engine.problems import ProblemGroups
 from paco_seg.seg.datasets.check import check_files, check_label_maps, datasets_of
+from paco_seg.seg.datasets.label_maps import NoLabelMapsError
 
 HEIGHT, WIDTH = 8, 12
 SAVERS = {
@@ -308,6 +309,23 @@ def test_a_folder_in_place_of_an_image(scenes):
     (scenes.root / 'ann' / '000.png').mkdir()
     (line, *_) = scenes.problems(scenes.config())
     assert '000.png: missing label map of' in line
+
+
+def test_a_single_class_has_nothing_beside_it(scenes):
+    scenes.add(blocks(0, 255))
+    expect(scenes, scenes.config(classes=('a',)), "expected at least two classes, got 'a' alone")
+
+
+def test_a_test_set_without_labels_is_left_out(scenes):
+    scenes.add(blocks(0, 1, 2))
+    cfg = scenes.config()
+    dataset = dict(cfg.train_dataloader.dataset, pipeline=[dict(type='LoadImageFromFile')])
+    cfg.test_dataloader = dict(dataset=dataset)
+    with pytest.warns(UserWarning, match=r'^test_dataloader is left out: .* LoadAnnotations step'):
+        (found,) = datasets_of(cfg, ['train_dataloader', 'test_dataloader'])
+    assert found.key == 'train_dataloader.dataset'
+    with pytest.raises(NoLabelMapsError):
+        datasets_of(cfg, ['test_dataloader'])
 
 
 def test_nothing_to_check_is_refused():

@@ -143,6 +143,15 @@ def test_the_index_is_kept_and_read_while_the_data_are_the_same(data, monkeypatc
     assert file.read_bytes() != written
 
 
+def test_the_index_of_label_maps_that_have_changed_is_not_used(data):
+    file = data / 'index.json'
+    build(inner(data), index_file=str(file))
+    path = data / 'labels/5.png'
+    cv2.imwrite(str(path), np.zeros_like(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)))
+    build(inner(data), index_file=str(file))
+    assert json.loads(file.read_text())['images'][5] == {'0': SIZE * SIZE}
+
+
 def test_a_damaged_index_is_refused(data):
     file = data / 'index.json'
     file.write_text('{"data":')
