@@ -91,8 +91,8 @@ def shell_lines():
                         yield name_of(page), re.sub(r'\[[^\]]*\]', '', command)
 
 
-# tools/dist_test.sh CONFIG CHECKPOINT PROCESSES ...: the command, and the arguments that are those of
-# the script itself, by place.
+# The command of a launcher, and by place the arguments that are its own:
+# tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of paco-seg test].
 LAUNCHERS = {
     'tools/dist_train.sh': ('train', (1,)),
     'tools/dist_test.sh': ('test', (2,)),

@@ -1,5 +1,5 @@
-# BCL on iNaturalist 2018, ResNet-50: twice the rate of ImageNet-LT, a fifth of its weight decay, ten
-# epochs more. The number of GPUs is that of ImageNet-LT.
+# BCL on iNaturalist 2018, ResNet-50: twice the rate of ImageNet-LT, a fifth of its weight decay,
+# ten epochs more. The number of GPUs is that of ImageNet-LT.
 _base_ = [
     '../_base_/models/bcl_resnet50.py',
     '../_base_/datasets/inat18.py',
