@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shlex
@@ -14,6 +15,11 @@ from mmengine.config import Config
 
 import paco_seg.core
 from paco_seg import cli
+from paco_seg.cls.systems import SYSTEMS as CLS_SYSTEMS
+from paco_seg.core.paco import PaCoSettings
+from paco_seg.seg.heads.pixel_sampler import PixelSampler
+from paco_seg.seg.losses.pixel_gpaco_loss import PixelGPaCoLoss
+from paco_seg.seg.systems import SYSTEMS as SEG_SYSTEMS
 from tests.conftest import load_script
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +32,7 @@ LINK = re.compile(r'(!?)\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^()\s]+)\)')
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```', re.MULTILINE | re.DOTALL)
 # The second of these is a stand-in for a name: `paco-seg COMMAND --help`.
 PLACEHOLDER = re.compile(r'\.\.\.|\bCOMMAND\b')
+SYSTEMS = (SEG_SYSTEMS, CLS_SYSTEMS)
 
 
 def name_of(page: Path) -> str:
@@ -84,9 +91,51 @@ def shell_lines():
                         yield name_of(page), re.sub(r'\[[^\]]*\]', '', command)
 
 
-@pytest.mark.parametrize(
-    ('page', 'command'), [item for item in shell_lines() if item[1].startswith('paco-seg ')]
-)
+# The command of a launcher, and by place the arguments that are its own:
+# tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of paco-seg test].
+LAUNCHERS = {
+    'tools/dist_train.sh': ('train', (1,)),
+    'tools/dist_test.sh': ('test', (2,)),
+    'tools/slurm_train.sh': ('train', (0, 1)),
+    'tools/slurm_test.sh': ('test', (0, 1)),
+}
+
+
+def as_command(line: str) -> str | None:
+    """A line as `paco-seg ...`, also where it calls a script of tools/; None for other programs."""
+    program, _, rest = line.removeprefix('python ').partition(' ')
+    if program == 'paco-seg':
+        return line
+    if program in LAUNCHERS:
+        command, own = LAUNCHERS[program]
+        words = [word for place, word in enumerate(rest.split()) if place not in own]
+        return ' '.join(['paco-seg', command, *words])
+    if re.fullmatch(r'tools/\w+\.py', program):
+        called = re.search(r'main\(\[(.*), \*sys', (ROOT / program).read_text(encoding='utf-8'))
+        return ' '.join(['paco-seg', *re.findall(r"'([^']+)'", called[1]), rest])
+    return None
+
+
+def inline_commands():
+    """Commands in running text; one without what it acts on is a name, not a command."""
+    for page in PAGES:
+        if page.name != 'CHANGELOG.md':
+            text = FENCE.sub('', page.read_text(encoding='utf-8'))
+            for command in re.findall(r'`((?:paco-seg|python tools/)[^`]+)`', text):
+                words = command.removeprefix('python ').split()
+                complete = len(words) > 2 and not words[2].startswith('-')
+                if complete and not PLACEHOLDER.search(command) and '|' not in command:
+                    yield name_of(page), ' '.join(words)
+
+
+COMMANDS = [
+    (page, command)
+    for page, line in [*shell_lines(), *inline_commands()]
+    if (command := as_command(line)) is not None
+]
+
+
+@pytest.mark.parametrize(('page', 'command'), COMMANDS)
 def test_commands_are_accepted(page, command):
     words = shlex.split(command)[1:]
     if {'--help', '--version'} & set(words):
@@ -95,6 +144,34 @@ def test_commands_are_accepted(page, command):
         assert ended.value.code == 0
     else:
         assert callable(cli.parse(words).run)
+
+
+def test_commands_name_systems_that_exist():
+    known = {name for systems in SYSTEMS for name in (*systems, *systems.combinations())}
+    named = set()
+    for _, command in COMMANDS:
+        words = shlex.split(command)[1:]
+        if words[0] in ('swap', 'compare') and '--help' not in words:
+            args = vars(cli.parse(words))
+            named |= {args['system']} if words[0] == 'swap' else set(args['systems'] or ())
+    named = {name.split('@')[0] for name in named} - {'all'}
+    assert len(named) > 8
+    assert named <= known
+
+
+def test_every_option_of_the_pixel_loss_is_in_its_table():
+    text = (ROOT / 'docs/choosing_settings.md').read_text(encoding='utf-8')
+    table = text.partition('## All options of the pixel loss')[2].partition('\n## ')[0]
+    listed = {
+        name
+        for row in re.findall(r'^\| (`.*?) \|', table, re.MULTILINE)
+        for name in re.findall(r'`(\w+)`', row)
+    }
+    accepted = {'queue_size', 'queue_pixels_per_class'}  # taken by GPaCoBranch
+    for thing in (PixelGPaCoLoss, PixelSampler, PaCoSettings):
+        accepted |= set(inspect.signature(thing).parameters)
+    # `settings` are those of PaCoSettings, whose `key` names them in messages
+    assert listed - {'loss_contrast'} == accepted - {'settings', 'key'}
 
 
 def test_scripts_and_targets_exist():

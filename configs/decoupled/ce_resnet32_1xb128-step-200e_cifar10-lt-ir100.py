@@ -9,4 +9,5 @@ _base_ = [
 ]
 model = dict(head=dict(num_classes=10))
 train_pipeline = [*_base_.views.load, *_base_.views.crop_flip, _base_.views.pack]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+# the release of LDAM keeps the last batch
+train_dataloader = dict(drop_last=False, dataset=dict(dataset=dict(pipeline=train_pipeline)))

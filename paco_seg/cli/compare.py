@@ -23,8 +23,8 @@ the whole suite and on the same trainings.
 
 quickstart       three losses on digit scenes: minutes on two cores
 quickstart-cls   four losses on long-tailed digits
-demo-seg         all systems of segmentation
-demo-cls         all systems of classification
+demo-seg         nine systems of segmentation
+demo-cls         fifteen systems of classification
 pixel-options    each option of the pixel loss by itself
 alpha-scale      alpha='auto' against fixed alphas on 10, 30 and 100 classes
 

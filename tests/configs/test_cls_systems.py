@@ -25,11 +25,13 @@ ALL = sorted(
     for path in (CONFIGS / folder).glob('*.py')
 )
 every_config = pytest.mark.parametrize('name', ALL, ids=lambda name: Path(name).stem)
-# Those of BCL and ProCo that differ in data or length alone train as the recipe that they inherit.
+# Those of BCL and ProCo that differ in data or length alone train as the one that they differ from.
 TRAINED = [
     name
     for name in ALL
-    if not re.search(r'/(bcl|proco)_.*(-ir10|-ir50|-400e_.*|-180e_.*)\.py$', f'/{name}')
+    if not re.search(
+        r'/(bcl|proco)_.*(-ir10|-ir50|_cifar10-lt-ir100|_inat18|-400e_.*|-180e_.*)\.py$', f'/{name}'
+    )
 ]
 
 CLASSES = {'cifar10': 10, 'cifar100': 100, 'imagenet': 1000, 'inat18': 8142, 'places': 365}
@@ -68,6 +70,7 @@ RECIPES = [
     (('supcon-joint',), CIFAR, 0.05, 5e-4, {0: 0.1, 10: 1, 321: 0.1, 361: 0.01}),
     (('bcl',), CIFAR, 0.1, 2e-4, {0: 0.2, 4: 1, 160: 0.01, 180: 1e-4}),
     (('bcl',), IMAGENET, 0.1, 5e-4, {0: 0.999702, 44: 0.508631, 89: 2.98e-4}),
+    (('bcl',), INAT, 0.2, 1e-4, {0: 0.999758, 49: 0.507776, 99: 2.42e-4}),
     (('ldam-drw', 'ce', 'tau-norm'), CIFAR, 0.1, 2e-4, {0: 0.2, 4: 1, 160: 0.01, 180: 1e-4}),
     (('crt',), CIFAR, 0.1, 2e-4, TEN),
     (('lws',), CIFAR, 0.1, 2e-4, FIVE),
@@ -143,6 +146,8 @@ def test_numbers(name):
 
     if algorithm == 'proco':
         rate, decay, factors = PROCO[epochs]
+        if family in INAT:
+            rate, decay = 0.2, 1e-4
     else:
         ((rate, decay, factors),) = (
             numbers for names, sets, *numbers in RECIPES if algorithm in names and family in sets
@@ -159,7 +164,8 @@ def test_numbers(name):
         for epoch, factor in factors.items():
             assert rates[epoch] == pytest.approx(rate * factor, rel=0.01, abs=1e-9), epoch
     keeps_the_rest = algorithm in ('ldam-drw', 'supcon-pretrain')
-    keeps_the_rest |= (algorithm, family) == ('bcl', 'imagenet')
+    keeps_the_rest |= algorithm == 'bcl' and family not in CIFAR
+    keeps_the_rest |= algorithm in DECOUPLED and family in CIFAR  # stage one is LDAM's baseline
     assert loader.drop_last != keeps_the_rest
     if class_aware:
         assert 'samples_per_epoch' not in loader.sampler
