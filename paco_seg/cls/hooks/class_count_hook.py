@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,8 @@ def _check_last_batch(loader: DataLoader, head: torch.nn.Module, batch_size: int
         )
     # A sampler without end has no last batch, and of others nobody knows the batches.
     is_endless = isinstance(loader.sampler, InfiniteSampler)
-    if is_endless or type(loader.batch_sampler) is not BatchSampler:
+    is_plain = type(loader.batch_sampler) is BatchSampler and isinstance(loader.sampler, Sized)
+    if is_endless or not is_plain:
         return
     images = len(loader.sampler)
     if not loader.drop_last and 0 < images % batch_size < fewest:
