@@ -12,6 +12,12 @@ from paco_seg.engine.variants import variant_name
 
 EVIDENCE = Path(__file__).parents[1] / 'benchmarks' / 'results' / 'evidence'
 
+# A third of the 3072 places of a crop on CamVid: all of them would leave nothing to select.
+PIXELS = dict(loss_weight=0.1, num_pixels=1024)
+LIGHT = variant_name('gpaco', PIXELS)
+LIGHT_SAMPLED = variant_name(
+    'rare-class-sampling+gpaco', {f'gpaco.{key}': value for key, value in PIXELS.items()}
+)
 # A question of docs/evidence.md -> task -> the differences that answer it.
 QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
     'gain': {
@@ -24,7 +30,8 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
                 'class-weighted-ce',
                 'rare-class-sampling',
             )
-        ],
+        ]
+        + [(LIGHT, name) for name in ('ce', 'gpaco', 'class-weighted-ce', 'rare-class-sampling')],
         'mmpretrain': [
             ('gpaco', name)
             for name in (
@@ -41,6 +48,9 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
             ('gpaco+log-prior', 'log-prior'),
             ('gpaco+region-rebalance', 'region-rebalance'),
             ('rare-class-sampling+gpaco', 'rare-class-sampling'),
+            (LIGHT_SAMPLED, 'rare-class-sampling'),
+            ('rare-class-sampling+region-rebalance', 'rare-class-sampling'),
+            ('rare-class-sampling', 'region-rebalance'),
         ],
         'mmpretrain': [('gpaco', 'balanced-softmax'), ('paco', 'balanced-softmax')],
     },
@@ -76,7 +86,12 @@ def evidence_of(folder: str) -> str:
 
 # Combinations that a complete table has beside all systems.
 JOINT_SYSTEMS = {
-    'mmseg': ('gpaco+log-prior', 'gpaco+region-rebalance', 'rare-class-sampling+gpaco'),
+    'mmseg': (
+        'gpaco+log-prior',
+        'gpaco+region-rebalance',
+        'rare-class-sampling+gpaco',
+        'rare-class-sampling+region-rebalance',
+    ),
     'mmpretrain': (),
 }
 
@@ -138,8 +153,6 @@ class SettingsStudy(NamedTuple):
 
 CAMVID = 'ce-fpn_lite0-in1k-pre_1xb4-800i_camvid-192x256.py'
 CIFAR = 'ce_lite0-in1k-pre_1xb64-1k_cifar100-lt-ir100-48x48.py'
-# A third of the 3072 places of a crop: all of them would leave nothing to select.
-PIXELS = dict(loss_weight=0.1, num_pixels=1024)
 BALANCED = dict(pixel_selection='class_balanced')
 OPTIONS: tuple[Settings, ...] = (
     BALANCED,

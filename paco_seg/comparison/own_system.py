@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from paco_seg.engine.model_changes import ModelChange, apply_changes, merged_changes
 from paco_seg.engine.systems import SystemInputs, TrainingSystem
+from paco_seg.engine.variants import split_name
 
 
 def changes_on(
@@ -45,9 +46,34 @@ def changes_on(
     default = apply_changes(stock, own, ())
     if parts_beside(stock.model, default.model) != parts_beside(stock.model, cfg.model):
         return merged_changes([*stripped, *system.changes(stock, settings, inputs)])
-    tried = apply_changes(stock, system.changes(stock, settings, inputs), ())
-    difference = differing(default.model.to_dict(), tried.model.to_dict())
-    return [ModelChange((), difference)] if difference else []
+    # It is this system: what is asked for changes, and nothing else.
+    asked = {**split_name(system.name)[1], **settings}
+    system = system.variant_of or system
+
+    def model(settings: Mapping[str, Any]) -> dict[str, Any]:
+        changed = apply_changes(stock, system.changes(stock, settings, inputs), ())
+        return dict(changed.model.to_dict())
+
+    tried = model(asked)
+    return merged_changes(
+        [
+            ModelChange((), difference)
+            for key in asked
+            if (difference := differing(model(otherwise(system, asked, key)), tried))
+        ]
+    )
+
+
+def otherwise(system: TrainingSystem, asked: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return what is asked for with another value of one setting, or without it.
+
+    What a system makes of the two differs where the setting goes; its default alone would not tell,
+    for it may be what is asked for.
+    """
+    rest = {name: value for name, value in asked.items() if name != key}
+    others = [value for value in system.search.get(key, ()) if value != asked[key]]
+    is_default = key in system.settings and system.settings[key] == asked[key]
+    return {**rest, key: others[0]} if is_default and others else rest
 
 
 def parts_beside(stock: Any, changed: Any, key: str = '') -> set[str]:

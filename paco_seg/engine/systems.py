@@ -106,6 +106,7 @@ class TrainingSystem:
         inference: what it costs at inference, in words.
         acts_on: what it changes or corrects, in words; says why two systems do not combine.
         combines_with: names of systems it can be combined with as ``a+b``; both list each other.
+        variant_of: the system that it is with settings of its own, if it is one.
     """
 
     name: str
@@ -125,6 +126,7 @@ class TrainingSystem:
     inference: str = 'none'
     acts_on: str = ''
     combines_with: tuple[str, ...] = ()
+    variant_of: TrainingSystem | None = None
 
     def changes(
         self,

@@ -101,4 +101,5 @@ def fixed(system: TrainingSystem, settings: Mapping[str, Any]) -> TrainingSystem
             if key not in settings and key.rpartition('.')[2] not in settings
         },
         combines_with=(),
+        variant_of=system,
     )
