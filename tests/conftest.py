@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -199,15 +200,24 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
-def limit_file_size() -> Iterator[Callable[[int], None]]:
-    """``limit_file_size(512)``: no file of this process and its children grows beyond 512 bytes.
+def limit_file_size() -> Callable[[int], AbstractContextManager[None]]:
+    """``with limit_file_size(512)``: no file of this process and its children grows beyond.
 
-    To the writer that is a full disk.
+    To the writer that is a full disk. It ends before the test does: pytest's own output may go to a
+    file.
     """
     resource = pytest.importorskip('resource', reason='no limits on the size of files')
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope='session', autouse=True)

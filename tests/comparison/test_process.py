@@ -130,8 +130,10 @@ def test_failure_shows_the_end_of_the_log(program, tmp_path, text, status, shown
 
 def test_failure_at_a_limit_on_the_size_of_files_is_said(program, tmp_path, limit_file_size):
     module = program('while True: print("line")')
-    limit_file_size(512)
-    with pytest.raises(ChildProcessError, match=r'File too large .* more than 512 bytes'):
+    with (
+        limit_file_size(512),
+        pytest.raises(ChildProcessError, match=r'File too large .* more than 512 bytes'),
+    ):
         run_command((module,), tmp_path / 'log.log')
 
 

@@ -26,8 +26,7 @@ def test_what_cannot_be_traced_is_said(tmp_path):
 
 def test_on_a_full_disk_the_old_file_stays(tmp_path, limit_file_size):
     (tmp_path / 'a.pt2').write_text('old')
-    limit_file_size(512)
-    with pytest.raises(OSError, match='File too large'):
+    with limit_file_size(512), pytest.raises(OSError, match='File too large'):
         export.export(
             torch.nn.Conv2d(3, 2, 1),
             torch.zeros(2, 3, 4, 4),

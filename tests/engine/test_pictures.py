@@ -39,8 +39,7 @@ def test_a_picture_is_what_was_written(tmp_path):
 def test_on_a_full_disk_the_old_picture_stays(tmp_path, limit_file_size, name):
     (tmp_path / name).write_text('old')
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    limit_file_size(512)
-    with pytest.raises(OSError, match='File too large'):
+    with limit_file_size(512), pytest.raises(OSError, match='File too large'):
         write_picture(tmp_path / name, image)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == 'old'
