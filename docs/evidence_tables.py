@@ -50,7 +50,7 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
             ('rare-class-sampling+gpaco', 'rare-class-sampling'),
             (LIGHT_SAMPLED, 'rare-class-sampling'),
             ('rare-class-sampling+region-rebalance', 'rare-class-sampling'),
-            ('rare-class-sampling', 'region-rebalance'),
+            ('rare-class-sampling+region-rebalance', 'region-rebalance'),
         ],
         'mmpretrain': [('gpaco', 'balanced-softmax'), ('paco', 'balanced-softmax')],
     },
