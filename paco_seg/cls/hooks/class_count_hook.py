@@ -123,8 +123,8 @@ def _check_last_batch(loader: DataLoader, head: torch.nn.Module, batch_size: int
         )
     # A sampler without end has no last batch, and of others nobody knows the batches.
     is_endless = isinstance(loader.sampler, InfiniteSampler)
-    is_plain = type(loader.batch_sampler) is BatchSampler and isinstance(loader.sampler, Sized)
-    if is_endless or not is_plain:
+    is_plain = type(loader.batch_sampler) is BatchSampler
+    if is_endless or not is_plain or not isinstance(loader.sampler, Sized):
         return
     images = len(loader.sampler)
     if not loader.drop_last and 0 < images % batch_size < fewest:
