@@ -18,6 +18,7 @@ from paco_seg.cls.compared.lws_cls_head import LWSClsHead
 from paco_seg.cls.compared.multi_task_supcon_cls_head import MultiTaskSupConClsHead
 from paco_seg.cls.compared.multi_task_supcon_loss import MultiTaskSupConLoss
 from paco_seg.cls.compared.one_based_cosine_lr import OneBasedCosineLR
+from paco_seg.cls.compared.prior_focal_loss import PriorFocalLoss
 from paco_seg.cls.compared.proco_cls_head import ProCoClsHead
 from paco_seg.cls.compared.proco_loss import ProCoLoss
 from paco_seg.cls.compared.prototype_contrast_loss import PrototypeContrastLoss
@@ -47,6 +48,7 @@ __all__ = [
     'MultiTaskSupConClsHead',
     'MultiTaskSupConLoss',
     'OneBasedCosineLR',
+    'PriorFocalLoss',
     'ProCoClsHead',
     'ProCoLoss',
     'PrototypeContrastLoss',

@@ -1,4 +1,4 @@
-"""Focal loss as MMPretrain has it: a sigmoid for each class."""
+"""Focal loss: a sigmoid for each class, as MMPretrain has it, with the prior of the paper."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     question for each class.
     """
     head = single_label_head(cfg)
-    return [with_loss(cfg, head, dict(type='FocalLoss', **settings))]
+    return [with_loss(cfg, head, dict(type='PriorFocalLoss', **settings))]
 
 
 SYSTEM = TrainingSystem(
     name='focal',
     title='Focal loss',
     paper='Lin et al., Focal Loss for Dense Object Detection, ICCV 2017 (arXiv 1708.02002)',
-    summary="MMPretrain's focal loss: one sigmoid for each class instead of the softmax, easy "
-    'images count less',
+    summary='one sigmoid for each class instead of the softmax, from a small probability on; what '
+    'is told well counts less',
     change=change,
     imports=IMPORTS,
-    settings=dict(gamma=2.0, alpha=0.25),
+    settings=dict(gamma=2.0, alpha=0.25, prior=0.01),
     search=dict(gamma=(1.0, 2.0)),
     combines_with=('class-aware-sampling',),
 )
