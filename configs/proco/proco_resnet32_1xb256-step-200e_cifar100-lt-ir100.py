@@ -2,25 +2,9 @@
 _base_ = [
     '../_base_/models/proco_cifar-resnet32.py',
     '../_base_/datasets/cifar100-lt-ir100.py',
-    '../_base_/pipelines/views_32.py',
+    '../_base_/pipelines/proco-views_32.py',
     '../_base_/schedules/proco_step-200e.py',
     '../_base_/default_runtime_cls.py',
 ]
 data_preprocessor = dict(type='MultiViewClsDataPreprocessor', num_views=3)
-train_pipeline = [
-    *_base_.views.load,
-    dict(
-        type='MultiView',
-        num_views=[1, 2],
-        transforms=[
-            _base_.views.c_aa,
-            # crops from 8 % of the image on, no blur
-            [
-                dict(type='RandomResizedCrop', scale=32, backend='pillow'),
-                *_base_.views.c_sim[1:-1],
-            ],
-        ],
-    ),
-    _base_.views.pack,
-]
-train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)))
