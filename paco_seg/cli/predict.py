@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
+import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
@@ -153,7 +154,7 @@ def run(args: argparse.Namespace) -> None:
         frames = None
         if media.video and cfg.default_scope == 'mmseg':
             frames = stack.enter_context(written_video(video_of(args, media), media.fps))
-        rows, pictures = predict(args, media, models, frames, reading_flags(cfg))
+        rows, pictures = predict(args, media, models, frames, reading_flag(cfg))
     first = models[0]
     classes = first.classes or []
     colours = palette_of(len(classes), first.palette)
@@ -181,14 +182,14 @@ def run(args: argparse.Namespace) -> None:
     print(f'{out / "index.html"}: {len(rows)} images, {len(pictures)} pictures')
 
 
-def reading_flags(cfg: Config) -> int:
-    """Return how OpenCV reads a picture so that it lies as the pipeline of the config loads it."""
+def reading_flag(cfg: Config) -> str:
+    """Return the flag of MMCV with which a picture lies as the pipeline of the config loads it."""
     for _, dataset in iter_datasets(cfg.test_dataloader.get('dataset'), ''):
         for step in dataset.get('pipeline') or ():
             # As MMCV: all others leave the EXIF orientation aside.
             if step.get('color_type', 'color') not in ('color', 'grayscale'):
-                return cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.IMREAD_COLOR
+                return 'color_ignore_orientation'
+    return 'color'
 
 
 def video_of(args: argparse.Namespace, media: Media) -> Path:
@@ -201,7 +202,7 @@ def predict(
     media: Media,
     models: list[Predictor],
     frames: Callable[[np.ndarray], None] | None = None,
-    flags: int = cv2.IMREAD_COLOR,
+    flag: str = 'color',
 ) -> tuple[dict[str, dict[str, Any]], list[Picture]]:
     """Predict every image, write label maps and pictures.
 
@@ -210,7 +211,7 @@ def predict(
         media: what to predict.
         models: one, or two to compare.
         frames: gets the painted frames of a video.
-        flags: how OpenCV reads the images that are painted.
+        flag: how MMCV reads the images that are painted.
 
     Returns:
         What ``predictions.json`` says of each image, and the pictures for the gallery.
@@ -241,7 +242,7 @@ def predict(
         shown = number % args.show_interval == 0 and (limit is None or len(pictures) < limit)
         if shown or frames is not None:
             palette = palette_of(len(classes), models[0].palette)
-            panels = paint(image, found, titles, palette, flags)
+            panels = paint(image, found, titles, palette, flag)
         if frames is not None:
             frames(np.concatenate([panels[title] for title in titles], axis=1))
         if shown:
@@ -266,16 +267,11 @@ def paint(
     found: list[Prediction],
     titles: list[str],
     palette: np.ndarray,
-    flags: int,
+    flag: str,
 ) -> dict[str, np.ndarray]:
-    """Return the panels of a picture by title; ``flags`` say how OpenCV reads a file."""
-    pixels: np.ndarray | None
-    if isinstance(image, str):
-        # A file name that is not UTF-8 ends the process in cv2.imread.
-        content = np.fromfile(image, dtype=np.uint8)
-        pixels = cv2.imdecode(content, flags)
-    else:
-        pixels = image
+    """Return the panels of a picture by title; ``flag`` says how MMCV reads a file."""
+    # Not cv2.imread: a file name that is not UTF-8 ends the process there.
+    pixels: np.ndarray | None = mmcv.imread(image, flag)
     if pixels is None:
         raise ValueError(f'{image}: expected an image that OpenCV reads. Convert it first')
     panels = {'image': pixels}

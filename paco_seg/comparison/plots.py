@@ -87,7 +87,7 @@ def by_frequency_figure(
     figure, axis = plt.subplots(figsize=(8, 4.2), layout='constrained')
     frequencies = np.asarray(shares)[order]
     few = len(order) <= FEW_CLASSES
-    places = np.arange(len(order)) if few else frequencies
+    places = places_of(frequencies)
     # Methods a little apart, or their bars would hide each other.
     step = min(0.1, 0.6 / len(values))
     for number, (title, runs) in enumerate(values.items()):
@@ -105,19 +105,26 @@ def by_frequency_figure(
             axis.plot(places, _mean_around(mean, len(order) // 10), label=title, **style)
     axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
     axis.grid(alpha=0.3)
-    if few:
-        name_places(axis, places, frequencies, [classes[index] for index in order])
-    else:
-        axis.set_xscale('log')
-        axis.invert_xaxis()
+    show_frequencies(axis, frequencies, [classes[index] for index in order])
     figure.legend(loc='outside right center', fontsize=8, frameon=False)
     return figure
 
 
-def name_places(
-    axis: Any, places: np.ndarray, frequencies: np.ndarray, classes: Sequence[str]
-) -> None:
-    """Write the frequencies of classes that stand side by side below, and their names above."""
+def places_of(frequencies: np.ndarray) -> np.ndarray:
+    """Return where classes stand: side by side if they are few, or else at their frequencies."""
+    return np.arange(len(frequencies)) if len(frequencies) <= FEW_CLASSES else frequencies
+
+
+def show_frequencies(axis: Any, frequencies: np.ndarray, classes: Sequence[str]) -> None:
+    """Write the frequencies of few classes below their places and their names above.
+
+    Of many, which stand at their frequencies, the axis runs from frequent to rare.
+    """
+    if len(classes) > FEW_CLASSES:
+        axis.set_xscale('log')
+        axis.invert_xaxis()
+        return
+    places = places_of(frequencies)
     axis.set_xticks(places, _amounts(frequencies))
     names = axis.secondary_xaxis('top')
     names.set_xticks(places, classes)

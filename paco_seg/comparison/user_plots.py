@@ -11,10 +11,11 @@ from typing import Any
 
 import cv2
 import matplotlib.pyplot as plt
+import mmcv
 import numpy as np
 from matplotlib.patches import Patch
 
-from paco_seg.comparison.plots import colour, name_places, read, save
+from paco_seg.comparison.plots import colour, places_of, read, save, show_frequencies
 from paco_seg.engine.class_confusion import EXAMPLES
 
 _MOST_EXAMPLES = 6
@@ -44,8 +45,7 @@ def draw_gains(
     """
     order = [i for i in np.argsort(-np.asarray(frequency), kind='stable') if frequency[i] > 0]
     frequencies = np.asarray(frequency, dtype=float)[order]
-    few = len(order) <= _MOST_NAMES
-    places = np.arange(len(order)) if few else frequencies
+    places = places_of(frequencies)
     figure, axis = plt.subplots(figsize=(8, 4.2), layout='constrained')
     axis.axhline(0.0, color='black', lw=0.8)
     for number, (title, values) in enumerate(gains.items()):
@@ -61,11 +61,7 @@ def draw_gains(
         )
     axis.set(xlabel=f'{xlabel} (frequent to rare)', ylabel=ylabel)
     axis.grid(alpha=0.3)
-    if few:
-        name_places(axis, places, frequencies, [classes[i] for i in order])
-    else:
-        axis.set_xscale('log')
-        axis.invert_xaxis()
+    show_frequencies(axis, frequencies, [classes[i] for i in order])
     figure.legend(loc='outside right center', fontsize=8, frameon=False)
     save(figure, path)
 
@@ -140,7 +136,8 @@ def draw_examples(
     paths = [name for name in first if all(name in rows for rows in found.values())]
     images: dict[str, np.ndarray] = {}
     for name in paths[:_MOST_EXAMPLES]:
-        image = cv2.imread(name, cv2.IMREAD_COLOR)
+        # Not cv2.imread: a file name that is not UTF-8 ends the process there.
+        image = mmcv.imread(name) if Path(name).is_file() else None
         if image is not None:
             images[name] = image
     if not images:
