@@ -285,18 +285,26 @@ def _equal_time_text(results: Mapping[str, Any], costs: Mapping[str, Any]) -> st
 
 
 def per_class_table(results: Mapping[str, Any]) -> Table:
-    """Return the value of each class, by falling frequency."""
+    """Return the value of each class, by falling frequency.
+
+    The longer of classes and systems is the rows: a table that is too wide is not read.
+    """
     group_of = {c: group for group, members in results['groups'].items() for c in members}
     order = [index for members in results['groups'].values() for index in members]
     systems = [system for system in results['systems'] if system['runs']]
-    counted = [key for key in ('images', 'pixels') if results[key] is not None]
-    header = ['Class', 'Group', *(f'Training {key}' for key in counted)]
-    rows = []
-    for index in order:
-        counts = [f'{results[key][index]}' for key in counted]
-        values = [_mean_text([run['per_class'][index] for run in s['runs']]) for s in systems]
-        rows.append([results['classes'][index], group_of[index], *counts, *values])
-    return Table([*header, *(system['title'] for system in systems)], rows)
+    columns = [
+        ['Class', *(results['classes'][index] for index in order)],
+        ['Group', *(group_of[index] for index in order)],
+    ]
+    for key in ('images', 'pixels'):
+        if results[key] is not None:
+            columns.append([f'Training {key}', *(f'{results[key][index]}' for index in order)])
+    for system in systems:
+        per_class = [[run['per_class'][index] for run in system['runs']] for index in order]
+        columns.append([system['title'], *map(_mean_text, per_class)])
+    across = len(systems) > len(order)
+    header, *rows = columns if across else map(list, zip(*columns, strict=True))
+    return Table(header, rows)
 
 
 def confusion_table(results: Mapping[str, Any]) -> Table:

@@ -121,6 +121,18 @@ def test_table_and_costs():
     assert table.rows[0][6:] == ['baseline', '11 s', '300 MiB', '100.0 ms']
     assert table.rows[1][6] == '+10.0, better'
     assert per_class_table(data).rows[0][:4] == ['sky', 'head', '9', '900']
+    assert per_class_table(data).header[-2:] == ['CE', 'UP']
+
+
+def test_the_longer_of_classes_and_systems_is_the_rows():
+    upright = per_class_table(results(CE, UP, TWO))
+    across = per_class_table(results(CE, UP, TWO, SAME))
+    assert len(upright.rows) == 3
+    assert list(across.header)[:2] == ['Class', 'sky']
+    assert [row[0] for row in across.rows] == [
+        'Group', 'Training images', 'Training pixels', 'CE', 'UP', 'TWO', 'SAME',
+    ]  # fmt: skip
+    assert [row[1] for row in across.rows] == [*upright.rows[0][1:], across.rows[-1][1]]
 
 
 def test_equal_time_counts_the_validations_until_the_fastest_system_had_ended():
