@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
+from paco_seg.engine.pictures import read_picture
 from paco_seg.files import written_aside
 
 Curve = Sequence[Sequence[float]]
@@ -182,9 +183,9 @@ def colour(number: int, count: int) -> tuple[float, ...]:
     return plt.get_cmap('tab10' if count <= 10 else 'tab20')(number)
 
 
-def read(path: str | os.PathLike, flag: int) -> np.ndarray:
-    """Return an image, or raise an error that names the file: OpenCV only returns None."""
-    image = cv2.imread(str(path), flag)
+def read(path: str | os.PathLike, flags: int) -> np.ndarray:
+    """Return an image, or raise an error that names the file."""
+    image = read_picture(path, flags)
     if image is None:
         raise FileNotFoundError(f'{path}: expected a readable image, got none')
     return image

@@ -11,12 +11,12 @@ from typing import Any
 
 import cv2
 import matplotlib.pyplot as plt
-import mmcv
 import numpy as np
 from matplotlib.patches import Patch
 
 from paco_seg.comparison.plots import colour, places_of, read, save, show_frequencies
 from paco_seg.engine.class_confusion import EXAMPLES
+from paco_seg.engine.pictures import read_picture
 
 _MOST_EXAMPLES = 6
 _MOST_NAMES = 30  # classes beyond which a picture names none
@@ -136,8 +136,7 @@ def draw_examples(
     paths = [name for name in first if all(name in rows for rows in found.values())]
     images: dict[str, np.ndarray] = {}
     for name in paths[:_MOST_EXAMPLES]:
-        # Not cv2.imread: a file name that is not UTF-8 ends the process there.
-        image = mmcv.imread(name) if Path(name).is_file() else None
+        image = read_picture(name)
         if image is not None:
             images[name] = image
     if not images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import VISBACKENDS
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
+from mmengine.visualization.vis_backend import force_init_env
 
 from paco_seg.files import written_aside
 
@@ -23,27 +25,45 @@ HOOKS = ('SegVisualizationHook', 'VisualizationHook')
 class CheckedLocalVisBackend(LocalVisBackend):
     """MMEngine's backend, which says when a picture cannot be written.
 
-    OpenCV returns False then, and MMEngine does not look.
+    OpenCV returns False then, and MMEngine does not look; a file name that is not UTF-8 ends the
+    process in ``cv2.imwrite``.
 
     Args:
         *args: of :class:`mmengine.visualization.LocalVisBackend`.
         **kwargs: the same.
     """
 
+    @force_init_env  # or else the folder may be unknown
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: Any) -> None:
         """Write ``NAME_STEP.png``.
 
         Raises:
             OSError: the picture is not on the disk.
         """
-        super().add_image(name, image, step, **kwargs)
         path = Path(self._img_save_dir) / f'{name}_{step}.png'
-        # A full disk may leave the beginning of a file.
-        if not path.is_file() or cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
+        try:
+            write_picture(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        except OSError as error:
             raise OSError(
                 f'--show-dir: expected to write {str(path)!r}, got no complete picture. Check the '
                 'free space'
-            )
+            ) from error
+
+
+def read_picture(path: str | os.PathLike[str], flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """Read a picture; None if there is none that OpenCV decodes.
+
+    Not ``cv2.imread``: a file name that is not UTF-8 ends the process there.
+
+    Args:
+        path: the file.
+        flags: of :func:`cv2.imdecode`.
+    """
+    try:
+        content = np.fromfile(path, dtype=np.uint8)
+    except OSError:
+        return None
+    return cv2.imdecode(content, flags) if content.size else None
 
 
 def write_picture(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:

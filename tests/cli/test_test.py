@@ -150,12 +150,16 @@ def test_painted_predictions_without_a_hook_in_the_config(
     assert len(list((tmp_path / 'show').rglob('*.png'))) == expected
 
 
+def no_space(descriptor):
+    raise OSError(28, 'No space left on device')
+
+
 def test_a_picture_that_is_not_written_ends_the_test(
     tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
 ):
     config = tiny_seg()
     checkpoint = save_checkpoint(config)
-    monkeypatch.setattr(cv2, 'imwrite', lambda *_: False)  # what OpenCV does on a full disk
+    monkeypatch.setattr('paco_seg.files.os.fsync', no_space)
     with pytest.raises(OSError, match=r'--show-dir: expected to write .* Check the free space'):
         run_tool('test', config, checkpoint, '--show-dir', tmp_path / 'show')
 
@@ -163,12 +167,9 @@ def test_a_picture_that_is_not_written_ends_the_test(
 def test_earlier_predictions_stay_if_new_ones_cannot_be_written(
     tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
 ):
-    def full(descriptor):
-        raise OSError(28, 'No space left on device')
-
     config = tiny_seg()
     checkpoint = save_checkpoint(config)
-    monkeypatch.setattr('paco_seg.files.os.fsync', full)
+    monkeypatch.setattr('paco_seg.files.os.fsync', no_space)
     out = tmp_path / 'out.pkl'
     out.write_text('earlier')
     with pytest.raises(OSError, match='No space left'):

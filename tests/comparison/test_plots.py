@@ -1,8 +1,11 @@
 """Pictures: written completely, in the colours and order that were asked for."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
+from helpers.file_names import NOT_UTF8, ends_well
 
 from paco_seg.comparison import plots, user_plots
 
@@ -34,6 +37,13 @@ def test_missing_image_is_named(tmp_path):
             palette=[[0, 0, 0]],
         )
     assert not (tmp_path / 'out.png').exists()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='file names are text on other systems')
+def test_an_image_whose_name_is_not_utf8(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((8, 8, 3), 'u1'))
+    path = (tmp_path / 'a.png').rename(tmp_path / f'{NOT_UTF8}.png')
+    assert ends_well(plots.read, path, cv2.IMREAD_COLOR)
 
 
 def test_by_frequency_runs_from_frequent_to_rare():

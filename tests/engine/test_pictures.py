@@ -1,8 +1,16 @@
+import sys
+
 import cv2
 import numpy as np
 import pytest
+from helpers.file_names import NOT_UTF8, ends_well
 
-from paco_seg.engine.pictures import PictureSelection, write_picture
+from paco_seg.engine.pictures import (
+    CheckedLocalVisBackend,
+    PictureSelection,
+    read_picture,
+    write_picture,
+)
 
 
 def painted(interval, limit, batches):
@@ -43,3 +51,20 @@ def test_on_a_full_disk_the_old_picture_stays(tmp_path, limit_file_size, name):
         write_picture(tmp_path / name, image)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == 'old'
+
+
+def test_what_is_no_picture_reads_as_none(tmp_path):
+    (tmp_path / 'empty.png').touch()
+    (tmp_path / 'text.png').write_text('text')
+    for name in ('empty.png', 'text.png', 'absent.png', ''):
+        assert read_picture(tmp_path / name) is None
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='file names are text on other systems')
+def test_a_painted_prediction_whose_name_is_not_utf8(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    backend = CheckedLocalVisBackend(str(tmp_path))
+    assert ends_well(backend.add_image, NOT_UTF8, image)
+    (path,) = tmp_path.rglob('*.png')
+    assert path.name == f'{NOT_UTF8}_0.png'
+    np.testing.assert_array_equal(read_picture(path)[..., ::-1], image)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from paco_seg.comparison.demo_data.writing import write_image, write_set
+from paco_seg.engine.pictures import read_picture
 from paco_seg.files import write_json, write_text
 
 PARTS = ('train', 'val', 'test')
@@ -175,7 +176,7 @@ def _unpickled(path: Path) -> dict:
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    image = cv2.imread(str(path), flags)
+    image = read_picture(path, flags)
     if image is None:
         raise ValueError(f'{path}: expected an image, got an unreadable file. Replace it')
     return image

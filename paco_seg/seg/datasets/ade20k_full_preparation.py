@@ -19,7 +19,7 @@ import numpy as np
 
 from paco_seg.engine.image_files import reason
 from paco_seg.engine.parallel import map_in_parallel
-from paco_seg.engine.pictures import write_picture
+from paco_seg.engine.pictures import read_picture, write_picture
 from paco_seg.files import check_folder, write_text, written_aside
 from paco_seg.seg.datasets.ade20k_full_dataset import CLASS_FILE, IGNORED
 
@@ -128,7 +128,7 @@ def _objects(_: None, image: Path) -> Objects:
 
 def _mask(image: Path) -> np.ndarray:
     path = image.with_name(f'{image.stem}_seg.png')
-    mask = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    mask = read_picture(path)
     if mask is None:
         raise ValueError(f'{path}: expected the objects of {image.name}, got no readable PNG')
     return mask
@@ -145,7 +145,7 @@ def _write(shared: tuple[np.ndarray, Path], task: tuple[str, Path]) -> None:
             unfinished.write_bytes(path.read_bytes())
     else:
         size = [round(side * _LONGEST_SHORTER_SIDE / shorter) for side in (width, height)]
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = read_picture(path)
         if image is None:
             raise ValueError(f'{path}: expected an image, got no readable JPEG')
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -2,10 +2,12 @@
 
 import json
 import pickle
+import sys
 
 import cv2
 import numpy as np
 import pytest
+from helpers.file_names import NOT_UTF8, ends_well
 
 from paco_seg import cli
 from paco_seg.comparison.demo_data.photographs import profile, write_camvid, write_cifar100
@@ -47,6 +49,14 @@ def cifar(tmp_path):
         )
         (source / part).write_bytes(pickle.dumps(content))
     return source
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='file names are text on other systems')
+def test_camvid_of_names_that_are_not_utf8(camvid, tmp_path):
+    for ending in ('', 'annot'):
+        (camvid / f'val{ending}/val0.png').rename(camvid / f'val{ending}/{NOT_UTF8}.png')
+    assert ends_well(write_camvid, camvid, tmp_path / 'out')
+    assert (tmp_path / f'out/images/val/{NOT_UTF8}.jpg').is_file()
 
 
 def test_camvid_keeps_labels_and_split(camvid, tmp_path):

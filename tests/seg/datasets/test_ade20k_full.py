@@ -2,11 +2,13 @@
 
 import copy
 import json
+import sys
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.file_names import NOT_UTF8, ends_well
 from helpers.resolved_configs import load_config
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
@@ -106,6 +108,23 @@ def test_large_images_are_reduced_with_their_labels(tmp_path):
     written = cv2.imread(str(out / 'annotations/training/ADE_train_1.png'), cv2.IMREAD_UNCHANGED)
     assert image.shape[:2] == written.shape == (512, 597)
     assert set(np.unique(written)) == {0, 1}
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='file names are text on other systems')
+def test_images_whose_names_are_not_utf8(tmp_path):
+    labels = np.repeat([[0, 1]], 520, axis=0).repeat(
+        260, axis=1
+    )  # so large that the image itself is read
+    for split in ('training', 'validation'):
+        folder = tmp_path / 'r/images/ADE' / split
+        write_scene(folder, 'a', labels)
+        for path in list(folder.iterdir()):
+            path.rename(folder / f'ADE_{NOT_UTF8}{path.name[1:]}')
+    out = tmp_path / 'out'
+    arguments = ['prepare', 'ade20k-full', str(tmp_path / 'r'), '--out', str(out), '--classes', '2']
+    assert ends_well(cli.run, [*arguments, '--jobs', '1'])
+    for name in (f'images/training/ADE_{NOT_UTF8}.jpg', f'annotations/training/ADE_{NOT_UTF8}.png'):
+        assert (out / name).is_file()
 
 
 def test_check_data_and_statistics_know_all_classes(config, tmp_path, capsys):
