@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from paco_seg.engine.bare_model import bare_model
 from paco_seg.engine.resume import LAST
 
 
@@ -45,7 +45,7 @@ def check_weights_are_finite(runner: Runner) -> None:
     Raises:
         DivergedTrainingError: names the first such tensor and the last good checkpoint.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner.model)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise DivergedTrainingError.at(runner, f'infinite or NaN values in {name}')

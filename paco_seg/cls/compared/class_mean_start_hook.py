@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from paco_seg.cls.heads.features import hard_labels
 from paco_seg.core.compared.lift import ClassMeans
+from paco_seg.engine.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -34,7 +34,7 @@ class ClassMeanStartHook(Hook):
     @torch.no_grad()
     def before_train(self, runner: Runner) -> None:
         """Compute and set the rows, unless the training is a resumed one."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         if runner.iter > 0 or not getattr(model.head, 'starts_from_means', False):
             return
         if isinstance(runner.model, FullyShardedDataParallel):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
+
+from paco_seg.engine.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -22,7 +23,7 @@ class TrainingProgressHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Refuse settings that do not fit the length of the training, before the first step."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         self._parts = [part for part in model.modules() if hasattr(part, 'set_progress')]
         self._tell(runner)
 

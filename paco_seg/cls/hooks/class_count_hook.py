@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import DATASETS, HOOKS
 from torch.utils.data import BatchSampler, DataLoader
@@ -22,6 +21,7 @@ from paco_seg.cls.heads.batches import fewest_images
 from paco_seg.cls.losses import ClassCounts, GPaCoLoss
 from paco_seg.core.alpha import alpha_products, alpha_report, alpha_warning, expected_positives
 from paco_seg.core.frequency import SHOT_GROUPS, SHOT_THRESHOLDS, group_classes
+from paco_seg.engine.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -61,7 +61,7 @@ class ClassCountHook(Hook):
         """
         if not isinstance(runner._train_loop, BaseLoop):
             return  # a config dict as long as nobody trains
-        model = _unwrap(runner.model)
+        model = bare_model(runner.model)
         loader = runner.train_dataloader
         batch_size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
         if hasattr(model.head, 'check_batch'):
@@ -85,7 +85,7 @@ class ClassCountHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Count on the config's training set what prediction reads and nobody knows."""
-        model = _unwrap(runner.model)
+        model = bare_model(runner.model)
         loader = runner.cfg.get('train_dataloader')
         unknown = any(part.for_prediction and not len(part.counts) for part in _holders(model))
         if unknown and loader is not None:
@@ -133,12 +133,6 @@ def _check_last_batch(loader: DataLoader, head: torch.nn.Module, batch_size: int
             f'{images % batch_size} image ({images} per process in batches of {batch_size}). Set '
             'it, or change train_dataloader.batch_size'
         )
-
-
-def _unwrap(model: Any) -> Any:
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def _class_counts(dataset: Any, head: torch.nn.Module) -> np.ndarray:

@@ -7,11 +7,11 @@ import logging
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
+
+from paco_seg.engine.bare_model import bare_model
 
 # Key of a checkpoint; MMEngine and other readers pass over it.
 KEY = 'accumulated_gradients'
@@ -38,7 +38,7 @@ class AccumulatedGradientHook(Hook):
             return
         checkpoint[KEY] = {
             name: parameter.grad.cpu()
-            for name, parameter in _model(runner).named_parameters()
+            for name, parameter in bare_model(runner.model).named_parameters()
             if parameter.grad is not None
         }
 
@@ -67,7 +67,7 @@ class AccumulatedGradientHook(Hook):
                 logging.WARNING,
             )
             return
-        parameters = dict(_model(runner).named_parameters())
+        parameters = dict(bare_model(runner.model).named_parameters())
         for name, gradient in saved.items():
             if name not in parameters or getattr(gradient, 'shape', None) != parameters[name].shape:
                 raise ValueError(
@@ -76,10 +76,6 @@ class AccumulatedGradientHook(Hook):
                 )
             parameters[name].grad = gradient.to(parameters[name])
         print_log(f'resume: {len(saved)} gradients of the open accumulation are back', 'current')
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _counts(runner: Runner) -> int:

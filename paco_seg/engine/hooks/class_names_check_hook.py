@@ -8,11 +8,10 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
+from paco_seg.engine.bare_model import bare_model
 from paco_seg.engine.hooks.num_class_check_hook import _has_classes, _heads
 
 # A list of names in a message stops here.
@@ -52,7 +51,7 @@ class ClassNamesCheckHook(Hook):
         classes = _classes(dataset)
         if classes is None:
             return
-        for name, head in _heads(_model(runner)):
+        for name, head in _heads(bare_model(runner.model)):
             got = getattr(head, 'num_classes', None)
             if got is not None and got != len(classes) and _has_classes(head):
                 raise ValueError(
@@ -108,13 +107,6 @@ class ClassNamesCheckHook(Hook):
 def _classes(dataset: Any) -> tuple[str, ...] | None:
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     return tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else None
-
-
-def _model(runner: Runner) -> nn.Module:
-    model = runner.model
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from paco_seg.core.diagnostics import (
 from paco_seg.core.distributed import all_reduce_sum
 from paco_seg.core.grouping import Grouping
 from paco_seg.core.paco import paco_loss
+from paco_seg.engine.bare_model import bare_model
 from paco_seg.engine.class_centers import centers_of, classifier_beside
 
 # Names of what is averaged over anchors, and over samples.
@@ -91,11 +91,11 @@ class ContrastDiagnosticsHook(Hook):
         Raises:
             ValueError: no loss of the model is one of PaCo's.
         """
-        watched = _watched(_unwrap(runner.model))
+        watched = _watched(bare_model(runner.model))
         if not watched:
             raise ValueError(
                 'custom_hooks: ContrastDiagnosticsHook: expected a model with PixelGPaCoLoss or '
-                f'GPaCoLoss, got {type(_unwrap(runner.model)).__name__} without. Remove the hook'
+                f'GPaCoLoss, got {type(bare_model(runner.model)).__name__} without. Remove the hook'
             )
         if runner.cfg.get('compile'):
             runner.logger.warning(
@@ -114,7 +114,7 @@ class ContrastDiagnosticsHook(Hook):
         if not self.every_n_train_iters(runner, self.interval):
             return
         self._stop()  # a step that has failed left its own
-        model = _unwrap(runner.model)
+        model = bare_model(runner.model)
         watched = _watched(model)
         factor = partial(_gradient_factor, runner)
         for name, owner, loss in watched:
@@ -267,12 +267,6 @@ def _watched(model: nn.Module) -> list[tuple[str, nn.Module, Any]]:
         for key, loss in owner.named_children()
         if hasattr(loss, 'contrast_batch')
     ]
-
-
-def _unwrap(model: Any) -> Any:
-    while is_model_wrapper(model):
-        model = model.module
-    return model
 
 
 def _gradient_factor(runner: Runner) -> float:

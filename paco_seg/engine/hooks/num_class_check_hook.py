@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+
+from paco_seg.engine.bare_model import bare_model
 
 # Attribute names of the heads in MMSegmentation's segmentors and MMPretrain's classifiers.
 HEADS = ('decode_head', 'auxiliary_head', 'head')
@@ -36,7 +37,7 @@ class NumClassCheckHook(Hook):
         classes = getattr(dataset, 'metainfo', {}).get('classes')
         if classes is None:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         for key, head in _heads(model):
             got = getattr(head, 'num_classes', None)
             if got is None or got == len(classes) or not _has_classes(head):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import PretrainedInit, is_model_wrapper
+from mmengine.model import PretrainedInit
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+from paco_seg.engine.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -32,7 +34,7 @@ class PretrainedFitHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Start watching; the model is initialised next, in a training."""
         self._stop()
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         for name, module in model.named_modules():
             source = _pretrained(getattr(module, 'init_cfg', None))
             if source is not None:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from paco_seg.core.checks import check_count, check_range
+from paco_seg.engine.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -98,7 +98,7 @@ def check_topk(runner: Runner) -> None:
     Raises:
         TypeError, ValueError: names the config key, the largest value allowed and the value.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner.model)
     head = getattr(model, 'head', None)
     topk = getattr(head, 'topk', None)
     if topk is not None:

@@ -112,9 +112,8 @@ def test_large_images_are_reduced_with_their_labels(tmp_path):
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='file names are text on other systems')
 def test_images_whose_names_are_not_utf8(tmp_path):
-    labels = np.repeat([[0, 1]], 520, axis=0).repeat(
-        260, axis=1
-    )  # so large that the image itself is read
+    labels = np.zeros((520, 520), np.int64)  # so large that the image itself is read
+    labels[260:] = 1
     for split in ('training', 'validation'):
         folder = tmp_path / 'r/images/ADE' / split
         write_scene(folder, 'a', labels)
