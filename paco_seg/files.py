@@ -105,15 +105,7 @@ def check_output(
                 'overwritten. Choose another name'
             )
     folder = next(folder for folder in target.parents if folder.exists())
-    try:
-        # Rights are not enough: root has them on a read-only file system too.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f'{key}: expected a folder that can be written to, got {str(folder)!r} '
-            f'({error.strerror}). Check the path, its rights and the free space'
-        ) from None
+    _check_writable(folder, key, named=folder)
 
 
 def check_folder(path: str | os.PathLike[str], *, key: str = '--out') -> None:
@@ -135,11 +127,16 @@ def check_folder(path: str | os.PathLike[str], *, key: str = '--out') -> None:
             f'{key}: expected a folder, got {str(path)!r}, where {str(existing)!r} is a file. '
             'Choose another folder'
         )
+    _check_writable(existing, key, named=path)
+
+
+def _check_writable(folder: Path, key: str, *, named: str | os.PathLike[str]) -> None:
     try:
-        with tempfile.TemporaryFile(dir=existing):
+        # Rights are not enough: root has them on a read-only file system too.
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ValueError(
-            f'{key}: expected a folder that can be written to, got {str(path)!r} '
+            f'{key}: expected a folder that can be written to, got {str(named)!r} '
             f'({error.strerror}). Check the path, its rights and the free space'
         ) from None

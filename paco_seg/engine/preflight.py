@@ -22,7 +22,7 @@ from mmengine.runner.checkpoint import (
 )
 from torch.hub import get_dir
 
-from paco_seg.files import check_output
+from paco_seg.files import check_folder
 
 
 def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
@@ -164,16 +164,8 @@ def check_imports(cfg: Config) -> None:
 
 def check_work_dir(work_dir: str | None, key: str = 'work_dir') -> None:
     """Refuse a folder that cannot be written to."""
-    if not work_dir:
-        return
-    path = Path(work_dir).expanduser()
-    existing = next(part for part in (path, *path.absolute().parents) if part.exists())
-    if not existing.is_dir():
-        raise ValueError(
-            f'{key}: expected a folder, got {work_dir!r}, where {str(existing)!r} is a file. '
-            'Choose another one'
-        )
-    check_output(path.absolute() / 'log', key=key)
+    if work_dir:
+        check_folder(Path(work_dir).expanduser(), key=key)
 
 
 def _check_whole(key: str, value: Any, least: int, most: int | None = None) -> None:
