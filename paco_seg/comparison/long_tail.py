@@ -59,20 +59,12 @@ def read_run(text: str, metric: str | None = None) -> Run:
         FileNotFoundError: there is no such file.
         ValueError: the file has no per-class values of the metric.
     """
-    name, separator, file = text.partition('=')
-    if not separator:
-        name, file = Path(text).stem, text
+    name, file = name_and_file(text)
     if not Path(file).is_file():
         raise FileNotFoundError(
             f'runs: expected a JSON file of paco-seg test --out, got {file!r}, which does not exist'
         )
-    try:
-        content = json.loads(Path(file).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(
-            f'{file}: expected JSON of paco-seg test --out, got something else ({error})'
-        ) from None
-    columns = (content.get('per_class') if isinstance(content, dict) else None) or {}
+    columns = read_json(file, 'JSON of paco-seg test --out').get('per_class') or {}
     wanted = METRICS if metric is None else (metric,)
     if 'class' not in columns or not set(wanted) & set(columns):
         raise ValueError(
@@ -81,6 +73,34 @@ def read_run(text: str, metric: str | None = None) -> Run:
             'choose another --metric'
         )
     return Run(name, file, columns)
+
+
+def name_and_file(text: str) -> tuple[str, str]:
+    """Split ``[NAME=]FILE.json``; the name is that of the file if none is given."""
+    name, separator, file = text.partition('=')
+    return (name, file) if separator else (Path(text).stem, text)
+
+
+def read_json(file: str, what: str) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Args:
+        file: its path.
+        what: what is expected, for the messages.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f'runs: expected {what}, got {file!r}, which does not exist')
+    try:
+        content = json.loads(Path(file).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{file}: expected {what}, got something else ({error})') from None
+    if not isinstance(content, dict):
+        raise ValueError(f'{file}: expected {what}, got a {type(content).__name__}')
+    return content
 
 
 def common_metric(runs: Sequence[Run], metric: str | None = None) -> str:
@@ -134,13 +154,34 @@ def frequencies(
                     'others: the classes were grouped differently. Test again with the metric of '
                     'one config, or give --frequency-file'
                 )
-    found = told.columns['group']
+    return Frequencies(np.asarray(told.columns[count_column(told, by)]), groups_of(told.columns))
+
+
+def groups_of(per_class: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
+    """Return the classes of each group, from frequent to rare; a group may be empty.
+
+    Args:
+        per_class: columns of a test; without the column ``group`` no group has a class.
+
+    Returns:
+        Name -> class indices. Names of neither field stand in the order of the classes.
+    """
+    found = per_class.get('group') or ()
     names = next((names for names in VOCABULARIES if set(found) <= set(names)), None)
-    groups = {
+    return {
         name: [i for i, group in enumerate(found) if group == name]
         for name in names or dict.fromkeys(found)
     }
-    return Frequencies(np.asarray(told.columns[count_column(told, by)]), groups)
+
+
+def named_groups(per_class: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """Return the names of the classes of each group that has some."""
+    names = per_class.get('class') or ()
+    return {
+        group: [str(names[index]) for index in members]
+        for group, members in groups_of(per_class).items()
+        if members and names
+    }
 
 
 def check_classes(run: Run, first: Run) -> None:

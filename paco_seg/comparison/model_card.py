@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from paco_seg.comparison.document import Block, Heading, Items, Table, Text, as_markdown
+from paco_seg.comparison.long_tail import named_groups
 from paco_seg.engine.preflight import iter_datasets
 
 UNSTATED = 'not stated'
@@ -58,11 +59,12 @@ def model_card(
         Heading(f'Classes ({len(classes)})' if classes else 'Classes'),
         Text(', '.join(map(str, classes)) or UNSTATED),
     ]
-    groups = _groups(metrics)
+    per_class = (metrics or {}).get('per_class') or {}
+    groups = named_groups(per_class)
     if groups:
         blocks += [
             Heading('Groups of classes by training frequency'),
-            Items([f'{group} ({len(members)}): {", ".join(members)}' for group, members in groups]),
+            Items([f'{group} ({len(own)}): {", ".join(own)}' for group, own in groups.items()]),
         ]
     return as_markdown(blocks)
 
@@ -96,13 +98,3 @@ def _metrics(name: str, metrics: Mapping[str, Any] | None) -> list[Block]:
         if isinstance(value, (int, float))
     ]
     return [command, Table(['metric', 'value'], rows)]
-
-
-def _groups(metrics: Mapping[str, Any] | None) -> list[tuple[str, Sequence[str]]]:
-    """Groups of the classes, where the metrics have them."""
-    per_class = (metrics or {}).get('per_class') or {}
-    names, groups = per_class.get('class') or [], per_class.get('group') or []
-    found: dict[str, list[str]] = {}
-    for label, group in zip(names, groups, strict=False):
-        found.setdefault(str(group), []).append(str(label))
-    return list(found.items())

@@ -120,10 +120,8 @@ def read_confusion(source: str, system: str | None = None) -> Confusion:
         raise ValueError(
             f'--system: expected with the folder of a comparison, got {source!r}. Leave it out'
         )
-    name, separator, file = source.partition('=')
-    if not separator:
-        name, file = Path(source).stem, source
-    content = _read(file, 'JSON of paco-seg test --confusion --out')
+    name, file = long_tail.name_and_file(source)
+    content = long_tail.read_json(file, 'JSON of paco-seg test --confusion --out')
     found = content.get('confusion')
     columns = content.get('per_class') or {}
     if not isinstance(found, dict):
@@ -134,13 +132,7 @@ def read_confusion(source: str, system: str | None = None) -> Confusion:
     groups: dict[str, list[int]] = {}
     column = next((key for key in ('images', 'train_images') if key in columns), None)
     if column and 'group' in columns:
-        groups = {
-            name: [i for i, group in enumerate(columns['group']) if group == name]
-            for name in dict.fromkeys(columns['group'])
-        }
-        order = next((v for v in long_tail.VOCABULARIES if set(groups) <= set(v)), tuple(groups))
-        groups = {name: groups[name] for name in order if name in groups}
-        groups = by_frequency(np.asarray(columns[column]), groups)
+        groups = by_frequency(np.asarray(columns[column]), long_tail.groups_of(columns))
     matrix = np.asarray(found['matrix'], dtype=np.int64)
     return Confusion(matrix, found['classes'], groups, name)
 
@@ -212,22 +204,12 @@ def _mean(runs: Sequence[Sequence[float | None]]) -> Array:
 
 
 def _comparison(folder: str) -> dict[str, Any]:
-    content = _read(os.path.join(folder, RESULTS), 'the folder of paco-seg compare CONFIG')
+    content = long_tail.read_json(
+        os.path.join(folder, RESULTS), 'the folder of paco-seg compare CONFIG'
+    )
     if not {'systems', 'classes', 'groups'} <= set(content):
         raise ValueError(
             f'{folder}: expected the folder of paco-seg compare CONFIG, got one whose {RESULTS} '
             'has other entries. A suite draws its own pictures'
         )
-    return content
-
-
-def _read(file: str, what: str) -> dict[str, Any]:
-    if not Path(file).is_file():
-        raise FileNotFoundError(f'runs: expected {what}, got {file!r}, which does not exist')
-    try:
-        content = json.loads(Path(file).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{file}: expected {what}, got something else ({error})') from None
-    if not isinstance(content, dict):
-        raise ValueError(f'{file}: expected {what}, got a {type(content).__name__}')
     return content

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from paco_seg.comparison.long_tail import named_groups
 from paco_seg.comparison.process import run_command
 from paco_seg.comparison.runner import CellRunner
 from paco_seg.comparison.study import Study, Sweep, versions
@@ -163,6 +164,7 @@ def report_text(suite: Suite, results: Mapping[str, Any]) -> str:
     study = suite.study
     test = results['methods'][0]['runs'][0]['test']
     searched = study.search_options if isinstance(study, Study) else {}
+    groups = named_groups(test.get('per_class') or {})
     return suite.report.format(
         suite=suite.name,
         table=summary_table(results, suite.table),
@@ -171,21 +173,12 @@ def report_text(suite: Suite, results: Mapping[str, Any]) -> str:
         seeds=', '.join(map(str, results['seeds'])),
         first_seed=results['seeds'][0],
         num_samples=test.get('num_samples'),
-        groups=group_lines(test.get('per_class') or {}),
+        groups='\n'.join(f'- {group}: {", ".join(own)}' for group, own in groups.items()),
         frequencies=', '.join(map(str, results.get('frequencies', ()))),
         metric=study.metric if isinstance(study, Study) else '',
         search_iters=searched.get('train_cfg.max_iters'),
         alpha_target=CLASSIFICATION.target,
     )
-
-
-def group_lines(per_class: Mapping[str, Sequence]) -> str:
-    """Return a line per group with the names of its classes."""
-    members: dict[str, list[str]] = {}
-    for name, group in zip(per_class.get('class', ()), per_class.get('group', ()), strict=False):
-        members.setdefault(group, []).append(name)
-    known = [group for group in ('head', 'common', 'tail') if group in members]
-    return '\n'.join(f'- {group}: {", ".join(members[group])}' for group in known)
 
 
 def _parameters(runs: Sequence[Mapping[str, Any]], digits: int | None) -> str:

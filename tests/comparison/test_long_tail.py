@@ -153,3 +153,15 @@ def test_many_classes_are_named_where_there_is_room(drawn, tmp_path):
         )
     gains, _ = drawn(tmp_path / 'a.json', tmp_path / 'b.json')
     assert 5 < len(gains.texts) <= long_tail.NAMED_CLASSES
+
+
+def test_groups_run_from_frequent_to_rare():
+    # Not in the order of the classes, and of either field; a group may be empty.
+    assert long_tail.groups_of({'group': ['tail', 'head', 'tail']}) == dict(
+        head=[1], common=[], tail=[0, 2]
+    )
+    assert long_tail.groups_of({'group': ['few', 'many']}) == dict(many=[1], medium=[], few=[0])
+    assert list(long_tail.groups_of({'group': ['own', 'other']})) == ['own', 'other']
+    per_class = {'class': ['a', 'b', 'c'], 'group': ['tail', 'head', 'tail']}
+    assert long_tail.named_groups(per_class) == dict(head=['b'], tail=['a', 'c'])
+    assert long_tail.named_groups({}) == {}
