@@ -12,8 +12,6 @@ from paco_seg.core.checks import check_choice
 from paco_seg.engine.model_changes import ModelChange, apply_changes, read_config
 
 METHODS = ('gpaco',)
-TAKES_FREQUENCIES = False  # the hook counts the training set
-FREQUENCY_METHODS = ()
 IMPORTS = SYSTEMS['gpaco'].imports
 HOOKS = SYSTEMS['gpaco'].hooks  # fills class_prior='auto' and reports the scale of alpha
 

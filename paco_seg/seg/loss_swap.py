@@ -22,7 +22,6 @@ from paco_seg.engine.systems import SystemInputs
 from paco_seg.seg.systems import SYSTEMS, ceco, gpaco, region_rebalance
 from paco_seg.seg.systems.heads import HEADS, IMPORTS, base_type, change_heads
 
-HOOKS = ()
 METHODS = {
     'gpaco': gpaco.ATTACHED,
     'ceco': ceco.ATTACHED,

@@ -9,7 +9,7 @@ from paco_seg.core.compared.balanced_softmax import (
 from paco_seg.core.compared.bcl import bcl_loss
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
 from paco_seg.core.compared.class_weights import class_weights
-from paco_seg.core.compared.hybrid import curriculum_weight, hybrid_loss, prototype_loss
+from paco_seg.core.compared.hybrid import curriculum_weight, prototype_loss
 from paco_seg.core.compared.ldam import (
     class_weighted_mean,
     cosine_logits,
@@ -79,7 +79,6 @@ __all__ = [
     'drw_weights',
     'effective_numbers',
     'fused_logits',
-    'hybrid_loss',
     'image_bias',
     'image_counts',
     'inverse_effective_weights',

@@ -110,25 +110,3 @@ def prototype_loss(
             attraction = (attraction * prototype_weights.to(dtype)[labels.long()]).sum(dim=1)
         others = similarity.masked_fill(own.unsqueeze(2), -torch.inf).flatten(1)
         return others.logsumexp(dim=1) - attraction
-
-
-def hybrid_loss(contrastive: Tensor, cross_entropy: Tensor, weight: float) -> Tensor:
-    """Return ``weight * mean(contrastive) + (1 - weight) * mean(cross_entropy)``.
-
-    Args:
-        contrastive: (N,) per-anchor values of the instance-balanced batch.
-        cross_entropy: (M,) per-sample values of the class-balanced batch, without a class prior
-            (balanced sampling and a prior would correct twice).
-        weight: alpha(T) in [0, 1], see :func:`curriculum_weight`.
-
-    Returns:
-        A scalar.
-
-    Raises:
-        ValueError: ``weight`` is out of range.
-    """
-    check_range('weight', weight, low=0.0, high=1.0)
-    # sum / max(n, 1): an empty batch of one loader gives a zero attached to the graph, not NaN.
-    contrast = contrastive.sum() / max(contrastive.numel(), 1)
-    classify = cross_entropy.sum() / max(cross_entropy.numel(), 1)
-    return weight * contrast + (1.0 - weight) * classify
