@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from paco_seg.engine.hooks import CheckpointMatchHook
+from paco_seg.engine.hooks.checkpoint_match_hook import load_matching
 
 
 @MODELS.register_module()
@@ -61,12 +60,10 @@ class EnsembleClassifier(BaseClassifier):
                 f'--ensemble: expected {len(self.members)} checkpoints, one per member, got '
                 f'{len(checkpoints)}. Give them in the order of model.members'
             )
-        match = CheckpointMatchHook(require='inference')
         for member, path in zip(self.members, checkpoints, strict=True):
             checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
             try:
-                # loads what fits, and refuses what belongs to another model
-                match.after_load_checkpoint(SimpleNamespace(model=member), checkpoint)
+                load_matching(member, checkpoint, 'inference')
             except ValueError as error:
                 raise ValueError(f'--ensemble {path}: {error}') from None
 
