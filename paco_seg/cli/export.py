@@ -23,8 +23,12 @@ import torch
 from mmengine.config import Config
 
 from paco_seg.cli.arguments import at_least
-from paco_seg.engine.cli import load_config, require_keys
-from paco_seg.engine.config_options import ConfigOptions
+from paco_seg.engine.cli import (
+    add_model_arguments,
+    check_checkpoint,
+    load_config,
+    require_keys,
+)
 from paco_seg.engine.export import TOLERANCE, check_format, export
 from paco_seg.engine.preflight import check_imports
 from paco_seg.engine.stages import stage
@@ -52,15 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--batch-size', type=at_least(1), help='fix the number of images; default: any'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
-    )
-    parser.add_argument(
-        '--allow-pickle',
-        action='store_true',
-        help='read checkpoints that contain code, and run it: only for files you trust',
-    )
-    parser.set_defaults(launcher='none', work_dir=None, local_rank=0)
+    add_model_arguments(parser)
 
 
 def describe_input(cfg: Config, shape: tuple[int, ...], batch_size: int | None) -> dict[str, Any]:
@@ -85,8 +81,7 @@ def run(args: argparse.Namespace) -> None:
     inputs = [path for path in (args.config, args.checkpoint) if '::' not in path]
     for path in (out, about):
         check_output(path, inputs=inputs)
-    if not Path(args.checkpoint).expanduser().is_file():
-        raise FileNotFoundError(f'checkpoint: expected an existing file, got {args.checkpoint!r}')
+    check_checkpoint(args.checkpoint)
     cfg = load_config(args)
     require_keys(cfg, args.config, ('model',))
     check_imports(cfg)

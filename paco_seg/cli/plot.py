@@ -35,7 +35,12 @@ from paco_seg.comparison import long_tail
 from paco_seg.core.diagnostics import center_geometry
 from paco_seg.core.embeddings import unit_rows
 from paco_seg.core.frequency import GROUP_THRESHOLDS, load_class_frequency
-from paco_seg.engine.config_options import ConfigOptions
+from paco_seg.engine.cli import (
+    add_model_arguments,
+    check_checkpoint,
+    load_config,
+    require_keys,
+)
 from paco_seg.files import check_output
 
 # What Matplotlib writes.
@@ -63,15 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--images', type=at_least(1), default=500, help='embeddings: test images to read at most'
     )
     parser.add_argument('--device', help='of the model; default: cuda where there is one, else cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
-    )
-    parser.add_argument(
-        '--allow-pickle',
-        action='store_true',
-        help='read checkpoints that contain code, and run it: only for files you trust',
-    )
-    parser.set_defaults(launcher='none', work_dir=None, local_rank=0)
+    add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -202,17 +199,15 @@ KINDS: dict[str, Callable[[argparse.Namespace, Sequence[str]], None]] = {
 def _load(args: argparse.Namespace, sources: Sequence[str], kind: str):
     """Build the model of ``CONFIG CHECKPOINT``, after the checks that need nothing."""
     from paco_seg.comparison.trained_model import load_trained
-    from paco_seg.engine.cli import load_config, require_keys
     from paco_seg.engine.prediction import pick_device
     from paco_seg.engine.preflight import check_imports
     from paco_seg.engine.stages import stage
 
     _expect(sources, 2, kind, 'CONFIG CHECKPOINT', most=2)
     config, checkpoint = sources
-    if not Path(checkpoint).expanduser().is_file():
-        raise FileNotFoundError(f'checkpoint: expected an existing file, got {checkpoint!r}')
+    check_checkpoint(checkpoint)
     device = pick_device(args.device)
-    cfg = load_config(argparse.Namespace(**{**vars(args), 'config': config}))
+    cfg = load_config(args, config)
     keys = ('model', 'test_dataloader') if kind == 'embeddings' else ('model',)
     require_keys(cfg, config, keys)
     check_imports(cfg)

@@ -38,8 +38,12 @@ from paco_seg.comparison.gallery import (
     write_gallery,
     written_video,
 )
-from paco_seg.engine.cli import load_config, require_keys
-from paco_seg.engine.config_options import ConfigOptions
+from paco_seg.engine.cli import (
+    add_model_arguments,
+    check_checkpoint,
+    load_config,
+    require_keys,
+)
 from paco_seg.engine.media import Media, find_media
 from paco_seg.engine.pictures import write_picture
 from paco_seg.engine.prediction import Prediction, pick_device
@@ -80,20 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--show-limit', type=at_least(0), help='paint at most so many images')
     parser.add_argument('--device', help='default: cuda where there is one, else cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
-    )
-    parser.add_argument(
-        '--allow-pickle',
-        action='store_true',
-        help='read checkpoints that contain code, and run it: only for files you trust',
-    )
-    parser.set_defaults(launcher='none', work_dir=None, local_rank=0)
+    add_model_arguments(parser)
 
 
 def read_config_of(args: argparse.Namespace, source: str) -> Config:
     """Read a config as the other commands do, and check what a prediction needs of it."""
-    cfg = load_config(argparse.Namespace(**{**vars(args), 'config': source}))
+    cfg = load_config(args, source)
     require_keys(cfg, source, ('model', 'test_dataloader'))
     check_imports(cfg)
     return cfg
@@ -113,8 +109,8 @@ def check_arguments(args: argparse.Namespace) -> None:
             '--compare-config: expected --compare with a checkpoint of it, got none. Add --compare'
         )
     for key, path in (('checkpoint', args.checkpoint), ('--compare', args.compare)):
-        if path is not None and not Path(path).expanduser().is_file():
-            raise FileNotFoundError(f'{key}: expected an existing file, got {path!r}')
+        if path is not None:
+            check_checkpoint(path, key)
     check_folder(args.out)
     out, images = Path(args.out).resolve(), Path(args.images).expanduser().resolve()
     # The next call would take the pictures for images.

@@ -27,7 +27,7 @@ import paco_seg.seg  # noqa: F401
 from paco_seg.comparison.model_card import model_card
 from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
 from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
-from paco_seg.engine.cli import PLUGINS, weights_of
+from paco_seg.engine.cli import PLUGINS, add_allow_pickle, weights_of
 from paco_seg.engine.model_changes import build_without_memory, read_config
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_output, write_text, written_aside
@@ -51,11 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--metrics', help='FILE.json of paco-seg test, for the model card')
     parser.add_argument('--license', help='of the weights, for the model card, e.g. "CC BY 4.0"')
-    parser.add_argument(
-        '--allow-pickle',
-        action='store_true',
-        help='read checkpoints that contain code, and run it: only for files you trust',
-    )
+    add_allow_pickle(parser)
 
 
 def checkpoint_config(checkpoint: dict[str, Any], source: str, *, stock: bool = False) -> Config:

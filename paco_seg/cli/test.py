@@ -22,6 +22,7 @@ from mmengine.logging import print_log
 from paco_seg.engine.cli import (
     add_common_arguments,
     build_runner,
+    check_checkpoint,
     load_config,
     require_keys,
     use_test_time_augmentation,
@@ -228,8 +229,8 @@ def run(args: argparse.Namespace) -> None:
     tested = args.ensemble or list(results.values())
     check_outputs(args, kind, [args.config, *tested])
     for path in tested:
-        if '://' not in path and not Path(path).expanduser().is_file():
-            raise FileNotFoundError(f'checkpoint: expected an existing file, got {path!r}')
+        if '://' not in path:
+            check_checkpoint(path)
     check_loader('test_dataloader', cfg.test_dataloader)
     check_imports(cfg)
     check_work_dir(cfg.work_dir)

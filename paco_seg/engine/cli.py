@@ -41,20 +41,45 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         'key="[a,b]" or key=a,b, no blanks inside; a text with blanks or commas as key==text',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    add_allow_pickle(parser)
+    # torch.distributed.launch passes it; torchrun sets the variable instead.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_model_arguments(parser: ArgumentParser) -> None:
+    """Add what :func:`load_config` reads for a command that trains and tests nothing."""
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='as in paco-seg train'
+    )
+    add_allow_pickle(parser)
+    parser.set_defaults(launcher='none', work_dir=None, local_rank=0)
+
+
+def add_allow_pickle(parser: ArgumentParser) -> None:
+    """Add ``--allow-pickle``."""
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
         help='read checkpoints that contain code, and run it: only for files you trust',
     )
-    # torch.distributed.launch passes it; torchrun sets the variable instead.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-def load_config(args: Namespace) -> Config:
+def check_checkpoint(path: str, key: str = 'checkpoint') -> None:
+    """Refuse a checkpoint that is not there, before anything is built.
+
+    Raises:
+        FileNotFoundError: names the argument ``key`` and the path.
+    """
+    if not Path(path).expanduser().is_file():
+        raise FileNotFoundError(f'{key}: expected an existing file, got {path!r}')
+
+
+def load_config(args: Namespace, config: str | None = None) -> Config:
     """Reads the config file of a tool's arguments and applies those that all tools share.
 
     Args:
         args: ``config`` and the arguments of :func:`add_common_arguments`.
+        config: another file than ``args.config``.
 
     Returns:
         The config with plugins imported, ``launcher`` and ``work_dir`` set.
@@ -64,21 +89,22 @@ def load_config(args: Namespace) -> Config:
         ValueError: its ``default_scope`` is neither segmentation nor classification.
     """
     compat.setup()
+    config = args.config if config is None else config
     check_local_rank()
     set_safe_loading(args.allow_pickle)
-    packaged = '::' in args.config
-    file = Config._get_cfg_path(args.config, '')[0] if packaged else args.config
+    packaged = '::' in config
+    file = Config._get_cfg_path(config, '')[0] if packaged else config
     if not Path(file).is_file():
         raise FileNotFoundError(
-            f'config: expected an existing file, got {args.config!r}. The path is relative to '
+            f'config: expected an existing file, got {config!r}. The path is relative to '
             f'{os.getcwd()}'
         )
-    with stage(f'while reading {args.config}'):
+    with stage(f'while reading {config}'):
         cfg = Config.fromfile(file)
     if args.cfg_options:
         with stage('while applying --cfg-options'):
             cfg.merge_from_dict(args.cfg_options)
-    scope = scope_of(cfg, args.config)
+    scope = scope_of(cfg, config)
     compat.require('mmengine', 'mmcv', scope)
     import_modules_from_strings([PLUGINS[scope]])
     cfg = with_names(cfg)
@@ -87,7 +113,7 @@ def load_config(args: Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(Path('work_dirs') / Path(config).stem)
     # A shell leaves `--work-dir=~/runs` as it is, and MMEngine makes a folder of that name.
     cfg.work_dir = os.path.expanduser(cfg.work_dir)
     expand_home(cfg)
