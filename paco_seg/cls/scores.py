@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from paco_seg.engine.prediction import class_names, load_weights, named
+from paco_seg.engine.prediction import build_trained, class_names, named
 
 # Height and width where neither the command nor the test pipeline says one.
 USUAL = 224
@@ -32,14 +30,9 @@ class ClassificationScores(nn.Module):
 
     def __init__(self, cfg: Config, checkpoint: str, size: tuple[int, int] | None = None) -> None:
         super().__init__()
-        settings = dict(cfg.model)
-        if cfg.get('data_preprocessor') is not None:
-            settings.setdefault('data_preprocessor', cfg.data_preprocessor)
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            model = MODELS.build(settings)
-        meta = load_weights(model, checkpoint)
-        self.model = revert_sync_batchnorm(model).eval()
-        mean = (settings.get('data_preprocessor') or {}).get('mean') or [0.0] * 3
+        self.model, meta = build_trained(cfg, checkpoint)
+        preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+        mean = preprocessor.get('mean') or [0.0] * 3
         self.shape = (len(mean), *(size or (USUAL, USUAL)))
         names, _ = class_names(meta, cfg)
         example = torch.randn(2, *self.shape, generator=torch.Generator().manual_seed(0))

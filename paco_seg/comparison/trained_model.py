@@ -9,14 +9,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from paco_seg.core.grouping import Grouping
 from paco_seg.engine.class_centers import centers_of, classifier_beside
-from paco_seg.engine.prediction import class_names, load_weights, named
+from paco_seg.engine.prediction import build_trained, class_names, named
 
 # Parts of a feature map of one image that a class may give to its share: of several images.
 _IMAGES_PER_CLASS = 4
@@ -135,13 +134,8 @@ def load_trained(cfg: Config, checkpoint: str, device: str) -> TrainedModel:
     Raises:
         ValueError: the checkpoint is of another model, or the model has no linear classifier.
     """
-    settings = dict(cfg.model)
-    if cfg.get('data_preprocessor') is not None:
-        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(settings)
-    meta = load_weights(model, checkpoint)
-    model = revert_sync_batchnorm(model).eval().to(device)
+    model, meta = build_trained(cfg, checkpoint)
+    model = model.to(device)
     name = 'decode_head' if cfg.default_scope == 'mmseg' else 'head'
     head = getattr(model, name, None)
     if isinstance(head, nn.ModuleList):

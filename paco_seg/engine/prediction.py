@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
-from mmengine.registry import DATASETS
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
 from paco_seg.engine.checkpoint import load_from_local
@@ -79,6 +80,24 @@ def load_weights(model: nn.Module, checkpoint: str) -> Mapping[str, Any]:
     content = load_from_local(checkpoint, map_location='cpu')
     load_matching(model, content, 'inference')
     return content.get('meta') or {}
+
+
+def build_trained(cfg: Config, checkpoint: str) -> tuple[Any, Mapping[str, Any]]:
+    """Build the model of a config with the weights of a checkpoint, on the CPU, in eval mode.
+
+    Returns:
+        The model, and the ``meta`` of the checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError: as of :func:`load_weights`.
+    """
+    settings = dict(cfg.model)
+    if cfg.get('data_preprocessor') is not None:
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(settings)
+    meta = load_weights(model, checkpoint)
+    return revert_sync_batchnorm(model).eval(), meta
 
 
 def class_names(meta: Mapping[str, Any], cfg: Config) -> tuple[list[str] | None, Any]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from paco_seg.engine.prediction import class_names, load_weights, named
+from paco_seg.engine.prediction import build_trained, class_names, named
 from paco_seg.seg.stock_config import input_shape
 
 
@@ -30,10 +28,7 @@ class SegmentationScores(nn.Module):
 
     def __init__(self, cfg: Config, checkpoint: str, size: tuple[int, int] | None = None) -> None:
         super().__init__()
-        with DefaultScope.overwrite_default_scope('mmseg'):
-            model = MODELS.build(cfg.model)
-        meta = load_weights(model, checkpoint)
-        model = revert_sync_batchnorm(model).eval()
+        model, meta = build_trained(cfg, checkpoint)
         head: Any = model.decode_head
         head = head[-1] if isinstance(head, nn.ModuleList) else head
         # Training only; the file would carry their weights.
