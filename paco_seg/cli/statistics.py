@@ -25,7 +25,7 @@ from paco_seg.core.frequency import (
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.parallel import check_jobs
-from paco_seg.files import check_output, written_aside
+from paco_seg.files import check_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def count(cfg: Config, scope: str, loader: str, state_file: Path, jobs: int) -> ClassFrequency:
-    """Count the data set of a loader, by the config's task."""
+def count(
+    cfg: Config, scope: str, loader: str, state_file: Path, jobs: int
+) -> tuple[ClassFrequency, str]:
+    """Count the data set of a loader, by the config's task; return its fingerprint too."""
     if scope == 'mmseg':
-        from paco_seg.seg.datasets.label_counts import count_labels
+        from paco_seg.seg.datasets import label_counts
         from paco_seg.seg.datasets.label_maps import label_maps_of
 
-        return count_labels(list(label_maps_of(cfg, loader)), cfg, state_file, jobs)
+        datasets = list(label_maps_of(cfg, loader))
+        frequency = label_counts.count_labels(datasets, cfg, state_file, jobs)
+        return frequency, label_counts.fingerprint(datasets)
     from paco_seg.cls.datasets.check import class_statistics
 
     classes, images, number = class_statistics(cfg, loader)
-    return ClassFrequency(classes, tuple(images.tolist()), None, number)
+    frequency = ClassFrequency(classes, tuple(images.tolist()), None, number)
+    return frequency, _hash_of(classes, images.tolist(), number)
 
 
 def fingerprint(cfg: Config, scope: str, loader: str) -> str:
@@ -63,7 +68,11 @@ def fingerprint(cfg: Config, scope: str, loader: str) -> str:
     from paco_seg.cls.datasets.check import class_statistics
 
     classes, images, number = class_statistics(cfg, loader)
-    return hashlib.sha256(json.dumps([classes, images.tolist(), number]).encode()).hexdigest()
+    return _hash_of(classes, images.tolist(), number)
+
+
+def _hash_of(*counted: Any) -> str:
+    return hashlib.sha256(json.dumps(counted).encode()).hexdigest()
 
 
 def default_name(config: str) -> str:
@@ -82,47 +91,15 @@ def write_statistics(
     """Count the data set of a loader of a config, write the file and remove the state."""
     state_file = out.with_name(f'{out.name}.part')
     cfg, scope = read_data_config(config, options, to_inherit=False)
-    frequency = count(cfg, scope, loader, state_file, jobs)
-    save_class_frequency(frequency, out, fingerprint(cfg, scope, loader))
+    frequency, counted = count(cfg, scope, loader, state_file, jobs)
+    save_class_frequency(frequency, out, counted)
     state_file.unlink(missing_ok=True)
     return frequency
 
 
-def counted(frequency: ClassFrequency) -> list[str]:
-    """Return which counts there are: images, and pixels of label maps."""
-    return [by for by in GROUP_THRESHOLDS if getattr(frequency, by) is not None]
-
-
-def plot(frequency: ClassFrequency, path: str) -> None:
-    """Draw the counts by falling number of images, coloured by group."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-
-    kinds = counted(frequency)
-    figure, panels = plt.subplots(
-        1, len(kinds), figsize=(6 * len(kinds), 4), layout='constrained', squeeze=False
-    )
-    for panel, by in zip(panels[0], kinds, strict=True):
-        counts = frequency.counts(by)
-        first = 0
-        for color, (group, members) in zip(
-            ('tab:blue', 'tab:orange', 'tab:red'), frequency.groups(by).items(), strict=True
-        ):
-            places = range(first, first + len(members))
-            panel.bar(places, counts[members], 1.0, color=color, label=f'{group} ({len(members)})')
-            first += len(members)
-        panel.set(yscale='log', xlabel='class, by falling count', ylabel=f'training {by}')
-        panel.legend()
-    with written_aside(path) as unfinished:
-        figure.savefig(unfinished)
-    plt.close(figure)
-
-
 def report(frequency: ClassFrequency) -> None:
     """Print the groups, their thresholds and classes that never occur."""
-    for by in counted(frequency):
+    for by in frequency.kinds:
         head, tail = GROUP_THRESHOLDS[by]
         sizes = {name: len(members) for name, members in frequency.groups(by).items()}
         print(
@@ -149,5 +126,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'{out}: {frequency.num_images} images, {len(frequency.names)} classes')
     report(frequency)
     if args.plot:
-        plot(frequency, args.plot)
+        from paco_seg.comparison.plots import draw_counts
+
+        draw_counts(args.plot, frequency)
         print(args.plot)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.lines import Line2D
 
-from paco_seg.comparison.long_tail import GROUP_COLOURS, MARKERS
-from paco_seg.comparison.plots import colour, save
-from paco_seg.comparison.user_plots import own_palette
+from paco_seg.comparison.gallery import palette_of
+from paco_seg.comparison.long_tail import MARKERS
+from paco_seg.comparison.plots import GROUP_COLOURS, colour, save
 
 NAMED = 300  # names on one axis; of more classes some have none
 NUMBERED = 20  # classes up to which a matrix has numbers in its cells
@@ -163,7 +163,7 @@ def draw_points(
         title: of the picture.
     """
     present = np.unique(labels).tolist()
-    colours = np.asarray(own_palette(len(classes))) / 255
+    colours = palette_of(len(classes)) / 255
     columns = min(len(present), 6)
     rows = -(-len(present) // columns)
     figure, axis = plt.subplots(figsize=(10, 7.6 + 0.155 * rows), dpi=100, layout='constrained')

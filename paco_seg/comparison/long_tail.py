@@ -23,7 +23,6 @@ VOCABULARIES = (GROUP_NAMES, SHOT_GROUPS)
 COUNTS = {'images': ('images', 'train_images'), 'pixels': ('pixels',)}
 METRICS = ('IoU', 'accuracy')
 MARKERS = 'osD^vP*X'
-GROUP_COLOURS = ('tab:blue', 'tab:orange', 'tab:red')
 NAMED_CLASSES = 30  # more names than this cover each other
 LABEL_PIXELS = np.array([45, 14])  # room of a name, at 100 pixels per inch
 
@@ -259,6 +258,8 @@ def _draw_gains(
 ) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    from paco_seg.comparison.plots import GROUP_COLOURS
 
     counts, groups = frequency
     base = values_of(runs[0], metric)

@@ -17,10 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
+from paco_seg.core.frequency import ClassFrequency
 from paco_seg.engine.pictures import read_picture
 from paco_seg.files import written_aside
 
 Curve = Sequence[Sequence[float]]
+GROUP_COLOURS = ('tab:blue', 'tab:orange', 'tab:red')  # from frequent to rare
 FEW_CLASSES = 30  # more names and lines than these cover each other
 
 
@@ -178,6 +180,26 @@ def draw_curves(
     save(figure, path)
 
 
+def draw_counts(path: str | os.PathLike, frequency: ClassFrequency) -> None:
+    """Draw the counts of the classes by falling number, coloured by group, a panel per kind."""
+    kinds = frequency.kinds
+    figure, panels = plt.subplots(
+        1, len(kinds), figsize=(6 * len(kinds), 4), layout='constrained', squeeze=False
+    )
+    for panel, by in zip(panels[0], kinds, strict=True):
+        counts = frequency.counts(by)
+        first = 0
+        for shade, (group, members) in zip(
+            GROUP_COLOURS, frequency.groups(by).items(), strict=True
+        ):
+            places = range(first, first + len(members))
+            panel.bar(places, counts[members], 1.0, color=shade, label=f'{group} ({len(members)})')
+            first += len(members)
+        panel.set(yscale='log', xlabel='class, by falling count', ylabel=f'training {by}')
+        panel.legend()
+    save(figure, path, dpi=100)
+
+
 def colour(number: int, count: int) -> tuple[float, ...]:
     """Return the colour of a method among ``count``; up to twenty are told apart."""
     return plt.get_cmap('tab10' if count <= 10 else 'tab20')(number)
@@ -191,8 +213,8 @@ def read(path: str | os.PathLike, flags: int) -> np.ndarray:
     return image
 
 
-def save(figure: Figure, path: str | os.PathLike) -> None:
+def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 130) -> None:
     """Write a picture that is complete or absent, and free the figure."""
     with written_aside(path) as unfinished:
-        figure.savefig(unfinished, dpi=130)
+        figure.savefig(unfinished, dpi=dpi)
     plt.close(figure)

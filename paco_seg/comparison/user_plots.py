@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
+from paco_seg.comparison.gallery import palette_of
 from paco_seg.comparison.plots import colour, places_of, read, save, show_frequencies
 from paco_seg.engine.class_confusion import EXAMPLES
 from paco_seg.engine.pictures import read_picture
@@ -157,7 +157,7 @@ def _draw_maps(
     palette: Sequence[Sequence[int]] | None,
 ) -> None:
     colours = np.zeros((65536, 3), dtype=np.uint8)
-    colours[: len(classes)] = palette or own_palette(len(classes))
+    colours[: len(classes)] = palette_of(len(classes), palette)
     titles = ['image', 'labels', *found]
     figure, axes = plt.subplots(
         len(images),
@@ -224,15 +224,6 @@ def _draw_labels(
         axis.set_xticks([])
         axis.set_yticks([])
     save(figure, path)
-
-
-def own_palette(number: int) -> list[list[int]]:
-    """Return colours that differ, for data sets without any: hues a golden angle apart."""
-    colours: list[list[int]] = []
-    for index in range(number):
-        hue, value = index * 0.618034 % 1.0, (0.95, 0.7, 0.45)[index % 3]
-        colours.append([round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, value)])
-    return colours
 
 
 def shares_of(

@@ -100,6 +100,11 @@ class ClassFrequency:
         """C."""
         return len(self.images)
 
+    @property
+    def kinds(self) -> list[str]:
+        """Which counts there are: 'images', and 'pixels' of label maps."""
+        return [by for by in GROUP_THRESHOLDS if getattr(self, by) is not None]
+
     def counts(self, by: str = 'images', key: str = 'frequency_file') -> npt.NDArray[np.int64]:
         """Return the (C,) int64 counts of one kind.
 
