@@ -39,7 +39,7 @@ from paco_seg.comparison.user_report import (
     write_report,
 )
 from paco_seg.comparison.user_results import costs_of, results_of
-from paco_seg.comparison.user_study import Finished, UserStudy, first_line
+from paco_seg.comparison.user_study import Finished, UserStudy, first_and_last_line
 from paco_seg.comparison.verdict import MARGIN
 from paco_seg.comparison.written_configs import WrittenConfigs
 from paco_seg.core.frequency import save_class_frequency
@@ -298,7 +298,7 @@ class _Comparison:
                 try:
                     configs.check(base, system)
                 except Exception as error:  # models raise anything
-                    reason = first_line(error)
+                    reason = first_and_last_line(error)
             if reason is None:
                 served.append(system)
                 names.add(system.name)

@@ -198,7 +198,7 @@ class UserStudy:
         ):
             value = None
             if isinstance(found, Exception):
-                self.failed.append((cell.name, first_line(found)))
+                self.failed.append((cell.name, first_and_last_line(found)))
             else:
                 value = self._value(result.system, found)
             result.search.append((candidate, value))
@@ -223,7 +223,7 @@ class UserStudy:
             tasks, cells, runner.run_each(cells, workers=self.workers), strict=True
         ):
             if isinstance(found, Exception):
-                self.failed.append((cell.name, first_line(found)))
+                self.failed.append((cell.name, first_and_last_line(found)))
                 self._cells.pop((result.system.name, seed), None)
                 continue
             result.runs[seed] = found
@@ -323,7 +323,7 @@ def best(search: Sequence[tuple[Candidate, float | None]]) -> Candidate | None:
     return max(known, key=lambda entry: entry[1])[0] if known else None
 
 
-def first_line(error: BaseException) -> str:
+def first_and_last_line(error: BaseException) -> str:
     """Return the first line of an error, and the last one of the log that it shows."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:

@@ -24,6 +24,8 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from paco_seg.engine.stages import first_line
+
 FORCE_SAFE, FORCE_UNSAFE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 # A file that claims more is not taken at its word.
 MOST_PROCESSES = 100_000
@@ -234,7 +236,7 @@ def _check_records(path: Path, filename: str) -> None:
 
 
 def _damaged(filename: str, error: Exception) -> ValueError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = first_line(error)
     if not isinstance(error, (RuntimeError, ValueError, EOFError, UnpicklingError)):
         reason = f'{type(error).__name__}: {reason}'
     return ValueError(

@@ -95,11 +95,6 @@ def is_file(path: str, backend_args: dict | None = None) -> bool:
     return bool(fileio.isfile(path, backend_args=backend_args))
 
 
-def reason(error: BaseException) -> str:
-    """One line about an error."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 def _header(image: Image.Image) -> ImageHeader:
     # Pillow decodes a whole PNG for EXIF data that may stand behind the pixels.
     cheap = image.format != 'PNG' or 'exif' in image.info

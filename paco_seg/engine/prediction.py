@@ -18,6 +18,7 @@ from torch import nn
 from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.hooks.checkpoint_match_hook import load_matching
 from paco_seg.engine.preflight import iter_datasets
+from paco_seg.engine.stages import first_line
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,8 @@ def pick_device(device: str | None) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).split('\n', 1)[0]
         raise ValueError(
-            f'--device: expected a device of this machine, got {device!r} ({reason}). Try cpu'
+            f'--device: expected a device of this machine, got {device!r} ({first_line(error)}). '
+            'Try cpu'
         ) from None
     return device

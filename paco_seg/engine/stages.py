@@ -91,6 +91,11 @@ def raised_here(error: BaseException) -> bool:
     return str(frames[-1][0].f_globals.get('__name__', '')).split('.')[0] == 'paco_seg'
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or its type where it has none."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def reason(error: BaseException) -> str:
     """Return one line about an exception; all lines of one that this package raised."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

@@ -8,7 +8,7 @@ import pytest
 from paco_seg import compat
 from paco_seg.comparison.data_parts import divide_data
 from paco_seg.comparison.runner import replaced_folder
-from paco_seg.comparison.user_study import UserStudy, first_line
+from paco_seg.comparison.user_study import UserStudy, first_and_last_line
 from paco_seg.comparison.written_configs import WrittenConfigs
 from paco_seg.core.frequency import save_class_frequency
 from paco_seg.engine.data_config import read_data_config
@@ -150,8 +150,8 @@ def test_weights_of_the_source_go_where_the_system_wants_them(study):
 
 
 def test_first_line_of_an_error_and_the_end_of_its_log():
-    assert first_line(ValueError('a\nb\n\nc ')) == 'a c'
-    assert first_line(ValueError('')) == 'ValueError'
+    assert first_and_last_line(ValueError('a\nb\n\nc ')) == 'a c'
+    assert first_and_last_line(ValueError('')) == 'ValueError'
 
 
 def test_cost_counts_searches_and_finals(study):

@@ -18,7 +18,7 @@ from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from paco_seg.cls.datasets.image_list_dataset import ImageListError
 from paco_seg.engine.cli import LOADERS
 from paco_seg.engine.data_config import check_scope, datasets_of, sample_positions
-from paco_seg.engine.image_files import check_complete, is_file, read_header, reason
+from paco_seg.engine.image_files import check_complete, is_file, read_header
 from paco_seg.engine.loading_steps import LoadingSteps
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import (
@@ -27,6 +27,7 @@ from paco_seg.engine.preflight import (
     iter_datasets,
 )
 from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
+from paco_seg.engine.stages import first_line
 
 SCOPE = 'mmpretrain'
 
@@ -92,7 +93,7 @@ class ImageSet:
             if thorough or header is None:
                 self.steps.until(info, 'img', 'LoadImageFromFile')
         except Exception as error:  # decoders raise anything
-            detail = f' ({reason(error)})'
+            detail = f' ({first_line(error)})'
             problems.append(Problem(path, 'unreadable image', detail, 'Replace or remove it'))
         return problems
 
@@ -156,7 +157,7 @@ def build_dataset(config: dict, key: str) -> Any:
             raise
         except (AssertionError, RuntimeError, ValueError, OSError, KeyError) as error:
             raise ValueError(
-                f'{key}: expected a data set as its settings say, got: {reason(error)}. Check '
+                f'{key}: expected a data set as its settings say, got: {first_line(error)}. Check '
                 'data_root, data_prefix, ann_file and metainfo.classes'
             ) from error
 

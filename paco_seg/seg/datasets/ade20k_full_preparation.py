@@ -17,9 +17,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from paco_seg.engine.image_files import reason
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.pictures import read_picture, write_picture
+from paco_seg.engine.stages import first_line
 from paco_seg.files import check_folder, write_text, written_aside
 from paco_seg.seg.datasets.ade20k_full_dataset import CLASS_FILE, IGNORED
 
@@ -120,8 +120,8 @@ def _objects(_: None, image: Path) -> Objects:
         names = {int(item['name_ndx']): str(item['name']).strip() for item in listed}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f'{description}: expected the objects of the image, got {reason(error)}. Unpack the '
-            'release again'
+            f'{description}: expected the objects of the image, got {first_line(error)}. Unpack '
+            'the release again'
         ) from error
     return Objects(pixels, {number: names[number] for number in pixels if number in names})
 

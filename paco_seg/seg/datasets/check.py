@@ -20,10 +20,10 @@ from paco_seg.engine.image_files import (
     is_file,
     read_header,
     read_raw,
-    reason,
 )
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
+from paco_seg.engine.stages import first_line
 from paco_seg.seg.datasets.label_maps import (
     LabelMaps,
     NoLabelMapsError,
@@ -522,7 +522,7 @@ def _channels(where: str, labels: np.ndarray) -> Problem:
 
 
 def _unreadable(path: str, kind: str, error: Exception) -> Problem:
-    return Problem(path, f'unreadable {kind}', f' ({reason(error)})', 'Replace or remove it')
+    return Problem(path, f'unreadable {kind}', f' ({first_line(error)})', 'Replace or remove it')
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import ConcatDataset
 
-from paco_seg.engine.image_files import reason
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import iter_datasets
+from paco_seg.engine.stages import first_line
 from paco_seg.files import write_json
 from paco_seg.seg.datasets.label_counts import CHUNK, contents, fingerprint
 from paco_seg.seg.datasets.label_maps import LabelMaps
@@ -105,7 +105,7 @@ def _count(leaves: Sequence[LabelMaps], task: tuple[int, int, int]) -> list[Row]
         except Exception as error:  # decoders raise anything
             path = info.get('seg_map_path') or info['img_path']
             raise ValueError(
-                f'{path}: expected a label map that can be read, got {reason(error)}. Find all '
+                f'{path}: expected a label map that can be read, got {first_line(error)}. Find all '
                 'such files with `paco-seg check-data CONFIG`'
             ) from error
         valid = (labels >= 0) & (labels < len(maps.classes)) & (labels != maps.ignore_index)
@@ -125,6 +125,6 @@ def _read(file: Path | None, data: str) -> list[Row] | None:
         return [{int(label): int(n) for label, n in row.items()} for row in content['images']]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
-            f'index_file ({file}): expected what RareClassDataset wrote, got {reason(error)}. '
+            f'index_file ({file}): expected what RareClassDataset wrote, got {first_line(error)}. '
             'Remove the file: it is written again'
         ) from None

@@ -13,9 +13,9 @@ import numpy as np
 from mmengine.config import Config
 
 from paco_seg.core.frequency import ClassFrequency
-from paco_seg.engine.image_files import reason
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.problems import ProblemGroups
+from paco_seg.engine.stages import first_line
 from paco_seg.files import write_json
 from paco_seg.seg.datasets.check import LabelCheck, SetSummary
 from paco_seg.seg.datasets.label_maps import LabelMaps
@@ -122,7 +122,7 @@ def count_chunk(
         except Exception as error:  # decoders raise anything
             path = info.get('seg_map_path') or info['img_path']
             raise ValueError(
-                f'{path}: expected a label map that can be read, got {reason(error)}. Find all '
+                f'{path}: expected a label map that can be read, got {first_line(error)}. Find all '
                 'such files with `python -m paco_seg check-data CONFIG`'
             ) from error
         if found.problems or labels is None:
@@ -188,8 +188,8 @@ def _read_state(
             raise ValueError(f'counts of shape {shape}')
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f'{path}: expected the state of an interrupted count, got {reason(error)}. Remove the '
-            'file to count from the start'
+            f'{path}: expected the state of an interrupted count, got {first_line(error)}. Remove '
+            'the file to count from the start'
         ) from None
     if state.get('contents') != contents(datasets, tasks[:done]).hexdigest():
         print(f'{path}: label maps that were counted have changed; counting from the start')

@@ -14,8 +14,8 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from paco_seg.engine.data_config import datasets_of
-from paco_seg.engine.image_files import reason
 from paco_seg.engine.loading_steps import LoadingSteps
+from paco_seg.engine.stages import first_line
 
 # Images on which a pipeline is tried whose annotation step cannot be told by its class.
 _TRIED = 5
@@ -133,7 +133,7 @@ class LabelMaps:
                     return index
         raise NoLabelMapsError(
             f'{self.key}.pipeline: expected a LoadAnnotations step, or another that adds '
-            f'gt_seg_map, got none{f" ({reason(error)})" if error else ""}. Add it.'
+            f'gt_seg_map, got none{f" ({first_line(error)})" if error else ""}. Add it.'
         )
 
     def _is_file_annotation(self, index: int) -> bool:
