@@ -232,7 +232,7 @@ def _order(
     if args.frequency_file:
         key = '--frequency-file'
         frequency = load_class_frequency(args.frequency_file, key=key, classes=classes)
-        order: list[int] = np.argsort(-frequency.counts(args.by, key), kind='stable').tolist()
+        order: list[int] = np.argsort(-frequency.counts(args.by, key=key), kind='stable').tolist()
         return order
     found = [index for members in groups.values() for index in members]
     return found if len(found) == number else list(range(number))

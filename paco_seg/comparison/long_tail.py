@@ -136,7 +136,7 @@ def frequencies(
     if frequency_file:
         key = '--frequency-file'
         frequency = load_class_frequency(frequency_file, key=key, classes=first.columns['class'])
-        return Frequencies(frequency.counts(by, key), frequency.groups(by))
+        return Frequencies(frequency.counts(by, key=key), frequency.groups(by))
     known = [run for run in runs if 'group' in run.columns and count_column(run, by)]
     if not known:
         raise ValueError(

@@ -15,36 +15,9 @@ from torch import Tensor
 
 from paco_seg.core.contrast import EMPTY
 from paco_seg.core.embeddings import unit_rows
-from paco_seg.core.paco import PaCoSettings
 
 # Rows of the cosine matrix of the centers that are formed at a time: 21 841 classes fit.
 _ROWS = 1024
-
-
-class ContrastBatch(NamedTuple):
-    """What a loss hands to :func:`paco_seg.core.paco.paco_loss`.
-
-    Args:
-        embeddings: (N, D) or (G, N, D) unit rows.
-        labels: (N,) or (G, N) integer.
-        center_logits: (N, C) or (G, N, C).
-        settings: with a number for alpha.
-        class_prior: (C,), or None.
-        ignore_index: label of rows that are not anchors; None = there are none.
-        keys: (M, D), or None.
-        key_labels: (M,), or None.
-        anchor_weights: (N,) or (G, N), or None.
-    """
-
-    embeddings: Tensor
-    labels: Tensor
-    center_logits: Tensor
-    settings: PaCoSettings
-    class_prior: Tensor | None = None
-    ignore_index: int | None = None
-    keys: Tensor | None = None
-    key_labels: Tensor | None = None
-    anchor_weights: Tensor | None = None
 
 
 class PairCounts(NamedTuple):

@@ -120,20 +120,20 @@ class ClassFrequency:
             )
         return np.asarray(values, dtype=np.int64)
 
-    def shares(self, by: str = 'images', key: str = 'frequency_file') -> npt.NDArray[np.float64]:
+    def shares(self, by: str = 'images', *, key: str = 'frequency_file') -> npt.NDArray[np.float64]:
         """Return (C,) float64: share of the training images with the class, or of all pixels."""
-        counts = self.counts(by, key)
+        counts = self.counts(by, key=key)
         total = self.num_images if by == 'images' else int(counts.sum())
         shares: npt.NDArray[np.float64] = counts / max(total, 1)
         return shares
 
-    def prior(self, key: str = 'frequency_file', by: str = 'pixels') -> npt.NDArray[np.float64]:
+    def prior(self, by: str = 'pixels', *, key: str = 'frequency_file') -> npt.NDArray[np.float64]:
         """Return the (C,) float64 share of each class among all pixels, or (image, class) pairs.
 
         Raises:
             ValueError: there are no such counts, or a class never occurs; names ``key``.
         """
-        counts = self.counts(by, key)
+        counts = self.counts(by, key=key)
         if (counts == 0).any():
             absent = [self.names[index] for index in np.flatnonzero(counts == 0).tolist()]
             where = f' in {self.file}' if self.file else ''
@@ -365,7 +365,7 @@ def read_prior(source: Any, key: str) -> tuple[Tensor, tuple[str, ...] | None]:
         path, source = source, _read_json(source, key, f'JSON with a list of counts or {_FORM}')
         if isinstance(source, dict):
             frequency = load_class_frequency(path, key)
-            return torch.from_numpy(frequency.counts('images', key)).double(), frequency.classes
+            return torch.from_numpy(frequency.counts('images', key=key)).double(), frequency.classes
         key = f'{key} ({path})'
         _check_written(source, key)
     values = source.numpy(force=True) if isinstance(source, Tensor) else _array(source)

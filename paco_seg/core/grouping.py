@@ -95,13 +95,13 @@ def _by_thresholds(
 ) -> Grouping:
     if by == 'shots':
         many, few = SHOT_THRESHOLDS if thresholds is None else _shots(thresholds, key)
-        counts = frequency.counts('images', key)
+        counts = frequency.counts('images', key=key)
         groups = group_classes(counts, many + 1, few, SHOT_GROUPS)
         return Grouping(groups, f'many: more than {many} training images, few: less than {few}')
     head, tail = GROUP_THRESHOLDS[by] if thresholds is None else check_thresholds(thresholds, key)
     of = 'the training images show the class' if by == 'images' else 'the training pixels'
     rule = f'head: at least {100 * head:g} % of {of}, tail: less than {100 * tail:g} %'
-    return Grouping(group_classes(frequency.shares(by, key), head, tail), rule)
+    return Grouping(group_classes(frequency.shares(by, key=key), head, tail), rule)
 
 
 def _shots(thresholds: Sequence[float], key: str) -> tuple[int, int]:

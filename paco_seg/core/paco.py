@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -117,6 +117,32 @@ class PaCoSettings:
     def name(self, setting: str) -> str:
         """Name a setting as the user knows it."""
         return f'{self.key}.{setting}' if self.key else setting
+
+
+class ContrastBatch(NamedTuple):
+    """What a loss hands to :func:`paco_loss`.
+
+    Args:
+        embeddings: (N, D) or (G, N, D) unit rows.
+        labels: (N,) or (G, N) integer.
+        center_logits: (N, C) or (G, N, C).
+        settings: with a number for alpha.
+        class_prior: (C,), or None.
+        ignore_index: label of rows that are not anchors; None = there are none.
+        keys: (M, D), or None.
+        key_labels: (M,), or None.
+        anchor_weights: (N,) or (G, N), or None.
+    """
+
+    embeddings: Tensor
+    labels: Tensor
+    center_logits: Tensor
+    settings: PaCoSettings
+    class_prior: Tensor | None = None
+    ignore_index: int | None = None
+    keys: Tensor | None = None
+    key_labels: Tensor | None = None
+    anchor_weights: Tensor | None = None
 
 
 def check_alpha(name: str, alpha: object, remedy: str = "Try 'auto'") -> None:

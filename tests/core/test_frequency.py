@@ -68,9 +68,9 @@ def test_prior_is_the_share_of_the_pixels():
 
 def test_prior_refuses_absent_classes_and_missing_pixels():
     with pytest.raises(ValueError, match=r"my\.key: expected training pixels .* none of \['c'\]"):
-        FREQUENCY.prior('my.key')
+        FREQUENCY.prior(key='my.key')
     with pytest.raises(ValueError, match=r"my\.key: expected 'pixels' counts.*paco-seg statistics"):
-        ClassFrequency(('a',), (1,), None, 1).prior('my.key')
+        ClassFrequency(('a',), (1,), None, 1).prior(key='my.key')
 
 
 def test_unknown_counts():

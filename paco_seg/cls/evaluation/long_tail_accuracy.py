@@ -59,7 +59,7 @@ def read_train_counts(source: Any) -> np.ndarray:
         FileNotFoundError: there is no such file.
         ValueError: the counts are not a flat list of non-negative integers.
     """
-    return _read_frequency(source).counts('images', KEY)
+    return _read_frequency(source).counts('images', key=KEY)
 
 
 def _read_frequency(source: Any) -> ClassFrequency:
@@ -125,7 +125,7 @@ class LongTailAccuracy(BaseMetric):
         check_bool('LongTailAccuracy.per_class', per_class)
         self.per_class = per_class
         self.frequency = _read_frequency(train_counts)
-        self.train_counts = self.frequency.counts('images', KEY)
+        self.train_counts = self.frequency.counts('images', key=KEY)
         self.groups = group_classes(self.train_counts, many + 1, few, SHOT_GROUPS)
         self._warned: set[str] = set()
         warning = grouping_warning(

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from paco_seg.cls.losses.class_counts import ClassCounts
 from paco_seg.core.alpha import auto_alpha
 from paco_seg.core.checks import check_range
-from paco_seg.core.diagnostics import ContrastBatch
 from paco_seg.core.frequency import class_frequency
 from paco_seg.core.grouping import Grouping, group_by_rule
-from paco_seg.core.paco import PaCoSettings, paco_loss
+from paco_seg.core.paco import ContrastBatch, PaCoSettings, paco_loss
 
 KEY = 'model.head.loss'
 

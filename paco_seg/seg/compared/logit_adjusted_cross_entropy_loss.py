@@ -45,7 +45,7 @@ class LogitAdjustedCrossEntropyLoss(CrossEntropyLoss):
         check_range(f'{KEY}.tau', tau, low=0.0, remedy='Use 1.0 for balanced accuracy')
         self.tau = tau
         self.frequency = load_class_frequency(frequency_file, f'{KEY}.frequency_file')
-        prior = torch.from_numpy(self.frequency.prior(f'{KEY}.frequency_file'))
+        prior = torch.from_numpy(self.frequency.prior(key=f'{KEY}.frequency_file'))
         # not in checkpoints: they stay interchangeable with those of the stock loss
         self.register_buffer('log_prior', log_class_prior(prior).float(), persistent=False)
 

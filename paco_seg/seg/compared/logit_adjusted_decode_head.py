@@ -61,7 +61,7 @@ class LogitAdjustedDecodeHead(BranchDecodeHead):
         key = f'{KEY}.frequency_file'
         self.frequency = load_class_frequency(frequency_file, key)
         check_num_classes(self.frequency, self.num_classes, key)
-        shift = tau * log_class_prior(torch.from_numpy(self.frequency.prior(key))).float()
+        shift = tau * log_class_prior(torch.from_numpy(self.frequency.prior(key=key))).float()
         # Not in checkpoints: they stay interchangeable with those of the base head.
         self.register_buffer('logit_shift', shift.view(1, -1, 1, 1), persistent=False)
 

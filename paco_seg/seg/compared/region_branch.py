@@ -171,4 +171,4 @@ def image_prior(frequency_file: str | None, num_classes: int, key: str) -> Tenso
         return None
     frequency = load_class_frequency(frequency_file, key)
     check_num_classes(frequency, num_classes, key)
-    return torch.from_numpy(frequency.prior(key, 'images')).float()
+    return torch.from_numpy(frequency.prior('images', key=key)).float()

@@ -210,5 +210,5 @@ def _tail(
     key = f'{KEY}.frequency_file'
     frequency = load_class_frequency(frequency_file, key)
     check_classes(frequency, classes, key)
-    shares = frequency.shares('pixels', key)
+    shares = frequency.shares('pixels', key=key)
     return [label for label, own in enumerate(shares.tolist()) if own < share]

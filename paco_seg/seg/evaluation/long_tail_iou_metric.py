@@ -93,7 +93,7 @@ class LongTailIoUMetric(IoUMetric):
         if group_thresholds is not None:
             check_thresholds(group_thresholds, f'{KEY}.group_thresholds')
         check_choice(f'{KEY}.group_by', group_by, tuple(GROUP_THRESHOLDS))
-        self.shares = self.frequency.shares(group_by, f'{KEY}.group_by')
+        self.shares = self.frequency.shares(group_by, key=f'{KEY}.group_by')
         self.groups = self.frequency.groups(group_by, group_thresholds)
         check_bool(f'{KEY}.per_class', per_class)
         self.per_class = per_class

@@ -109,7 +109,7 @@ def pixel_shares(frequency: ClassFrequency, *, within_image: bool) -> Tensor:
     Raises:
         ValueError: the file has no pixel counts.
     """
-    pixels = torch.from_numpy(frequency.counts('pixels', FILE_KEY)).double()
+    pixels = torch.from_numpy(frequency.counts('pixels', key=FILE_KEY)).double()
     shares = pixels / pixels.sum()
     if within_image:
         images = torch.from_numpy(frequency.counts('images')).double()

@@ -12,7 +12,6 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from paco_seg.core.checks import check_bool, check_choice, check_count, check_range
-from paco_seg.core.diagnostics import ContrastBatch
 from paco_seg.core.distributed import (
     all_reduce_sum,
     gather_rows,
@@ -24,7 +23,7 @@ from paco_seg.core.distributed import (
 from paco_seg.core.frequency import REMEDY
 from paco_seg.core.gradient_balance import GradientBalance, MainTask
 from paco_seg.core.grouping import Grouping, group_by_rule
-from paco_seg.core.paco import PaCoSettings, paco_loss
+from paco_seg.core.paco import ContrastBatch, PaCoSettings, paco_loss
 from paco_seg.core.region_keys import region_keys
 from paco_seg.seg.losses.loss_name import check_loss_name
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha
@@ -104,7 +103,7 @@ class PixelGPaCoLoss(nn.Module):
                     f'{KEY}.frequency_file: expected a file because class_prior is set, got None. '
                     f'{REMEDY}'
                 )
-            prior = torch.from_numpy(self.alpha.frequency.prior(f'{KEY}.frequency_file'))
+            prior = torch.from_numpy(self.alpha.frequency.prior(key=f'{KEY}.frequency_file'))
             # A power of a small share would vanish beside what the core adds to a prior.
             if strength != 1:
                 further_prior = ((strength - 1.0) * prior.log()).float()
