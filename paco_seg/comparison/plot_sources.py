@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from paco_seg.comparison import long_tail
+from paco_seg.comparison.report import RESULTS
 from paco_seg.comparison.user_study import TESTED
 from paco_seg.engine.class_confusion import CONFUSION
-
-RESULTS = 'results.json'
 
 Array = npt.NDArray[Any]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from paco_seg.comparison.long_tail import named_groups
+from paco_seg.comparison.machine import machine, machine_text
 from paco_seg.comparison.process import run_command
 from paco_seg.comparison.runner import CellRunner
 from paco_seg.comparison.study import Study, Sweep, versions
@@ -129,7 +128,7 @@ def run_reported(
         return json.loads((out / RESULTS).read_text())
     results = dict(
         fingerprint=fingerprint,
-        machine=dict(processor=processor(), cores=os.cpu_count(), system=platform.system()),
+        machine=machine(),
         versions=versions(),
         seeds=list(study.seeds),
         **extra,
@@ -313,14 +312,9 @@ def _draw_curves(path: Path, picture: Curves, suite: Suite, results: Mapping[str
 
 def measured_on(results: Mapping[str, Any]) -> str:
     """Return the machine and the versions, and the states of the code if several."""
-    machine = results['machine']
-    packages = ', '.join(f'{name} {version}' for name, version in results['versions'].items())
-    text = f'Measured on {machine["processor"]}, {machine["cores"]} cores, with {packages}.'
     runs = [run for method in results['methods'] for run in method['runs']]
     commits = {run.get('commit') or 'an unknown commit' for run in runs}
-    if len(commits) > 1:
-        text += f' The runs come from several states of the code: {", ".join(sorted(commits))}.'
-    return text
+    return f'Measured on {machine_text(results, commits)}'
 
 
 def per_class_of(results: Mapping[str, Any], value: str) -> dict[str, list]:
@@ -343,12 +337,3 @@ def curves_of(results: Mapping[str, Any], metric: str) -> tuple[dict, dict]:
         for method in results['methods']
     }
     return loss, validation
-
-
-def processor() -> str:
-    """Return the name of the processor, as far as the system tells."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-        return next(line.split(':', 1)[1].strip() for line in lines if 'model name' in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -27,6 +27,7 @@ from paco_seg.comparison.estimate import (
     trial_of,
 )
 from paco_seg.comparison.lock import only_one
+from paco_seg.comparison.report import RESULTS
 from paco_seg.comparison.runner import CellRunner
 from paco_seg.comparison.split import SHARE
 from paco_seg.comparison.study import resolved_config, train_command, versions
@@ -38,7 +39,7 @@ from paco_seg.comparison.user_report import (
     verdict_lines,
     write_report,
 )
-from paco_seg.comparison.user_results import costs_of, results_of
+from paco_seg.comparison.user_results import COSTS, costs_of, results_of
 from paco_seg.comparison.user_study import Finished, UserStudy, first_and_last_line
 from paco_seg.comparison.verdict import MARGIN
 from paco_seg.comparison.written_configs import WrittenConfigs
@@ -53,7 +54,6 @@ from paco_seg.engine.variants import resolve_variant
 from paco_seg.files import check_folder, write_json
 
 BASELINE = 'ce'
-RESULTS, COSTS = 'results.json', 'costs.json'
 RARE = 'rare_classes.json'
 _EXAMPLES = 6  # rare classes of which the tests keep samples
 _TOLD = 5  # finished trainings that would be repeated and are named

@@ -17,7 +17,9 @@ from paco_seg.comparison.document import (
     as_html,
     as_markdown,
 )
+from paco_seg.comparison.machine import machine_text
 from paco_seg.comparison.tables import mean_and_deviation, text_table
+from paco_seg.comparison.user_study import TESTED
 from paco_seg.comparison.verdict import BETTER, EQUIVALENT, TOO_FEW, WORSE
 from paco_seg.files import write_text
 
@@ -87,7 +89,8 @@ def report_blocks(
     blocks += [Heading('What the rare classes are taken for'), confusion_table(results)]
     blocks += [Heading('What was searched'), *_search_blocks(results)]
     blocks += [Heading('What did not run'), *_absent_blocks(results)]
-    blocks += [Heading('Measured on'), Text(_machine(costs))]
+    commits = {commit for cost in costs['systems'].values() for commit in cost['commits']}
+    blocks += [Heading('Measured on'), Text(machine_text(costs, commits))]
     blocks.append(
         Text(
             f'{name} is judged. The configs of all trainings are in the folder `configs`, their '
@@ -358,16 +361,6 @@ def _absent_blocks(results: Mapping[str, Any]) -> list[Block]:
     return [Items(lines)] if lines else [Text('Everything that was asked for ran.')]
 
 
-def _machine(costs: Mapping[str, Any]) -> str:
-    machine = costs['machine']
-    packages = ', '.join(f'{name} {version}' for name, version in costs['versions'].items())
-    text = f'{machine["processor"]}, {machine["cores"]} cores, with {packages}.'
-    commits = {c for cost in costs['systems'].values() for c in cost['commits']}
-    if len(commits) > 1:
-        text += f' The runs come from several states of the code: {", ".join(sorted(commits))}.'
-    return text
-
-
 def _counted(results: Mapping[str, Any]) -> str:
     return 'images' if results['pixels'] is None else 'pixels'
 
@@ -439,7 +432,7 @@ def draw_pictures(
             },
         )
     picture = Picture('examples.png', 'Predictions on samples that show the rarest classes')
-    folders = {s['title']: folder / s['runs'][0]['folder'] / 'tested' for s in systems}
+    folders = {s['title']: folder / s['runs'][0]['folder'] / TESTED for s in systems}
     if user_plots.draw_examples(
         folder / picture.file,
         folders=folders,

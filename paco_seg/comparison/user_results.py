@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean, median
@@ -16,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from paco_seg.comparison.report import processor
+from paco_seg.comparison.machine import machine
 from paco_seg.comparison.study import versions
 from paco_seg.comparison.user_report import MOST_CONFUSED
 from paco_seg.comparison.user_study import SystemResult
@@ -25,6 +23,7 @@ from paco_seg.core.frequency import ClassFrequency
 from paco_seg.core.grouping import Grouping
 from paco_seg.engine.class_confusion import per_class
 
+COSTS = 'costs.json'
 CONFUSED_WITH = 5  # classes that a tail class is most often taken for
 # Percent from which on all are kept for the classes that the report shows: a mean over seeds needs
 # the small shares of one too where they are large in another.
@@ -191,7 +190,7 @@ def costs_of(found: Sequence[SystemResult], results: Mapping[str, Any], batch_si
             commits=sorted({str(run.get('commit')) for run in runs.values()}),
         )
     return dict(
-        machine=dict(processor=processor(), cores=os.cpu_count(), system=platform.system()),
+        machine=machine(),
         versions=versions(),
         systems=costs,
         equal_time=_equal_time(results, costs),
