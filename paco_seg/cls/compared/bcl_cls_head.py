@@ -7,11 +7,9 @@ from typing import Any
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.cls.compared.classify_and_contrast_head import (
-    ClassifyAndContrastHead,
-    with_defaults,
-)
+from paco_seg.cls.compared.classify_and_contrast_head import ClassifyAndContrastHead
 from paco_seg.cls.heads.features import unit_embeddings
+from paco_seg.cls.heads.loss_config import with_defaults
 from paco_seg.cls.heads.projector import linear_projector
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
-from mmpretrain.evaluation.metrics import Accuracy
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from paco_seg.cls.heads.features import hard_labels, pooled_features, unit_embeddings
+from paco_seg.cls.heads.features import hard_labels, unit_embeddings
+from paco_seg.cls.heads.loss_config import with_defaults
+from paco_seg.cls.heads.pooled_cls_head import PooledClsHead
 from paco_seg.cls.heads.projector import linear_projector
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.ldam import cosine_logits
 
 
-class ClassifyAndContrastHead(LinearClsHead):
+class ClassifyAndContrastHead(PooledClsHead):
     """Cross entropy with the class prior on view 1, a contrast of the projections of the others.
 
     Projector, contrast and prior exist in training only. Without ``scale`` the prediction is that
@@ -59,8 +57,7 @@ class ClassifyAndContrastHead(LinearClsHead):
         cal_acc: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        if not isinstance(loss, nn.Module):
-            loss = {'type': 'BalancedSoftmaxLoss', **(loss or {})}
+        loss = with_defaults(loss, type='BalancedSoftmaxLoss')
         super().__init__(
             num_classes,
             in_channels,
@@ -89,10 +86,6 @@ class ClassifyAndContrastHead(LinearClsHead):
             prior = getattr(part, 'class_prior', None)
             if prior is not None:
                 prior.check_length(num_classes)
-
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Return the pooled feature of the last stage, (N, D)."""
-        return pooled_features(feats, self.in_channels)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Compute the logits, (N, C)."""
@@ -125,16 +118,11 @@ class ClassifyAndContrastHead(LinearClsHead):
         features = self.pre_logits(feats)
         logits = self._logits(features[: len(labels)])
         embeddings = unit_embeddings(self.projector, features[len(labels) :])
-        losses = dict(
+        return dict(
             loss_ce=self.loss_module(logits, labels),
             loss_contrast=self._contrast(embeddings, labels.repeat(num_views - 1)),
+            **self.accuracies(logits, labels),
         )
-        if self.cal_acc:
-            # without a threshold: by default only logits above 0 count as predictions
-            accuracy = Accuracy.calculate(logits, labels, topk=self.topk, thrs=(None,))
-            for k, value in zip(self.topk, accuracy, strict=True):
-                losses[f'accuracy_top-{k}'] = value
-        return losses
 
     def _contrast(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Compute the contrast of (N, d) unit rows."""
@@ -144,8 +132,3 @@ class ClassifyAndContrastHead(LinearClsHead):
         if self.scale is None:
             return self.fc(features)
         return self.scale * cosine_logits(features, self.fc.weight)
-
-
-def with_defaults(loss: dict[str, Any] | nn.Module | None, **defaults: Any) -> Any:
-    """Return a loss, or its config with defaults for what that leaves out."""
-    return loss if isinstance(loss, nn.Module) else {**defaults, **(loss or {})}

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from paco_seg.cls.heads.features import hard_labels, pooled_features, unit_embeddings
+from paco_seg.cls.heads.features import hard_labels, unit_embeddings
+from paco_seg.cls.heads.pooled_cls_head import PooledClsHead
 from paco_seg.cls.heads.projector import linear_projector
 from paco_seg.core.checks import check_choice
 from paco_seg.core.compared.hybrid import SCHEDULES, curriculum_weight
 
 
 @MODELS.register_module()
-class HybridClsHead(LinearClsHead):
+class HybridClsHead(PooledClsHead):
     """``alpha(T) * contrast + (1 - alpha(T)) * cross entropy`` on two batches (arXiv 2103.14267).
 
     The contrast sees the views of an instance-balanced batch, the classifier a class-balanced
@@ -78,10 +78,6 @@ class HybridClsHead(LinearClsHead):
     def set_progress(self, epoch: float, max_epochs: float) -> None:
         """Compute alpha(T); called by :class:`TrainingProgressHook`."""
         self.contrast_weight = curriculum_weight(epoch, max_epochs, self.curriculum)
-
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Return the pooled feature of the last stage, (N, D)."""
-        return pooled_features(feats, self.in_channels)
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs: Any

@@ -6,17 +6,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from paco_seg.cls.heads.features import hard_labels, pooled_features
+from paco_seg.cls.heads.features import hard_labels
+from paco_seg.cls.heads.loss_config import with_defaults
+from paco_seg.cls.heads.pooled_cls_head import PooledClsHead
 from paco_seg.core.compared.ldam import cosine_logits
 
 
 @MODELS.register_module()
-class LDAMClsHead(LinearClsHead):
+class LDAMClsHead(PooledClsHead):
     """Cosine classifier trained with margins by class frequency (arXiv 1906.07413).
 
     ``fc`` has no bias; its rows start with length 1, as released.
@@ -46,17 +47,12 @@ class LDAMClsHead(LinearClsHead):
         loss: dict | nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(loss, nn.Module):
-            loss = {'type': 'LDAMLoss', **(loss or {})}
+        loss = with_defaults(loss, type='LDAMLoss')
         super().__init__(num_classes, in_channels, loss=loss, **{'init_cfg': None, **kwargs})
         self.loss_module.class_counts.check_length(num_classes)
         self.fc = nn.Linear(in_channels, num_classes, bias=False)
         with torch.no_grad():
             self.fc.weight.copy_(F.normalize(self.fc.weight.uniform_(-1, 1)))
-
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Return the pooled feature of the last stage, (N, D)."""
-        return pooled_features(feats, self.in_channels)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Compute scaled cosines, (N, C)."""

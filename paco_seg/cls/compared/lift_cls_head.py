@@ -6,18 +6,19 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from paco_seg.cls.heads.features import hard_labels, pooled_features
+from paco_seg.cls.heads.features import hard_labels
+from paco_seg.cls.heads.loss_config import with_defaults
+from paco_seg.cls.heads.pooled_cls_head import PooledClsHead
 from paco_seg.core.checks import check_range, check_shape
 from paco_seg.core.compared.ldam import cosine_logits
 
 
 @MODELS.register_module()
-class LIFTClsHead(LinearClsHead):
+class LIFTClsHead(PooledClsHead):
     """Cosine classifier with the class prior in training (arXiv 2309.10019).
 
     ``fc`` has no bias; logits are the cosines times ``scale``.
@@ -56,8 +57,7 @@ class LIFTClsHead(LinearClsHead):
         loss: dict | nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(loss, nn.Module):
-            loss = {'type': 'BalancedSoftmaxLoss', **(loss or {})}
+        loss = with_defaults(loss, type='BalancedSoftmaxLoss')
         super().__init__(num_classes, in_channels, loss=loss, **{'init_cfg': None, **kwargs})
         check_range('model.head.scale', scale, low=0.0, low_open=True)
         prior = getattr(self.loss_module, 'class_prior', None)
@@ -100,10 +100,6 @@ class LIFTClsHead(LinearClsHead):
         if chosen is not None:
             rows = torch.where(chosen.unsqueeze(1), rows, self.fc.weight)
         self.fc.weight.copy_(rows)
-
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Return the pooled feature of the last stage, (N, D)."""
-        return pooled_features(feats, self.in_channels)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Compute scaled cosines, (N, C)."""

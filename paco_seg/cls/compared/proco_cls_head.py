@@ -7,10 +7,8 @@ from typing import Any
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from paco_seg.cls.compared.classify_and_contrast_head import (
-    ClassifyAndContrastHead,
-    with_defaults,
-)
+from paco_seg.cls.compared.classify_and_contrast_head import ClassifyAndContrastHead
+from paco_seg.cls.heads.loss_config import with_defaults
 
 
 @MODELS.register_module()

@@ -12,6 +12,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from paco_seg.cls.heads.features import check_tensor, hard_labels
+from paco_seg.cls.heads.loss_config import with_defaults
 from paco_seg.core.checks import check_bool, check_choice, check_range
 from paco_seg.core.compared.tau_norm import tau_normalize
 
@@ -64,8 +65,7 @@ class ResLTClsHead(LinearClsHead):
         test_gamma: float | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(loss, nn.Module):
-            loss = {'type': 'ResLTLoss', **loss}
+        loss = with_defaults(loss, type='ResLTLoss')
         super().__init__(num_classes, in_channels, loss=loss, **kwargs)
         check_choice('model.head.branch', branch, BRANCHES)
         check_range(

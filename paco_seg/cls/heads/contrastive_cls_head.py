@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from mmpretrain.evaluation.metrics import Accuracy
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from paco_seg.cls.heads.features import hard_labels, pooled_features, unit_embeddings
+from paco_seg.cls.heads.features import hard_labels, unit_embeddings
+from paco_seg.cls.heads.loss_config import with_defaults
+from paco_seg.cls.heads.pooled_cls_head import PooledClsHead
 from paco_seg.cls.heads.projector import linear_projector
 from paco_seg.core import KeyQueue
 from paco_seg.core.distributed import world_size
 from paco_seg.engine.dropped_keys import DroppedKeys
 
 
-class ContrastiveClsHead(LinearClsHead):
+class ContrastiveClsHead(PooledClsHead):
     """What GPaCo, PaCo and the multi-task baseline have in common.
 
     Projector, queue and prior exist in training only: prediction is that of ``LinearClsHead``,
@@ -59,7 +59,7 @@ class ContrastiveClsHead(LinearClsHead):
         super().__init__(
             num_classes,
             in_channels,
-            loss=loss if isinstance(loss, nn.Module) else {**self.default_loss, **(loss or {})},
+            loss=with_defaults(loss, **self.default_loss),
             topk=(topk,) if isinstance(topk, int) else topk,
             cal_acc=cal_acc,
             init_cfg=init_cfg,
@@ -93,25 +93,12 @@ class ContrastiveClsHead(LinearClsHead):
         """
         return unit_embeddings(projector or self.projector, features)
 
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Return the pooled feature of the last stage, (N, D).
-
-        Raises:
-            ValueError: it is not pooled, or of another width.
-        """
-        return pooled_features(feats, self.in_channels)
-
     def _contrast(
         self, features: Tensor, embeddings: Tensor, labels: Tensor, **keys: Tensor
     ) -> dict[str, Tensor]:
         logits = self.fc(features)
-        losses = dict(loss=self.loss_module(embeddings, labels, logits, **keys))
-        if self.cal_acc:
-            # without a threshold: by default only logits above 0 count as predictions
-            accuracy = Accuracy.calculate(logits, labels, topk=self.topk, thrs=(None,))
-            for k, value in zip(self.topk, accuracy, strict=True):
-                losses[f'accuracy_top-{k}'] = value
-        return losses
+        loss = self.loss_module(embeddings, labels, logits, **keys)
+        return dict(loss=loss, **self.accuracies(logits, labels))
 
     def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
         if not self.training:  # a loss on validation data leaves no trace
