@@ -228,7 +228,7 @@ def inputs_of(
     inputs = SystemInputs(weights=args.weights)
     if 'frequency_file' in settings and given:
         raise ValueError(
-            f'--frequency-file: expected one file, got {given!r} and --loss-options '
+            f'--frequency-file: expected one file, got {given!r} and --set '
             f'frequency_file={named!r}. Leave one out'
         )
     if named is not None:

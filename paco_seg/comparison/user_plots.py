@@ -237,8 +237,8 @@ def shares_of(
         most: number of predicted classes to tell apart.
 
     Returns:
-        The predicted classes, those of ``tail`` among them as far as there is room, the most
-        confused first; and title -> (rare, predicted) percent.
+        The classes that the rare ones are taken for most, the most frequent first; and title ->
+        (rare, predicted) percent.
     """
     sums: dict[int, float] = {}
     tables: dict[str, dict[tuple[int, int], float]] = {}

@@ -1,6 +1,6 @@
 """How often each class occurs in a training set: counts, groups, priors and their file.
 
-One JSON file per data set, written by ``tools/class_statistics.py`` and read by everything that
+One JSON file per data set, written by ``paco-seg statistics`` and read by everything that
 needs a class prior or frequency groups, in segmentation and in classification::
 
     {"classes": ["wall", ...], "images": [11588, ...], "pixels": [1234567, ...],

@@ -24,7 +24,7 @@ class EnsembleClassifier(BaseClassifier):
     (:class:`LogitAdjustedClsHead`, :class:`TauNormClsHead`) has done so.
 
     The members see the same preprocessed images, so that they need equal input sizes and
-    normalisation; their backbones may differ. ``tools/test.py CONFIG --ensemble A.pth B.pth``
+    normalisation; their backbones may differ. ``paco-seg test CONFIG --ensemble A.pth B.pth``
     builds it around the model of any classification config.
 
     Args:

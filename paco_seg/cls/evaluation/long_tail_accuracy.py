@@ -92,7 +92,7 @@ class LongTailAccuracy(BaseMetric):
         few: a class with fewer images is in the group ``few``.
         per_class: log a table of all classes, and return ``accuracy_classwise`` and
             ``train_images_classwise`` (NaN for a class without test images), which
-            ``tools/test.py --out FILE.json`` writes.
+            ``paco-seg test --out FILE.json`` writes.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: prefix of the names.
 

@@ -40,7 +40,7 @@ class ClassCountHook(Hook):
     config nor the checkpoint provides is counted on the dataset of ``train_dataloader``. No other
     test needs the training images.
 
-    ``tools/train.py`` adds it where a part of the model asks for it (``required_hooks``); other
+    ``paco-seg train`` adds it where a part of the model asks for it (``required_hooks``); other
     training scripts need it in the config.
 
     Example:

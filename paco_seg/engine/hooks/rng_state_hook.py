@@ -17,7 +17,7 @@ class RNGStateHook(Hook):
     the sample), see :mod:`paco_seg.engine.rng`. So a run that was stopped and resumed draws the
     numbers it would have drawn, with any number of loader workers and in every rank, and a
     checkpoint holds no generator state. It needs the seed of the first run: MMEngine stores it in
-    the checkpoint, ``tools/train.py --resume`` reads it from there before the loader is built.
+    the checkpoint, ``paco-seg train --resume`` reads it from there before the loader is built.
 
     Exact from any checkpoint of an iteration-based loop and from the end-of-epoch checkpoints of
     an epoch-based one (MMEngine itself starts an interrupted epoch over). Between ranks the

@@ -27,7 +27,7 @@ class LogitAdjustedCrossEntropyLoss(CrossEntropyLoss):
             type='LogitAdjustedCrossEntropyLoss', frequency_file='data/ade20k_frequency.json')
 
     Args:
-        frequency_file: JSON file of ``tools/class_statistics.py`` with pixel counts.
+        frequency_file: JSON file of ``paco-seg statistics`` with pixel counts.
         tau: weight of the log prior, >= 0; 0 is ``CrossEntropyLoss``.
         **kwargs: as ``CrossEntropyLoss``, softmax only.
 

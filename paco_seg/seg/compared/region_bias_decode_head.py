@@ -88,7 +88,7 @@ class RegionBias(TrainingBranch):
         in_channels: D of the feature.
         num_classes: C.
         align_corners: how logits are resized to the labels, as the head does it.
-        frequency_file: JSON file of ``tools/class_statistics.py``; its image counts, with 1 for
+        frequency_file: JSON file of ``paco-seg statistics``; its image counts, with 1 for
             the extra class (released), are the prior of the region losses. None = no prior.
         main_weight: weight of the two cross entropies of the biased logits (the released code
             gives the unbiased one, the stock loss, the same weight).

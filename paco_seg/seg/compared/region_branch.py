@@ -34,7 +34,7 @@ class RegionBranch(TrainingBranch):
         num_classes: C; the head fills it in.
         norm_cfg: norm after the convolution; default that of the head, else SyncBN. The released
             code uses BN.
-        frequency_file: JSON file of ``tools/class_statistics.py``; its image counts are the prior.
+        frequency_file: JSON file of ``paco-seg statistics``; its image counts are the prior.
             None = no prior.
         reduced_channels: channels of the region means.
         hidden_channels: channels after the linear layer.

@@ -50,7 +50,7 @@ class LongTailIoUMetric(IoUMetric):
             frequency_file='data/ade20k_frequency.json')
 
     Args:
-        frequency_file: JSON file of ``tools/class_statistics.py`` (see
+        frequency_file: JSON file of ``paco-seg statistics`` (see
             :mod:`paco_seg.core.frequency`); its classes have to be those of the dataset.
         group_by: what the groups go by: 'images' (share of the training images that contain the
             class) or 'pixels' (share of all labelled training pixels). Where most classes are in
