@@ -4,9 +4,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
-from paco_seg import compat
 from paco_seg.engine import export
 from paco_seg.seg import swap_loss
 from paco_seg.seg.scores import SegmentationScores
@@ -16,28 +14,13 @@ CLASSES = ('sky', 'road', 'tree', 'car')
 FORMATS = ['pt2', *(['onnx'] if find_spec('onnxruntime') else [])]
 
 
-def save_checkpoint(config, path):
-    compat.setup()
-    cfg = Config.fromfile(config)
-    torch.manual_seed(0)
-    settings = {**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')}
-    with MODELS.switch_scope_and_registry(cfg.default_scope):
-        model = MODELS.build(settings if 'data_preprocessor' in cfg else cfg.model)
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):  # no statistics of nothing
-            torch.nn.init.normal_(module.running_mean)
-    classes = CLASSES if cfg.default_scope == 'mmseg' else tuple(sorted(CLASSES))
-    torch.save(
-        dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=classes))), path
-    )
-    return path
-
-
 @pytest.mark.parametrize('kind', FORMATS)
-def test_a_gpaco_segmentor_without_its_projector(tiny_seg, run_tool, tmp_path, capsys, kind):
+def test_a_gpaco_segmentor_without_its_projector(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, capsys, kind
+):
     config = tmp_path / 'gpaco.py'
     swap_loss(tiny_seg()).dump(config)
-    checkpoint = save_checkpoint(config, tmp_path / 'model.pth')
+    checkpoint = save_checkpoint(config, means=True)
     out = tmp_path / f'model.{kind}'
     run_tool('export', config, checkpoint, '-o', out)
     assert 'scores agree' in capsys.readouterr().out
@@ -62,9 +45,9 @@ def test_a_gpaco_segmentor_without_its_projector(tiny_seg, run_tool, tmp_path, c
 
 
 @pytest.mark.parametrize('kind', FORMATS)
-def test_a_classifier_of_one_size(tiny_cls, run_tool, tmp_path, kind):
+def test_a_classifier_of_one_size(tiny_cls, run_tool, save_checkpoint, tmp_path, kind):
     config = tiny_cls()
-    checkpoint = save_checkpoint(config, tmp_path / 'model.pth')
+    checkpoint = save_checkpoint(config, means=True)
     out = tmp_path / f'model.{kind}'
     options = ('--size', 16, 16, '--batch-size', 1)
     run_tool('export', config, checkpoint, '-o', out, *options)

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
-from paco_seg import compat
 from paco_seg.comparison import class_plots
 from paco_seg.comparison.trained_model import load_trained
 from paco_seg.seg import swap_loss
@@ -33,24 +31,6 @@ def drawn(monkeypatch):
             lambda path, *a, name=name, **k: calls.__setitem__(name, (path, a, k)),
         )
     return calls
-
-
-@pytest.fixture
-def save_checkpoint(tmp_path):
-    def save(config):
-        compat.setup()
-        cfg = Config.fromfile(config)
-        torch.manual_seed(0)
-        settings = dict(cfg.model)
-        if 'data_preprocessor' in cfg:
-            settings['data_preprocessor'] = cfg.data_preprocessor
-        with MODELS.switch_scope_and_registry(cfg.default_scope):
-            model = MODELS.build(settings)
-        meta = dict(dataset_meta=dict(classes=tuple(CLASSES)))
-        torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'model.pth')
-        return tmp_path / 'model.pth'
-
-    return save
 
 
 def result(tmp_path, name, iou, **extra):

@@ -7,37 +7,11 @@ import mmengine
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS
 from PIL import Image
 
-from paco_seg import compat
 from paco_seg.comparison.gallery import overlay, palette_of
 
 CLASSES = ('sky', 'road', 'tree', 'car')
-
-
-@pytest.fixture
-def save_checkpoint(tmp_path):
-    """``save_checkpoint(config, name, seed)`` -> file with the weights of a fresh model."""
-
-    def save(config, name='model.pth', seed=0):
-        compat.setup()
-        cfg = Config.fromfile(config)
-        torch.manual_seed(seed)
-        with MODELS.switch_scope_and_registry(cfg.default_scope):
-            model = MODELS.build(
-                {**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')}
-                if 'data_preprocessor' in cfg
-                else cfg.model
-            )
-        # MMPretrain's folders are classes in alphabetical order.
-        classes = CLASSES if cfg.default_scope == 'mmseg' else tuple(sorted(CLASSES))
-        meta = dict(dataset_meta=dict(classes=classes))
-        torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / name)
-        return tmp_path / name
-
-    return save
 
 
 def test_label_maps_are_those_of_the_model(tiny_seg, run_tool, save_checkpoint, tmp_path):

@@ -5,31 +5,8 @@ import cv2
 import mmengine
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS
 
-from paco_seg import compat
 from paco_seg.cli.test import checkpoints_of
-
-
-@pytest.fixture
-def save_checkpoint(tmp_path):
-    """``save_checkpoint(config)`` -> file with the weights of the freshly built model."""
-
-    def save(config):
-        compat.setup()
-        cfg = Config.fromfile(config)
-        torch.manual_seed(0)
-        with MODELS.switch_scope_and_registry(cfg.default_scope):
-            model = MODELS.build(
-                {**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')}
-                if 'data_preprocessor' in cfg
-                else cfg.model
-            )
-        torch.save({'state_dict': model.state_dict()}, tmp_path / 'model.pth')
-        return tmp_path / 'model.pth'
-
-    return save
 
 
 def test_metrics_of_a_segmentor_with_every_class(tiny_seg, run_tool, save_checkpoint, tmp_path):

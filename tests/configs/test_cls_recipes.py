@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers.plain_config import plain
 from helpers.resolved_configs import CONFIGS
 from helpers.resolved_configs import load_config as load
 from mmengine.config import ConfigDict
@@ -69,15 +70,6 @@ every_recipe = pytest.mark.parametrize('recipe', ROWS, ids=lambda r: r['id'])
 contrastive = pytest.mark.parametrize(
     'recipe', [r for r in ROWS if 'projector' in r], ids=lambda r: r['id']
 )
-
-
-def plain(value):
-    """Tuples as lists, so that a config compares with YAML."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if key != '_scope_'}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def has(config, expected):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers.plain_config import plain
 from helpers.segmentation_recipes import CONFIGS, RECIPES, load_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
@@ -17,15 +18,6 @@ from paco_seg.seg.heads import GPaCoBranch
 SEG_FOLDERS = ('gpaco', 'baselines')
 SEG_DATASETS = ('ade20k', 'coco-stuff', 'pascal-context', 'cityscapes')
 every_recipe = pytest.mark.parametrize('recipe', RECIPES, ids=lambda r: r['id'])
-
-
-def plain(value):
-    """Tuples as lists, so that a config compares with YAML."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if key != '_scope_'}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def has(config, expected):

@@ -11,13 +11,12 @@ import mmseg.models  # noqa: F401
 import pytest
 import torch
 import torch.multiprocessing
-import torch.nn.functional as F
 from helpers import head_zoo, pretended_ranks, synchronisations
 from helpers.device import NAME, REAL, on_device, to_device
+from helpers.point_sampling import without_ops
 from helpers.synchronisations import PRECISIONS, Losses, train
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
-from mmseg.models.decode_heads import point_head
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
@@ -35,13 +34,7 @@ REGION = dict(reduced_channels=8, hidden_channels=8)
 @pytest.fixture(autouse=True)
 def _stack(monkeypatch):
     """The default scope, and sampling of points without compiled ops."""
-
-    def point_sample(features, points, align_corners=False, **kwargs):
-        grid = (2.0 * points - 1.0).unsqueeze(2)
-        return F.grid_sample(features, grid, align_corners=align_corners, **kwargs).squeeze(3)
-
-    if point_head.point_sample is None:
-        monkeypatch.setattr(point_head, 'point_sample', point_sample)
+    without_ops(monkeypatch)
     with DefaultScope.overwrite_default_scope('mmseg'):
         yield
 

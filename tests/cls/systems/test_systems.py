@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.plain_config import plain
 from mmengine.config import Config
 
 from paco_seg import compat
@@ -61,13 +62,6 @@ model['head']['type'] = 'VisionTransformerClsHead'
 EPOCHS = ('class-aware-sampling', 'ldam-drw', 'hybrid-psc', 'proco')
 
 
-def without_scope(value):
-    """``_scope_`` marks what a base in another package said; it means the same here."""
-    if isinstance(value, dict):
-        return {k: without_scope(v) for k, v in value.items() if k != '_scope_'}
-    return [without_scope(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
 def inputs_for(counts: list[int], folder: Path, weights: object = 'ce.pth') -> SystemInputs:
     """Class frequencies in a file, and the weights of a source."""
     path = folder / 'frequency.json'
@@ -88,7 +82,7 @@ def test_every_system_is_written_and_built(stock, tmp_path):
         (tmp_path / 'new.py').write_text(system.render(stock, cfg, None, inputs))
         written, applied = Config.fromfile(tmp_path / 'new.py'), system.apply(cfg, None, inputs)
         for key in PARTS:
-            assert without_scope(written.get(key)) == without_scope(applied.get(key)), (name, key)
+            assert plain(written.get(key)) == plain(applied.get(key)), (name, key)
         assert (written.model.get('train_cfg') == before['model'].get('train_cfg')) == (
             name in MIXED or 'train_cfg' not in before['model']
         )

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from helpers.head_zoo import CASCADE, NEEDS_OPS, NUM_CLASSES, ZOO, loss_arguments, make_inputs
+from helpers.point_sampling import without_ops
 from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from mmseg.models import decode_heads
-from mmseg.models.decode_heads import point_head
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
@@ -36,18 +35,12 @@ def _ops_missing(name: str) -> str | None:
     return None
 
 
-def _plain_point_sample(features, points, align_corners=False, **kwargs):
-    """mmcv's point_sample in plain torch: it is importable only where the ops are compiled."""
-    grid = (2.0 * points - 1.0).unsqueeze(2)
-    return F.grid_sample(features, grid, align_corners=align_corners, **kwargs).squeeze(3)
-
-
 @pytest.fixture(params=sorted(ZOO))
 def head(request, monkeypatch):
     """Name and arguments of each head that can be built here."""
     name = request.param
-    if name == 'PointHead' and point_head.point_sample is None:
-        monkeypatch.setattr(point_head, 'point_sample', _plain_point_sample)
+    if name == 'PointHead':
+        without_ops(monkeypatch)
     if name in NEEDS_OPS and (reason := _ops_missing(name)):
         pytest.skip(f'{name} needs the compiled ops of mmcv: {reason}')
     with DefaultScope.overwrite_default_scope('mmseg'):  # K-Net builds its parts by short names
