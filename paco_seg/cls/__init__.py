@@ -6,7 +6,7 @@ from paco_seg import compat
 compat.require('mmengine', 'mmcv', 'mmpretrain')
 compat.setup()
 
-from paco_seg.cls import (  # noqa: F401
+from paco_seg.cls import (
     backbones,
     classifiers,
     compared,
@@ -15,4 +15,19 @@ from paco_seg.cls import (  # noqa: F401
     heads,
     hooks,
     losses,
+    systems,
 )
+from paco_seg.cls.loss_swap import swap_loss
+
+__all__ = [
+    'backbones',
+    'classifiers',
+    'compared',
+    'datasets',
+    'evaluation',
+    'heads',
+    'hooks',
+    'losses',
+    'swap_loss',
+    'systems',
+]

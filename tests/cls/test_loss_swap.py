@@ -8,7 +8,8 @@ from mmengine.config import Config
 
 from paco_seg import compat
 from paco_seg.cli import swap
-from paco_seg.cls.loss_swap import loss_changes, swap_loss
+from paco_seg.cls import swap_loss
+from paco_seg.cls.loss_swap import loss_changes
 from paco_seg.cls.systems import SYSTEMS
 from paco_seg.engine.model_changes import read_config
 from paco_seg.engine.systems import SystemInputs
