@@ -39,6 +39,8 @@ INSTALL_REQUIRES = [
     'rich>=13',
     # The handwritten digits of the demo data (real scans, bundled, offline). Monthly releases.
     'scikit-learn>=1.5',
+    # Student's t of the verdicts of a comparison. scikit-learn needs it too.
+    'scipy>=1.13',
     # Pictures of the quickstart and of the tools; MMEngine's visualizer needs it too.
     'matplotlib>=3.9',
 ]
@@ -56,7 +58,6 @@ EXTRAS_REQUIRE = {
         'import-linter>=2.1',  # holds the layers core < engine < seg | cls
         'codespell>=2.4',  # known misspellings in documents, comments and messages
         'tensorboard>=2.18',  # what the hooks show arrives in a store other than MMEngine's own
-        'scipy>=1.11',  # its Bessel functions are what ours are compared with
         'pyyaml>=6',  # tables of the papers' settings, and the metafiles
         'setuptools>=77',  # a test builds the wheel without network; venvs of 3.12 have none
     ],

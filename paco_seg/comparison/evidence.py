@@ -141,10 +141,14 @@ def _difference(loaded: tuple[dict, dict] | None, first: str, second: str) -> li
     """Return by how much a system is ahead of another, paired by seed, and what to say of it."""
     if loaded is None:
         return [NOT_RUN] * 2
-    runs, base = (_values(loaded[0], name) for name in (first, second))
-    found = judge(base, {first: runs}).get(first)
+    results = loaded[0]
+    values = {system['name']: _values(results, system['name']) for system in results['systems']}
+    if not values.keys() >= {first, second}:
+        return [NOT_RUN] * 2
+    found = judge(values, second, only=[first]).get(first)
     if found is None:
         return [NOT_RUN] * 2
+    runs, base = values[first], values[second]
     common = [runs[seed] - base[seed] for seed in runs if seed in base]
     return [mean_and_deviation(common), f'{found.says} ({found.seeds} seeds)']
 

@@ -61,11 +61,7 @@ def results_of(
         name: {seed: value for seed, value in runs.items() if value is not None}
         for name, runs in values.items()
     }
-    verdicts = judge(
-        known[baseline['name']],
-        {name: runs for name, runs in known.items() if name != baseline['name']},
-        margin=margin,
-    )
+    verdicts = judge(known, baseline['name'], margin=margin)
     return dict(
         **facts,
         measure=measure,

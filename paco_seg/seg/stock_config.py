@@ -14,7 +14,7 @@ from mmengine.registry import Registry
 PACKAGE = 'paco_seg'
 # Data sets of ours around another, which stands for them.
 WRAPPERS = ('RareClassDataset', 'TailMemoryDataset')
-BESIDE = ('SquareAUCLoss',)  # losses of ours that stand beside a stock one
+BESIDE = ('SoftmaxDiceLoss', 'SquareAUCLoss')  # losses of ours that stand beside a stock one
 _DROPPED = object()
 
 

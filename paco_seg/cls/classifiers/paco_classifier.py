@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import mmengine.dist
 import torch
@@ -32,7 +32,8 @@ class PaCoClassifier(MultiViewClassifier):
     Args:
         backbone: config, as all further arguments of ``ImageClassifier``.
         head: config of :class:`PaCoClsHead`.
-        momentum: m in [0, 1], the share of the momentum encoder that stays.
+        momentum: m in [0, 1], the share of the momentum encoder that stays; 'auto' = the published
+            0.999, less in short trainings (:func:`~.momentum_encoder.momentum_of`).
         **kwargs: of ``ImageClassifier``.
 
     Raises:
@@ -42,7 +43,12 @@ class PaCoClassifier(MultiViewClassifier):
     """
 
     def __init__(
-        self, backbone: dict, *, head: dict, momentum: float = 0.999, **kwargs: Any
+        self,
+        backbone: dict,
+        *,
+        head: dict,
+        momentum: float | Literal['auto'] = 0.999,
+        **kwargs: Any,
     ) -> None:
         super().__init__(backbone, head=head, **kwargs)
         if not takes_keys(self.head):

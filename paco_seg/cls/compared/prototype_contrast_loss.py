@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
@@ -44,8 +45,10 @@ class PrototypeContrastLoss(nn.Module):
         check_range(f'{KEY}.temperature', temperature, low=0.0, low_open=True)
         check_count(f'{KEY}.prototypes_per_class', prototypes_per_class, low=1)
         self.temperature = temperature
-        # Directions drawn uniformly from the sphere.
-        self.prototypes = nn.Parameter(torch.randn(num_classes, prototypes_per_class, channels))
+        # Directions drawn uniformly from the sphere, of length 1: they are normalised when used, so
+        # that longer ones would turn more slowly.
+        start = torch.randn(num_classes, prototypes_per_class, channels)
+        self.prototypes = nn.Parameter(F.normalize(start, dim=-1))
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the mean over the batch.

@@ -39,12 +39,14 @@ SYSTEM = TrainingSystem(
     paper='Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, '
     'NeurIPS 2019 (arXiv 1906.07413)',
     summary='cosine classifier with larger margins for rarer classes; classes weighted in the '
-    'last fifth of the training',
+    'last part of the training',
     change=change,
     imports=IMPORTS,
     hooks=('ClassCountHook', 'TrainingProgressHook'),
+    # The authors start at 0.8, where their learning rate falls in steps. Of one that falls as a
+    # cosine little is left by then.
     settings=dict(
-        class_counts='auto', max_margin=0.5, scale=30.0, drw_start_share=0.8, drw_beta=0.9999
+        class_counts='auto', max_margin=0.5, scale=30.0, drw_start_share=0.6, drw_beta=0.9999
     ),
     search=dict(max_margin=(0.3, 0.5)),
 )

@@ -21,7 +21,9 @@ from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
-    """Return classifier, head, sampler and weights; the schedule stays."""
+    """Return classifier, head, sampler, rate of the scales and weights; the schedule stays."""
+    sampling = dict(settings)
+    factor = sampling.pop('lr_mult')
     head = linear_head(cfg)
     new = dict(type='LWSClsHead', **linear_settings(head))
     model = dict(type='FrozenFeatureClassifier', head=replacing(new, head))
@@ -30,10 +32,22 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         [
             ModelChange((), model),
             *with_views(cfg, 1),
-            sampler(cfg, type='ClassAwareSampler', **settings),
+            sampler(cfg, type='ClassAwareSampler', **sampling),
+            *_rate(cfg, factor),
             ModelChange((), dict(load_from=weights), root=''),
         ]
     )
+
+
+def _rate(cfg: Config, factor: float | None) -> list[ModelChange]:
+    """Return the factor of the learning rate of the scales."""
+    if factor is None:
+        optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+        factor = 10.0 if 'adam' in str(optimizer.get('type')).lower() else 1.0
+    if factor == 1.0:
+        return []
+    rates = dict(custom_keys=dict(scales=dict(lr_mult=factor)))
+    return [ModelChange((), dict(paramwise_cfg=rates), root='optim_wrapper')]
 
 
 SYSTEM = TrainingSystem(
@@ -45,7 +59,9 @@ SYSTEM = TrainingSystem(
     'drawn equally often',
     change=change,
     imports=IMPORTS,
-    settings=dict(samples_per_visit=4),
+    # A step of Adam is no longer than the learning rate, which suits weights around zero; scales
+    # have to travel from 1. The authors train them by SGD.
+    settings=dict(samples_per_visit=4, lr_mult=None),
     needs=Needs(class_balanced_sampler=True),
     source='ce',
     inference='one factor per logit',

@@ -30,7 +30,7 @@ SYSTEM = TrainingSystem(
     imports=IMPORTS,
     hooks=('ClassCountHook',),
     settings=dict(
-        class_prior='auto', alpha='auto', momentum=0.999, queue_size=None, projector=None
+        class_prior='auto', alpha='auto', momentum='auto', queue_size=None, projector=None
     ),
     passes_on=True,
     search=dict(temperature=(0.1, 0.2)),

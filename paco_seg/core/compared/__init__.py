@@ -9,6 +9,7 @@ from paco_seg.core.compared.balanced_softmax import (
 from paco_seg.core.compared.bcl import bcl_loss
 from paco_seg.core.compared.ceco import center_loss, simplex_etf
 from paco_seg.core.compared.class_weights import class_weights
+from paco_seg.core.compared.dice import dice_loss
 from paco_seg.core.compared.hybrid import curriculum_weight, prototype_loss
 from paco_seg.core.compared.ldam import (
     class_weighted_mean,
@@ -76,6 +77,7 @@ __all__ = [
     'cosine_logits',
     'cross_entropy_per_sample',
     'curriculum_weight',
+    'dice_loss',
     'drw_weights',
     'effective_numbers',
     'fused_logits',

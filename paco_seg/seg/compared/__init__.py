@@ -8,6 +8,7 @@ from paco_seg.seg.compared.pixel_seesaw_loss import PixelSeesawLoss
 from paco_seg.seg.compared.region_bias_decode_head import RegionBias, RegionBiasDecodeHead
 from paco_seg.seg.compared.region_branch import RegionBranch
 from paco_seg.seg.compared.region_rebalance_branch import RegionRebalanceBranch
+from paco_seg.seg.compared.softmax_dice_loss import SoftmaxDiceLoss
 from paco_seg.seg.compared.softmax_focal_loss import SoftmaxFocalLoss
 from paco_seg.seg.compared.square_auc_loss import SquareAUCLoss
 
@@ -21,6 +22,7 @@ __all__ = [
     'RegionBiasDecodeHead',
     'RegionBranch',
     'RegionRebalanceBranch',
+    'SoftmaxDiceLoss',
     'SoftmaxFocalLoss',
     'SquareAUCLoss',
 ]

@@ -59,6 +59,8 @@ class ContrastiveSegBranch(TrainingBranch):
             5000 slots would be a matrix of ``max_samples`` by 190 000 on Cityscapes.
         start_iter: iterations before the loss counts; the released configs wait for 5000, and fill
             their memory meanwhile.
+        start_share: share of the training before the loss counts, in [0, 1), where that is later
+            than ``start_iter``. 5000 of the released 40k iterations are 0.125.
         loss_weight: factor of the loss, >= 0. With 0 the branch does not run at all, so that
             training is bit for bit that of the base head.
         loss_name: key of the loss in the log.
@@ -94,6 +96,7 @@ class ContrastiveSegBranch(TrainingBranch):
         memory_pixels: int = 10,
         memory_samples: int = 100,
         start_iter: int = 0,
+        start_share: float = 0.0,
         loss_weight: float = 0.1,
         loss_name: str = 'loss_contrast',
         init_cfg: dict | None = None,
@@ -116,6 +119,7 @@ class ContrastiveSegBranch(TrainingBranch):
             ('start_iter', start_iter, 0),
         ):
             check_count(f'{KEY}.{name}', value, low=low)
+        check_range(f'{KEY}.start_share', start_share, low=0.0, high=1.0 - 1e-12)
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         check_loss_name(f'{KEY}.loss_name', loss_name)
         self.num_classes = num_classes
@@ -131,6 +135,7 @@ class ContrastiveSegBranch(TrainingBranch):
         self.memory_pixels = memory_pixels
         self.memory_samples = memory_samples
         self.start_iter = start_iter
+        self.start_share = start_share
         self.loss_weight = loss_weight
         self.loss_name = loss_name
         self.projector = conv_projector(
@@ -233,5 +238,6 @@ class ContrastiveSegBranch(TrainingBranch):
     def _has_started(self) -> bool:
         """Tell whether the loss counts at the current iteration of the runner."""
         # MMEngine's RuntimeInfoHook writes the iteration before every step, also after resume.
-        iteration = MessageHub.get_current_instance().runtime_info.get('iter', 0)
-        return iteration >= self.start_iter
+        info = MessageHub.get_current_instance().runtime_info
+        start = max(self.start_iter, self.start_share * info.get('max_iters', 0))
+        return info.get('iter', 0) >= start

@@ -17,6 +17,7 @@ from paco_seg.core.checks import check_count, check_range
 from paco_seg.core.frequency import check_classes, load_class_frequency
 
 KEY = 'train_dataloader.dataset'
+TAIL = 7 / 19  # of the classes of Cityscapes are tail in the released config
 
 
 @dataclass
@@ -57,8 +58,9 @@ class TailMemoryDataset:
             ``data_samples`` with ``gt_sem_seg``.
         frequency_file: JSON file of ``paco-seg statistics`` with pixel counts; not needed with
             ``tail_classes``.
-        tail_classes: labels of the tail classes; None = those of less than ``tail_share``.
-        tail_share: share of the training pixels below which a class is tail, in (0, 1).
+        tail_classes: labels of the tail classes; None = by ``tail_share``.
+        tail_share: share of the training pixels below which a class is tail, in (0, 1); None = the
+            rarest 7 of 19 classes, rounded up, as many as on Cityscapes in the released config.
         per_class: crops kept of each class; a new one replaces one at random.
         sample_share: share of the absent tail classes that are pasted, rounded up, in [0, 1].
         resize: factor of the size of what is pasted, in (0, 1]; 1 pastes at the same place.
@@ -74,13 +76,14 @@ class TailMemoryDataset:
         dataset: dict,
         frequency_file: str | None = None,
         tail_classes: Sequence[int] | None = None,
-        tail_share: float = 0.005,
+        tail_share: float | None = None,
         per_class: int = 5,
-        sample_share: float = 0.05,
-        resize: float = 0.4,
+        sample_share: float = 1.0,
+        resize: float = 1.0,
         lazy_init: bool = False,
     ) -> None:
-        check_range(f'{KEY}.tail_share', tail_share, low=0.0, high=1.0, low_open=True)
+        if tail_share is not None:
+            check_range(f'{KEY}.tail_share', tail_share, low=0.0, high=1.0, low_open=True)
         check_count(f'{KEY}.per_class', per_class, low=1)
         check_range(f'{KEY}.sample_share', sample_share, low=0.0, high=1.0)
         check_range(f'{KEY}.resize', resize, low=0.0, high=1.0, low_open=True)
@@ -188,7 +191,7 @@ def _tail(
     classes: Sequence[str],
     frequency_file: str | None,
     given: Sequence[int] | None,
-    share: float,
+    share: float | None,
 ) -> list[int]:
     """List the labels of the tail classes.
 
@@ -210,5 +213,8 @@ def _tail(
     key = f'{KEY}.frequency_file'
     frequency = load_class_frequency(frequency_file, key)
     check_classes(frequency, classes, key)
-    shares = frequency.shares('pixels', key=key)
-    return [label for label, own in enumerate(shares.tolist()) if own < share]
+    shares = frequency.shares('pixels', key=key).tolist()
+    if share is None:
+        rarest = sorted(range(len(shares)), key=lambda label: shares[label])
+        return sorted(rarest[: math.ceil(len(shares) * TAIL)])
+    return [label for label, own in enumerate(shares) if own < share]

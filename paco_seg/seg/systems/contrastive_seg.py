@@ -35,7 +35,8 @@ SYSTEM = TrainingSystem(
     '`memory_size` adds a memory of pixels and regions, `mining` chooses among them',
     change=change,
     imports=IMPORTS,
-    settings=SETTINGS,
+    # Without a start the contrast of an untrained projector outweighs cross entropy at first.
+    settings=dict(SETTINGS, start_share=0.125),
     passes_on=True,
     search=dict(loss_weight=(0.1, 1.0)),
 )

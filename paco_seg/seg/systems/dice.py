@@ -20,22 +20,23 @@ from paco_seg.seg.systems.heads import (
 
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
-    """List the cross entropies that get MMSegmentation's ``DiceLoss`` beside them."""
-    dice = dict(
-        type='DiceLoss',
-        use_sigmoid=False,
-        loss_weight=settings['loss_weight'],
-        loss_name='loss_dice',
-    )
+    """List the cross entropies that get the Dice loss beside them."""
+    dice = dict(type='SoftmaxDiceLoss', loss_weight=settings['loss_weight'])
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
         if issubclass(pixel_classifier(key, head), PointHead):
             raise refusal(
-                f'{key}.type', 'a head that predicts maps', head['type'], 'DiceLoss needs a map'
+                f'{key}.type',
+                'a head that predicts maps',
+                head['type'],
+                'Dice is the overlap of areas, which drawn points are not',
             )
         if head.get('sampler'):
             raise refusal(
-                f'{key}.sampler', 'none', head['sampler'], 'DiceLoss takes no weights of pixels'
+                f'{key}.sampler',
+                'none',
+                head['sampler'],
+                'SoftmaxDiceLoss takes no weights of pixels',
             )
         return with_losses(key, head, lambda loss: [{**_named(loss)}, dice])
 
@@ -50,7 +51,7 @@ SYSTEM = TrainingSystem(
     name='dice',
     title='CE + Dice',
     paper='Milletari et al., V-Net, 3DV 2016 (arXiv 1606.04797)',
-    summary='cross entropy plus one minus the overlap of prediction and label',
+    summary='cross entropy plus one minus the overlap of prediction and label, mean over classes',
     change=change,
     imports=IMPORTS,
     settings=dict(SETTINGS, loss_weight=1.0),

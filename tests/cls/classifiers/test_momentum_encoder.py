@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from torch import nn
 
 from paco_seg.cls.classifiers import MomentumEncoder
+from paco_seg.cls.classifiers.momentum_encoder import momentum_of
 
 
 def modules(seed=0):
@@ -63,6 +65,25 @@ def test_resumes():
         each.update(modules(seed=1))
     for key, value in encoder.state_dict().items():
         assert torch.equal(resumed.state_dict()[key], value)
+
+
+@pytest.mark.parametrize(
+    ('iterations', 'momentum'), [(1, 0.5), (1000, 0.99), (10_000, 0.999), (362_000, 0.999)]
+)
+def test_ten_time_constants_pass_in_a_training(iterations, momentum):
+    assert momentum_of(iterations) == pytest.approx(momentum)
+    hub = MessageHub.get_instance(f'momentum-{iterations}')
+    source = modules()
+    encoder = MomentumEncoder(source, 'auto')
+    assert encoder.current_momentum() == 0.999  # no training tells its length
+    hub.update_info('max_iters', iterations)
+    encoder.update(source)
+    with torch.no_grad():
+        source['projector'].weight.add_(1.0)
+    before = encoder.get_submodule('projector').weight.detach().clone()
+    encoder.update(source)
+    moved = encoder.get_submodule('projector').weight - before
+    torch.testing.assert_close(moved, torch.full_like(moved, 1 - momentum), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize('momentum', [-0.1, 1.5])

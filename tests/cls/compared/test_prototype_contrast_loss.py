@@ -49,6 +49,11 @@ def test_hybrid_check_5_a_split_batch_averages_exactly():
     assert_close(sum(halves) / 2, loss(rows, labels))
 
 
+def test_prototypes_start_on_the_sphere():
+    lengths = build().prototypes.norm(dim=-1)
+    assert_close(lengths, torch.ones_like(lengths))
+
+
 def test_hybrid_weight_decay_on_the_prototypes_has_no_effect_on_the_loss():
     loss = build()
     value = loss(*(pair := batch()))

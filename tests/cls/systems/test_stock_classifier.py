@@ -180,6 +180,22 @@ def test_weights_that_are_not_there_yet_start_no_training():
     assert SYSTEMS['lws'].apply(config()).load_from == 'WEIGHTS-OF-ce.pth'
 
 
+@pytest.mark.parametrize(
+    ('optimizer', 'settings', 'factor'),
+    [
+        ('SGD', {}, None),
+        ('AdamW', {}, 10.0),
+        ('AdamW', dict(lr_mult=3.0), 3.0),
+        ('AdamW', dict(lr_mult=1.0), None),
+    ],
+)
+def test_scales_of_lws_have_a_rate_of_their_own_under_adam(optimizer, settings, factor):
+    cfg = config(optim_wrapper__optimizer__type=optimizer)
+    wrapper = SYSTEMS['lws'].apply(cfg, settings).optim_wrapper
+    keys = (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
+    assert (keys.get('scales') or {}).get('lr_mult') == factor
+
+
 DEIT = 'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'
 
 

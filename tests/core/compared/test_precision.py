@@ -49,6 +49,7 @@ CASES = {
         [(6, 4), (3, 4)],
     ),
     'auc': (lambda logits: b.square_auc_loss(logits, LABELS), [(6, 3)]),
+    'dice': (lambda logits: b.dice_loss(logits, LABELS), [(6, 3)]),
     'seesaw': (lambda logits: b.seesaw_loss(logits, LABELS, COUNTS, q=0.0), [(6, 3)]),
     'pixel-contrast': (
         lambda rows, keys: b.pixel_contrast_loss(

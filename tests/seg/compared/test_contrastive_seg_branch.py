@@ -171,6 +171,18 @@ def test_the_loss_starts_where_it_is_told(labels):
     assert losses[2] > 0
 
 
+def test_the_loss_starts_after_a_share_of_the_training(labels):
+    hub = MessageHub.get_instance('contrastive-seg-share')
+    hub.update_info('max_iters', 80)
+    module = build_branch(dict(MEMORY, start_share=0.125)).eval()
+    started = []
+    for iteration in (0, 9, 10, 79):
+        hub.update_info('iter', iteration)
+        torch.manual_seed(0)
+        started.append(module(inputs_of(labels))['loss_contrast'].item() > 0)
+    assert started == [False, False, True, True]
+
+
 @pytest.mark.parametrize(
     'settings',
     [
@@ -187,6 +199,7 @@ def test_the_loss_starts_where_it_is_told(labels):
         dict(memory_pixels=0),
         dict(memory_samples=0),
         dict(start_iter=-1),
+        dict(start_share=1.0),
         dict(loss_weight=-0.1),
         dict(loss_name='contrast'),
     ],

@@ -92,7 +92,7 @@ def test_ohem_keeps_the_share_of_the_crop_that_mmsegmentation_keeps(inputs):
 
 def test_dice_stands_beside_the_cross_entropy(inputs):
     losses = head('dice', config(decode_head=FCN), inputs, loss_weight=2.0).loss_decode
-    assert [loss.type for loss in losses] == ['CrossEntropyLoss', 'DiceLoss']
+    assert [loss.type for loss in losses] == ['CrossEntropyLoss', 'SoftmaxDiceLoss']
     assert losses[1].loss_weight == 2.0
     built = MODELS.build(head('dice', config(decode_head=FCN), inputs))
     assert [loss.loss_name for loss in built.loss_decode] == ['loss_ce', 'loss_dice']
@@ -146,7 +146,7 @@ def test_aucseg_puts_a_loss_beside_and_a_bank_around(inputs):
     assert auc == dict(type='SquareAUCLoss', gamma=1.0, loss_weight=4.0)
     assert MODELS.build(changed.model.decode_head).loss_decode[1].gamma == 1.0
     bank = changed.train_dataloader.dataset
-    assert (bank.type, bank.tail_share, bank.resize) == ('TailMemoryDataset', 0.1, 0.4)
+    assert (bank.type, bank.tail_share, bank.resize) == ('TailMemoryDataset', 0.1, 1.0)
     assert bank.dataset == dict(type='D', data_root='data')
     assert bank.frequency_file == inputs.frequency_file
     alone = SYSTEMS['aucseg'].apply(cfg, dict(bank=False), inputs)
@@ -215,7 +215,7 @@ def test_the_last_head_of_a_cascade_or_all(name, inputs):
         ),
         ('seesaw', dict(loss_decode=dict(CE, use_sigmoid=True)), 'expected a softmax'),
         ('contrastive-seg', dict(type='STDCHead'), 'binary boundaries'),
-        ('dice', dict(type='PointHead'), 'DiceLoss needs a map'),
+        ('dice', dict(type='PointHead'), 'Dice is the overlap of areas'),
         ('ohem', dict(type='PointHead'), 'PointRend chooses hard points itself'),
         ('ohem', dict(type='PIDHead'), 'hard example mining of its own'),
         ('focal', dict(type='PIDHead', loss_decode=[CE, CE]), 'expected a softmax'),
