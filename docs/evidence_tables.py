@@ -31,7 +31,10 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
                 'rare-class-sampling',
             )
         ]
-        + [(LIGHT, name) for name in ('ce', 'gpaco', 'class-weighted-ce', 'rare-class-sampling')],
+        + [
+            (LIGHT, name)
+            for name in ('ce', 'gpaco', 'class-weighted-ce', 'dice', 'rare-class-sampling')
+        ],
         'mmpretrain': [
             ('gpaco', name)
             for name in (

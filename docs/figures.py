@@ -121,7 +121,7 @@ def tile_figure(tiles: int = 6) -> Figure:
 # beside it has them.
 BEST = 'rare-class-sampling+region-rebalance'
 SHOWN = {
-    'camvid': ('ce', 'gpaco', 'region-rebalance', 'rare-class-sampling', BEST),
+    'camvid': ('ce', 'gpaco', 'dice', 'region-rebalance', 'rare-class-sampling', BEST),
     'cifar100-lt-ir100': ('ce', 'class-weighted-ce', 'balanced-softmax', 'gpaco'),
 }
 
