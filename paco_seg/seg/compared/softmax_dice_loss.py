@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
-from paco_seg.core.checks import check_range
 from paco_seg.core.compared.dice import dice_loss
-from paco_seg.seg.losses.loss_name import check_loss_name
-
-KEY = 'SoftmaxDiceLoss'
+from paco_seg.seg.compared.unweighted_loss import UnweightedLoss
 
 
 @MODELS.register_module()
-class SoftmaxDiceLoss(nn.Module):
+class SoftmaxDiceLoss(UnweightedLoss):
     """One minus the mean overlap of the classes (V-Net, arXiv 1606.04797, section 3).
 
     MMSegmentation's ``DiceLoss`` takes one overlap of all classes together, in which a class counts
@@ -34,40 +29,11 @@ class SoftmaxDiceLoss(nn.Module):
         ValueError: a setting is out of range.
     """
 
+    over = 'areas'
+
     def __init__(self, *, loss_weight: float = 1.0, loss_name: str = 'loss_dice') -> None:
-        super().__init__()
-        check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
-        check_loss_name(f'{KEY}.loss_name', loss_name)
-        self.loss_weight = loss_weight
-        self.loss_name = loss_name
+        super().__init__(loss_weight=loss_weight, loss_name=loss_name)
 
-    def forward(
-        self,
-        cls_score: Tensor,
-        label: Tensor,
-        weight: Tensor | None = None,
-        ignore_index: int = 255,
-        **kwargs: Any,
-    ) -> Tensor:
-        """Return the loss of raw logits (N, C, ...) and labels (N, ...).
-
-        Args:
-            cls_score: (N, C, ...).
-            label: (N, ...) int64.
-            weight: factors of the pixels: none, for the loss is one of areas.
-            ignore_index: label of pixels without a loss.
-            **kwargs: what heads pass to the losses of others.
-
-        Raises:
-            ValueError: there are weights.
-        """
-        if weight is not None:
-            raise ValueError(
-                'sampler: expected none beside SoftmaxDiceLoss, which is one of areas, got one '
-                'that weights pixels. Remove it'
-            )
-        return self.loss_weight * dice_loss(cls_score, label, ignore_index=ignore_index)
-
-    def extra_repr(self) -> str:
-        """Return the settings, for ``print``."""
-        return f'loss_weight={self.loss_weight}'
+    def batch_value(self, cls_score: Tensor, label: Tensor, ignore_index: int) -> Tensor:
+        """Return the loss of a batch."""
+        return dice_loss(cls_score, label, ignore_index=ignore_index)

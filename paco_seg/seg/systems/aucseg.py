@@ -10,7 +10,7 @@ from mmengine.config import Config
 from paco_seg.core.checks import check_bool
 from paco_seg.engine.model_changes import Inherited, ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem, refusal
-from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, change_heads, with_losses
+from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, change_heads, with_loss_beside
 
 KEY = 'train_dataloader.dataset'
 BANK = ('tail_share', 'per_class', 'sample_share', 'resize')
@@ -22,14 +22,8 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     auc = dict(type='SquareAUCLoss', gamma=settings['gamma'], loss_weight=settings['loss_weight'])
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
-        if head.get('sampler'):
-            raise refusal(
-                f'{key}.sampler',
-                'none',
-                head['sampler'],
-                'SquareAUCLoss is one of pairs and takes no weights of pixels',
-            )
-        return with_losses(key, head, lambda loss: [{'loss_name': 'loss_ce', **loss}, auc])
+        reason = 'SquareAUCLoss is one of pairs and takes no weights of pixels'
+        return with_loss_beside(key, head, auc, reason)
 
     changes = change_heads(cfg, settings['heads'], settings_of)
     if settings['bank']:

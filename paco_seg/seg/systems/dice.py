@@ -15,7 +15,7 @@ from paco_seg.seg.systems.heads import (
     SETTINGS,
     change_heads,
     pixel_classifier,
-    with_losses,
+    with_loss_beside,
 )
 
 
@@ -31,20 +31,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
                 head['type'],
                 'Dice is the overlap of areas, which drawn points are not',
             )
-        if head.get('sampler'):
-            raise refusal(
-                f'{key}.sampler',
-                'none',
-                head['sampler'],
-                'SoftmaxDiceLoss takes no weights of pixels',
-            )
-        return with_losses(key, head, lambda loss: [{**_named(loss)}, dice])
+        reason = 'SoftmaxDiceLoss takes no weights of pixels'
+        return with_loss_beside(key, head, dice, reason)
 
     return change_heads(cfg, settings['heads'], settings_of)
-
-
-def _named(loss: dict[str, Any]) -> dict[str, Any]:
-    return {'loss_name': 'loss_ce', **loss}
 
 
 SYSTEM = TrainingSystem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -269,3 +269,20 @@ def is_softmax(loss: dict) -> bool:
 def takes_losses_by_place(base: type) -> bool:
     """Tell whether a head takes its losses by their places in the list (PIDNet, DDRNet)."""
     return any(cls.__name__ in ('PIDHead', 'DDRHead') for cls in base.__mro__)
+
+
+def with_loss_beside(key: str, head: dict, loss: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Return the settings of a head whose softmax cross entropies get a loss beside them.
+
+    Args:
+        key: config key of the head.
+        head: its config.
+        loss: takes no weights of pixels.
+        reason: why it takes none.
+
+    Raises:
+        ValueError: the head weights its pixels, or has no softmax cross entropy.
+    """
+    if head.get('sampler'):
+        raise refusal(f'{key}.sampler', 'none', head['sampler'], reason)
+    return with_losses(key, head, lambda own: [{'loss_name': 'loss_ce', **own}, dict(loss)])
