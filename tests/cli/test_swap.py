@@ -220,7 +220,7 @@ def test_a_combination_with_settings_of_both(tmp_path, run_tool, tiny_seg):
     ('options', 'message'),
     [
         (['--system', 'other'], "system: expected one of ce, .*got 'other'"),
-        (['--system', 'focal+dice'], 'focal combines with gpaco; dice combines with no other'),
+        (['--system', 'focal+ohem'], 'focal combines with gpaco; ohem combines with no other'),
         (['--system', 'focal', '--set', 'alpha=1'], r'focal\.alpha: expected a setting of'),
         (['--system', 'dice', '--frequency-file', 'a.json'], "expected none for 'dice'"),
     ],

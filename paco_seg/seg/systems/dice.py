@@ -46,4 +46,5 @@ SYSTEM = TrainingSystem(
     imports=IMPORTS,
     settings=dict(SETTINGS, loss_weight=1.0),
     search=dict(loss_weight=(1.0, 3.0)),
+    combines_with=('gpaco', 'rare-class-sampling', 'region-rebalance'),
 )

@@ -51,6 +51,7 @@ SYSTEM = TrainingSystem(
     combines_with=(
         'class-weighted-ce',
         'focal',
+        'dice',
         'seesaw',
         'rare-class-sampling',
         'log-prior',

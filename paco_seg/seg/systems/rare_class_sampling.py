@@ -39,5 +39,5 @@ SYSTEM = TrainingSystem(
     settings=dict(temperature=0.01, min_pixels=3000, min_crop_ratio=0.5),
     search=dict(temperature=(0.01, 0.1)),
     needs=Needs(class_frequencies=True, class_balanced_sampler=True),
-    combines_with=('gpaco', 'region-rebalance', 'region-rebalance-learnable'),
+    combines_with=('dice', 'gpaco', 'region-rebalance', 'region-rebalance-learnable'),
 )

@@ -58,7 +58,7 @@ FROZEN = TrainingSystem(
     passes_on=True,
     search=dict(loss_weight=(0.1, 1.0)),
     needs=Needs(class_frequencies=True),
-    combines_with=('gpaco', 'rare-class-sampling'),
+    combines_with=('dice', 'gpaco', 'rare-class-sampling'),
 )
 LEARNABLE = replace(
     FROZEN,
@@ -66,6 +66,7 @@ LEARNABLE = replace(
     title='CE + Region Rebalance, learnable',
     summary='Region Rebalance whose own layers are trained too',
     change=partial(change, learnable=True),
+    combines_with=('gpaco', 'rare-class-sampling'),
 )
 BIAS = TrainingSystem(
     name='region-bias',

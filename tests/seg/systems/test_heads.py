@@ -174,6 +174,19 @@ def test_gpaco_and_region_rebalance_share_a_head(inputs):
     assert set(MODELS.build(both).training_branches) == {'gpaco', 'region_rebalance'}
 
 
+@pytest.mark.parametrize(
+    ('partner', 'branch'), [('gpaco', 'gpaco'), ('region-rebalance', 'region_rebalance')]
+)
+def test_dice_and_a_branch_share_a_head(partner, branch, inputs):
+    settings = {'dice.loss_weight': 3.0, f'{partner}.loss_weight': 0.1}
+    both = head(f'dice+{partner}', config(decode_head=FCN), inputs, **settings)
+    assert [(loss.type, loss.loss_weight) for loss in both.loss_decode] == [
+        ('CrossEntropyLoss', 1.0),
+        ('SoftmaxDiceLoss', 3.0),
+    ]
+    assert set(MODELS.build(both).training_branches) == {branch}
+
+
 @pytest.mark.parametrize('name', LOSS_SYSTEMS)
 def test_losses_of_lists_and_of_inner_heads(name, inputs):
     found = head(name, config(decode_head=dict(FCN, loss_decode=[CE, DICE])), inputs).loss_decode
