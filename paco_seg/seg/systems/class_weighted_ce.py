@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import mmseg
 import torch
 from mmengine.config import Config
+from mmengine.utils import digit_version
 
 from paco_seg.core.compared.class_weights import WEIGHTINGS, class_weights
 from paco_seg.core.frequency import check_num_classes
@@ -34,6 +36,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         # With weights MMSegmentation leaves ignored pixels out of its mean in any case, and its
         # code for both settings together cannot run.
         loss.pop('avg_non_ignore', None)
+        if digit_version(mmseg.__version__) < digit_version('1.3'):
+            # Its cross entropy looks for the weight of label 255 and ends with an IndexError
+            # (open-mmlab/mmsegmentation issue 3734); focal loss with gamma 0 is the same function.
+            loss.update(type='SoftmaxFocalLoss', gamma=0.0)
         return [dict(loss, class_weight=rounded)]
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """What each system writes into heads of different kinds."""
 
+import mmseg
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
@@ -58,14 +60,20 @@ def test_class_weights(inputs):
         head('class-weighted-ce', config(decode_head=dict(FCN, num_classes=4)), inputs)
 
 
-def test_class_weights_leave_ignored_pixels_out_of_the_mean(inputs):
-    """The stock loss cannot have weights and ``avg_non_ignore`` at once; the first is enough."""
+@pytest.mark.parametrize('version', [mmseg.__version__, '1.2.2'])
+def test_class_weights_leave_ignored_pixels_out_of_the_mean(version, inputs, monkeypatch):
+    """The stock loss cannot have weights and ``avg_non_ignore`` at once; the first is enough.
+
+    That of MMSegmentation 1.2 cannot have weights and ignored pixels either.
+    """
+    monkeypatch.setattr('mmseg.__version__', version)
     stock = dict(CE, avg_non_ignore=True)
     loss = MODELS.build(
         head('class-weighted-ce', config(decode_head=dict(FCN, loss_decode=stock)), inputs)
     )
     logits, labels = torch.randn(2, 3, 4, 4), torch.randint(3, (2, 4, 4))
     labels[0, :2] = 255
+    assert (type(loss.loss_decode) is CrossEntropyLoss) == (version != '1.2.2')
     weights = torch.tensor(loss.loss_decode.class_weight)
     torch.testing.assert_close(
         loss.loss_decode(logits, labels, ignore_index=255),
