@@ -16,7 +16,7 @@ With --compare the pictures show both models, and where they differ.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -146,36 +146,62 @@ def run(args: argparse.Namespace) -> None:
                 f'{other.default_scope}. Compare models of one task'
             )
         models.append(build(other, args.compare, device))
-    with ExitStack() as stack:
-        frames = None
-        if media.video and cfg.default_scope == 'mmseg':
-            frames = stack.enter_context(written_video(video_of(args, media), media.fps))
-        rows, pictures = predict(args, media, models, frames, reading_flag(cfg))
-    first = models[0]
-    classes = first.classes or []
-    colours = palette_of(len(classes), first.palette)
-    titles = titles_of(args)
+    segmentation = cfg.default_scope == 'mmseg'
+    video = video_of(args, media) if media.video and segmentation else None
+    rows: dict[str, dict[str, Any]] = {}
+    pictures: list[Picture] = []
+    try:
+        with ExitStack() as stack:
+            frames = stack.enter_context(written_video(video, media.fps)) if video else None
+            for name, row, picture in predict(args, media, models, frames, reading_flag(cfg)):
+                rows[name] = row
+                pictures += [picture] if picture else []
+    finally:  # what ends a prediction early takes nothing of it away
+        if rows:
+            write_results(args, models[0], rows, pictures, video, segmentation=segmentation)
+
+
+def write_results(
+    args: argparse.Namespace,
+    model: Predictor,
+    rows: dict[str, dict[str, Any]],
+    pictures: list[Picture],
+    video: Path | None,
+    *,
+    segmentation: bool,
+) -> None:
+    """Write ``predictions.json`` and the gallery.
+
+    Args:
+        args: of the command line.
+        model: whose classes and colours they are.
+        rows: what is known of each image, by its name.
+        pictures: of the gallery.
+        video: the painted one, or None.
+        segmentation: whether classes have a colour in the pictures.
+    """
+    classes = model.classes or []
+    colours = palette_of(len(classes), model.palette)
     out = Path(args.out)
     write_json(
         out / 'predictions.json',
         dict(config=args.config, checkpoint=args.checkpoint, compare=args.compare)
         | dict(classes=classes, images=rows),
     )
-    segmentation = cfg.default_scope == 'mmseg'
     shown = {name for row in rows.values() for name in row['classes']}
     about = f'{len(rows)} images, {len(pictures)} pictures. Numbers: `predictions.json`.'
-    if media.video and segmentation:
-        about += f' Every frame, painted: `{video_of(args, media).name}`.'
+    if video:
+        about += f' Every frame, painted: `{video.name}`.'
     write_gallery(
         out,
-        f'Predictions of {" and ".join(titles)}',
+        f'Predictions of {" and ".join(titles_of(args))}',
         [about],
         pictures,
         [(name, colours[i].tolist()) for i, name in enumerate(classes) if name in shown]
         if segmentation
         else (),
     )
-    print(f'{out / "index.html"}: {len(rows)} images, {len(pictures)} pictures')
+    print(f'\n{out / "index.html"}: {len(rows)} images, {len(pictures)} pictures')
 
 
 def reading_flag(cfg: Config) -> str:
@@ -199,7 +225,7 @@ def predict(
     models: list[Predictor],
     frames: Callable[[np.ndarray], None] | None = None,
     flag: str = 'color',
-) -> tuple[dict[str, dict[str, Any]], list[Picture]]:
+) -> Iterator[tuple[str, dict[str, Any], Picture | None]]:
     """Predict every image, write label maps and pictures.
 
     Args:
@@ -209,12 +235,11 @@ def predict(
         frames: gets the painted frames of a video.
         flag: how MMCV reads the images that are painted.
 
-    Returns:
-        What ``predictions.json`` says of each image, and the pictures for the gallery.
+    Yields:
+        The name of each image, what ``predictions.json`` says of it, and its picture for the
+        gallery if it has one.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    pictures: list[Picture] = []
-    titles, out = titles_of(args), Path(args.out)
+    titles, out, number_shown = titles_of(args), Path(args.out), 0
     progress = ProgressBar(len(media))
     for number, (name, image) in enumerate(media):
         with stage(f'while predicting {name}'):
@@ -229,25 +254,24 @@ def predict(
         if len(found) > 1:
             row['compare'] = found[1].describe(classes)
             row['differs'] = differing(found)
-        rows[name] = row
         label_map = found[0].label_map
         if label_map is not None:
             kind = np.uint8 if len(classes) <= 256 else np.uint16
             write_picture(out / 'labels' / f'{name}.png', label_map.astype(kind))
         limit = args.show_limit
-        shown = number % args.show_interval == 0 and (limit is None or len(pictures) < limit)
+        shown = number % args.show_interval == 0 and (limit is None or number_shown < limit)
         if shown or frames is not None:
             palette = palette_of(len(classes), models[0].palette)
             panels = paint(image, found, titles, palette, flag)
         if frames is not None:
             frames(np.concatenate([panels[title] for title in titles], axis=1))
+        picture = None
         if shown:
             write_picture(out / 'pictures' / f'{name}.png', beside(panels))
-            caption = caption_of(name, row, titles)
-            pictures.append(Picture(f'pictures/{name}.png', caption))
+            picture = Picture(f'pictures/{name}.png', caption_of(name, row, titles))
+            number_shown += 1
         progress.update()
-    print()
-    return rows, pictures
+        yield name, row, picture
 
 
 def differing(found: list[Prediction]) -> float:

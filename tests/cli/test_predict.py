@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from paco_seg.cls.prediction import ClassificationPredictor
 from paco_seg.comparison.gallery import overlay, palette_of
 
 CLASSES = ('sky', 'road', 'tree', 'car')
@@ -76,6 +77,28 @@ def test_a_classifier_names_the_classes_of_images(tiny_cls, run_tool, save_check
     ]
     assert not (out / 'labels').exists()
     assert len(list((out / 'pictures').rglob('*.png'))) == 8
+
+
+def test_what_ends_a_prediction_early_leaves_what_was_predicted(
+    tiny_cls, run_tool, save_checkpoint, tmp_path, monkeypatch
+):
+    config = tiny_cls()
+    checkpoint = save_checkpoint(config)
+    predict, calls = ClassificationPredictor.__call__, []
+
+    def fail_at_the_third(self, image):
+        calls.append(image)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(self, image)
+
+    monkeypatch.setattr(ClassificationPredictor, '__call__', fail_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', tmp_path / 'out')
+    rows = json.loads((tmp_path / 'out/predictions.json').read_text())['images']
+    assert list(rows) == ['car/0', 'car/1']
+    page = (tmp_path / 'out/index.html').read_text()
+    assert re.findall(r'src="([^"]+)"', page) == ['pictures/car/0.png', 'pictures/car/1.png']
 
 
 def test_pictures_lie_as_the_pipeline_loads_them(tiny_seg, run_tool, save_checkpoint, tmp_path):
