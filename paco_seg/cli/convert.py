@@ -10,7 +10,6 @@ OUT.pth is written only if everything that prediction needs is there.
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -215,7 +214,7 @@ def run(args: argparse.Namespace) -> None:
         )
     report(conversion)
     if conversion.missing_for_prediction:
-        sys.exit(
+        raise ValueError(
             f'{args.source}: expected everything that prediction needs, got '
             f'{len(conversion.missing_for_prediction)} entries too few. Nothing was written; take '
             'the config of this checkpoint'
