@@ -73,7 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--methods', nargs='+', metavar='NAME', help='systems of a suite')
     parser.add_argument('--seeds', type=at_least(1), help='default: 3, or those of the suite')
     parser.add_argument('--iters', type=at_least(1), help='of a training; default: of the config')
-    parser.add_argument('--hours', type=float, help='instead: all trainings take about so long')
+    parser.add_argument(
+        '--hours',
+        type=float,
+        help='instead: all trainings take about so long; several configs share them',
+    )
     parser.add_argument(
         '--search', choices=['small', 'none'], help='small (default): four candidates per system'
     )
@@ -161,7 +165,7 @@ def _run_configs(args: argparse.Namespace) -> None:
             out=out,
             systems=args.systems,
             iters=args.iters,
-            hours=args.hours,
+            hours=args.hours and args.hours / len(args.configs),
             search=args.search != 'none',
             force=args.force,
             dry_run=bool(args.dry_run),

@@ -61,3 +61,17 @@ def test_failed_training_ends_with_its_log(capsys, tmp_path, monkeypatch):
     assert 'paco_seg train paco_seg::quickstart/ce_resnet8' in err
     assert 'expected exit status 0, got ' in err
     assert "search.txt' (data_root='data/digits_lt/'). Prepare the data set there" in err  # its log
+
+
+def test_several_configs_share_the_hours(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        'paco_seg.comparison.user_comparison.compare_config', lambda r: asked.append(r) or []
+    )
+    cli.main(['compare', 'a.py', 'b.py', '--hours', '3', '--out', str(tmp_path)])
+    cli.main(['compare', 'a.py', '--out', str(tmp_path)])
+    assert [(request.config, request.hours) for request in asked] == [
+        ('a.py', 1.5),
+        ('b.py', 1.5),
+        ('a.py', None),
+    ]
