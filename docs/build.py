@@ -416,8 +416,12 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     },
     'docs/evidence.md': {
         **{
-            f'{name}:table': partial(evidence_tables.evidence_of, name)
+            f'{name}:{kind}': partial(render, name)
             for name in evidence_tables.EVIDENCE_SETS
+            for kind, render in (
+                ('table', evidence_tables.evidence_of),
+                ('command', evidence_tables.evidence_command),
+            )
         },
         **{
             f'{name}:question': partial(evidence_tables.question_table, name)

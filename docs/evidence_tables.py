@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 from paco_seg.cli.swap import systems_of
@@ -12,6 +14,8 @@ from paco_seg.engine.variants import variant_name
 
 EVIDENCE = Path(__file__).parents[1] / 'benchmarks' / 'results' / 'evidence'
 
+# Of each training of the tables: half of the usual number, for they take long on a CPU.
+VALIDATIONS = 4
 # A third of the 3072 places of a crop on CamVid: all of them would leave nothing to select.
 PIXELS = dict(loss_weight=0.1, num_pixels=1024)
 LIGHT = variant_name('gpaco', PIXELS)
@@ -85,6 +89,24 @@ def evidence_of(folder: str) -> str:
     """Return the table of a comparison on photographs, or what it lacks."""
     systems = systems_of(EVIDENCE_SETS[folder][1])
     return evidence_table(EVIDENCE / folder, [*systems, *JOINT_SYSTEMS[EVIDENCE_SETS[folder][1]]])
+
+
+def evidence_command(folder: str) -> str:
+    """Return the command that repeats the table of a comparison, row by row."""
+    results = json.loads((EVIDENCE / folder / 'results.json').read_text())
+    search = '' if results['search_iters'] else ' --search none'
+    names = wrap(
+        ' '.join(system['name'] for system in results['systems']),
+        width=92,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    lines = [
+        f'paco-seg compare {results["config"]}',
+        f'    --out work_dirs/evidence/{folder}{search} --validations {VALIDATIONS} --systems',
+        *(f'    {line}' for line in names),
+    ]
+    return '```\n' + ' \\\n'.join(lines) + '\n```'
 
 
 # Combinations that a complete table has beside all systems.

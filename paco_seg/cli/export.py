@@ -9,7 +9,8 @@ is given. Projector, auxiliary heads and losses are left out. FILE.json beside i
 has to look like: size, mean, std, order of the channels, and the classes.
 
 It is written only if it returns what the model returns on other images. ONNX needs
-pip install "paco_seg[export]"; .pt2 (torch.export) nothing. TorchScript is deprecated in PyTorch.
+the extra `export` (pip install '.[export]' in a checkout), .pt2 (torch.export) nothing.
+TorchScript is deprecated in PyTorch.
 """
 
 from __future__ import annotations

