@@ -22,6 +22,7 @@ LOGGED, LOG_INTERVAL = 50, 100  # rows in a training, and iterations between two
 _ENDLESS = 10**8  # MMEngine's INF is 10 ** 9
 _LENGTHS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'total_iters', 'warmup_iters')
 _STOPS_EARLY = ('EarlyStoppingHook',)
+_WANTS_A_METRIC = 'ReduceOnPlateau'
 
 
 def config_iters(cfg: Config) -> int:
@@ -84,7 +85,7 @@ def length_changes(
         top['param_scheduler'] = [
             scaled_scheduler(scheduler, per_epoch, iters / full)
             for scheduler in listed
-            if 'monitor' not in scheduler
+            if 'monitor' not in scheduler and not _type_name(scheduler).startswith(_WANTS_A_METRIC)
         ]
     custom = [_plain_hook(hook) for hook in cfg.get('custom_hooks') or []]
     kept = [hook for hook in custom if _type_name(hook) not in _STOPS_EARLY]
@@ -100,7 +101,7 @@ def length_changes(
         ModelChange(
             (),
             dict(
-                checkpoint=replacing(hooks.get('checkpoint'), checkpoint),
+                checkpoint=replacing(hooks, 'checkpoint', checkpoint),
                 logger=dict(logger, interval=log, log_metric_by_epoch=False),
             ),
             'default_hooks',
@@ -140,9 +141,9 @@ def scaled_scheduler(scheduler: Mapping[str, Any], per_epoch: int, scale: float)
     return scaled
 
 
-def _type_name(hook: Mapping[str, Any]) -> str:
-    """Return the type of a hook without its scope or module."""
-    kind = hook.get('type')
+def _type_name(part: Mapping[str, Any]) -> str:
+    """Return the type of a hook or scheduler without its scope or module."""
+    kind = part.get('type')
     return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
 
 

@@ -31,6 +31,10 @@ from paco_seg.files import write_json, write_text
 
 TRAIN, VAL, TEST = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 COUNTS, LABELS = 'label_counts.json', 'labels.json'
+# Settings of a data set that say what its label maps hold.
+_SAYS_WHAT_IS_COUNTED = ('type', 'metainfo', 'reduce_zero_label', 'ignore_index', 'pipeline')
+# Of a sample: where it lies, and its label.
+_SAMPLE = ('img_path', 'seg_map_path', 'gt_label', 'sample_idx')
 # Settings of a data set that do not say which samples it holds.
 _NOT_THE_DATA = ('pipeline', 'metainfo', 'test_mode', 'serialize_data', 'lazy_init', 'max_refetch')
 
@@ -45,7 +49,8 @@ class DataParts:
         changes: of the loaders of the config.
         search: what chooses the settings, in words.
         reported: what the results are about, in words.
-        fingerprint: hash of which samples train and which choose, and of labels that changed.
+        fingerprint: hash of which samples train and which choose, and of what changed of them and
+            of those that are evaluated.
         ignore_index: label that is evaluated nowhere.
         set_aside: number of training samples that were set aside.
         search_samples: number of samples that choose.
@@ -110,24 +115,19 @@ def divide_data(
             )
     classes, ignore_index, sets = _training_sets(cfg, scope)
     _count(sets, classes, cfg, scope, folder, jobs)
-    own_test = _data_of(cfg, TEST) not in ([], _data_of(cfg, VAL)) and _is_labelled(cfg, scope)
-    reported = TEST if own_test else VAL
-    for loader in (reported, VAL):  # the latter chooses where it is not reported
-        if _data_of(cfg, loader) == _data_of(cfg, TRAIN):
-            raise ValueError(
-                f'{loader}.dataset: expected other data than those of {TRAIN}, got the same. Set '
-                'data_prefix or ann_file of the validation data'
-            )
+    infos = [info for samples in sets for info in samples.infos]
+    evaluated = _evaluated(cfg, scope, infos)
+    reported = TEST if TEST in evaluated else VAL
     changes: list[ModelChange] = []
     held_out: list[int] = []
     search = f'the data of {VAL}'
     flat = [counts for samples in sets for counts in samples.counts]
-    if not own_test:
-        held_out = choose_held_out([sorted(counts) for counts in flat], share=share, seed=seed)
+    if reported == VAL:
+        held_out = _leave_some(sets, _held_out(infos, flat, share=share, seed=seed))
         changes = _set_aside(cfg, sets, held_out, folder, classes)
         search = _in_words(flat, held_out, classes, seed)
     kept = sorted(set(range(len(flat))) - set(held_out))
-    names = [_name(info) for samples in sets for info in samples.infos]
+    names = [_name(info) for info in infos]
     told = [[names[index] for index in part] for part in (kept, held_out)]
     return DataParts(
         classes=classes,
@@ -135,50 +135,137 @@ def divide_data(
         changes=changes,
         search=search,
         reported=f'the data of {reported}',
-        fingerprint=_fingerprint(told, flat, folder),
+        fingerprint=_fingerprint(told, flat, evaluated, folder),
         ignore_index=ignore_index,
         set_aside=len(held_out),
-        search_samples=len(held_out) or _size(cfg, VAL, scope),
-        test_samples=_size(cfg, reported, scope),
+        search_samples=len(held_out) or len(evaluated[VAL]),
+        test_samples=len(evaluated[reported]),
         test_batch=int(cfg[reported].get('batch_size', 1)),
         palette=_palette(sets[0].dataset, len(classes)),
     )
 
 
-def _fingerprint(
-    told: Sequence[Sequence[str]], counts: Sequence[Mapping[int, int]], folder: Path
-) -> str:
-    """Return the hash of the samples of both parts, and of their labels if these have changed.
+def _evaluated(
+    cfg: Config, scope: str, trained: Sequence[Mapping[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the samples of the validation, and those of a test that is one of its own.
 
-    The labels of the first time are kept in the folder. As long as they are what they were, the
-    hash is that of the names alone.
+    Raises:
+        ValueError: one of them reads images that are trained on.
+    """
+    found = {VAL: _samples_of(cfg, VAL, scope)}
+    if _data_of(cfg, TEST) not in ([], _data_of(cfg, VAL)) and _is_labelled(cfg, scope):
+        test = _samples_of(cfg, TEST, scope)
+        both = len(_files(test) & _files(found[VAL]))
+        if both:
+            print(f'{TEST}: {both} of its images are those of {VAL}; that is reported', flush=True)
+        else:
+            found[TEST] = test
+    for loader in reversed(found):  # what is reported first
+        both = len(_files(found[loader]) & _files(trained))
+        if both or _data_of(cfg, loader) == _data_of(cfg, TRAIN):
+            raise ValueError(
+                f'{loader}.dataset: expected other data than those of {TRAIN}, got '
+                f'{both or "all"} of its images there. Set data_prefix or ann_file of one of them'
+            )
+    return found
+
+
+def _fingerprint(
+    told: Sequence[Sequence[str]],
+    counts: Sequence[Mapping[int, int]],
+    evaluated: Mapping[str, Sequence[Mapping[str, Any]]],
+    folder: Path,
+) -> str:
+    """Return the hash of the samples of both parts, and of what has changed since the first time.
+
+    The labels of the first time, and the samples that are evaluated, are kept in the folder. As
+    long as they are what they were, the hash is that of the names alone.
 
     Args:
         told: names of the samples of each part.
         counts: labels of all samples.
+        evaluated: samples of each loader that evaluates.
         folder: of the lists.
     """
     samples = _hash(told)
-    labels = _hash([sorted(row.items()) for row in counts])
+    now = {samples: _hash([sorted(row.items()) for row in counts])}
+    now |= {f'{samples} {loader}': _state(infos) for loader, infos in evaluated.items()}
     path = folder / LABELS
     try:
         known = dict(json.loads(path.read_text(encoding='utf-8')))
     except (OSError, ValueError, TypeError):
         known = {}
-    if samples not in known:
-        write_json(path, {**known, samples: labels})
-    elif known[samples] != labels:
-        return _hash([samples, labels])
-    return samples
+    if not known.keys() >= now.keys():
+        write_json(path, {**now, **known})
+    changed = [value for key, value in now.items() if known.get(key, value) != value]
+    return _hash([samples, *changed]) if changed else samples
+
+
+def _state(infos: Sequence[Mapping[str, Any]]) -> str:
+    """Return the hash of samples: names, labels and the bytes of label maps, sizes of images."""
+    digest = hashlib.sha256()
+    for info in infos:
+        digest.update(os.fsencode(f'{_name(info)} {info.get("gt_label")}\n'))
+        try:
+            if info.get('img_path'):
+                digest.update(str(os.stat(info['img_path']).st_size).encode())
+            if info.get('seg_map_path'):
+                digest.update(Path(info['seg_map_path']).read_bytes())
+        except OSError:  # remote
+            continue
+    return digest.hexdigest()
 
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _size(cfg: Config, loader: str, scope: str) -> int:
+def _samples_of(cfg: Config, loader: str, scope: str) -> list[dict[str, Any]]:
+    """Return what is known of the samples of a loader: files and labels."""
     with DefaultScope.overwrite_default_scope(scope):
-        return len(DATASETS.build(copy.deepcopy(cfg[loader].dataset)))
+        dataset = DATASETS.build(copy.deepcopy(cfg[loader].dataset))
+    if not hasattr(dataset, 'get_data_info'):  # a data set of the user's that is not MMEngine's
+        return [{} for _ in range(len(dataset))]
+    infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+    return [{key: info[key] for key in _SAMPLE if key in info} for info in infos]
+
+
+def _files(infos: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the image files of samples; what lies in memory has none."""
+    return {os.path.abspath(info['img_path']) for info in infos if info.get('img_path')}
+
+
+def _held_out(
+    infos: Sequence[Mapping[str, Any]],
+    counts: Sequence[Mapping[int, int]],
+    *,
+    share: float,
+    seed: int,
+) -> list[int]:
+    """Choose training samples to set aside; an image that is there twice goes with its copy."""
+    copies: dict[Any, list[int]] = {}
+    for index, info in enumerate(infos):
+        file = info.get('img_path')
+        copies.setdefault(os.path.abspath(file) if file else index, []).append(index)
+    images = list(copies.values())
+    classes_of = [sorted({label for index in image for label in counts[index]}) for image in images]
+    chosen = choose_held_out(classes_of, share=share, seed=seed)
+    return sorted(index for number in chosen for index in images[number])
+
+
+def _leave_some(sets: Sequence[_Samples], held_out: Sequence[int]) -> list[int]:
+    """Return what is set aside but for the first sample of a set that would be left empty.
+
+    MMEngine builds no empty data set.
+    """
+    kept, position = set(held_out), 0
+    for samples in sets:
+        own = range(position, position + len(samples.infos))
+        position = own.stop
+        if kept.issuperset(own) and len(kept) > 1:
+            kept.discard(own.start)
+    return sorted(kept)
 
 
 def _palette(dataset: Any, number: int) -> list[list[int]] | None:
@@ -204,7 +291,7 @@ def _training_sets(cfg: Config, scope: str) -> tuple[tuple[str, ...], int, list[
                 f'{other.key}.metainfo.classes: expected the class names of all training data, in '
                 f'one order, got {other.classes or None!r:.80}. Set metainfo=dict(classes=(...))'
             )
-    sets = [_Samples(s.key, _plain(leaves[s.key]), s.dataset, s.infos) for s in found]
+    sets = [_Samples(s.key, plain(leaves[s.key]), s.dataset, s.infos) for s in found]
     return classes, int(getattr(found[0], 'ignore_index', 255)), sets
 
 
@@ -264,18 +351,18 @@ def _count_label_maps(cfg: Config, jobs: int) -> list[list[tuple[int, int]]]:
 
 
 def _files_of(sets: Sequence[_Samples]) -> str:
-    """Return what changes when a label map does: names, sizes and times of the files."""
+    """Return what changes when a count does: how maps are read; names, sizes and times of them."""
     digest = hashlib.sha256()
     for samples in sets:
-        digest.update(repr([samples.config.get(key) for key in ('type', 'metainfo')]).encode())
-        digest.update(repr(samples.config.get('reduce_zero_label')).encode())
+        digest.update(repr([samples.config.get(key) for key in _SAYS_WHAT_IS_COUNTED]).encode())
         for info in samples.infos:
             name = str(info.get('seg_map_path') or info['img_path'])
             try:
                 state = os.stat(name)
-                digest.update(f'{name} {state.st_size} {state.st_mtime_ns}\n'.encode())
+                told = f' {state.st_size} {state.st_mtime_ns}\n'
             except OSError:  # remote
-                digest.update(f'{name}\n'.encode())
+                told = '\n'
+            digest.update(os.fsencode(name) + told.encode())
     return digest.hexdigest()
 
 
@@ -295,7 +382,7 @@ def _data_of(cfg: Config, loader: str) -> list[dict]:
     """Return what says which samples a loader reads; nothing without a loader."""
     dataset = (cfg.get(loader) or {}).get('dataset')
     return [
-        {key: value for key, value in _plain(leaf).items() if key not in _NOT_THE_DATA}
+        {key: value for key, value in plain(leaf).items() if key not in _NOT_THE_DATA}
         for _, leaf in iter_datasets(dataset, loader)
     ]
 
@@ -345,19 +432,19 @@ def _set_aside(
             parts.append({**samples.config, **part, 'pipeline': _pipeline(cfg)})
             if metainfo:
                 parts[-1]['metainfo'] = metainfo
-    loader = {key: value for key, value in _plain(cfg[VAL]).items() if key != 'dataset'}
+    loader = {key: value for key, value in plain(cfg[VAL]).items() if key != 'dataset'}
     dataset = parts[0] if len(parts) == 1 else dict(type='ConcatDataset', datasets=parts)
     return [
         *changes,
         replace_part(cfg, VAL, dict(loader, dataset=dataset)),
         # The validation data are what is reported now.
-        replace_part(cfg, TEST, _plain(cfg[VAL])),
+        replace_part(cfg, TEST, plain(cfg[VAL])),
     ]
 
 
 def _pipeline(cfg: Config) -> list:
     _, leaf = next(iter(iter_datasets(cfg[VAL].dataset, VAL)))
-    return _plain(leaf).get('pipeline') or []
+    return plain(leaf).get('pipeline') or []
 
 
 def _part(
@@ -374,8 +461,8 @@ def _part(
         return settings
     write_text(path, '\n'.join(_name(samples.infos[index]) for index in indices) + '\n')
     own = samples.config.get('indices')
-    if isinstance(own, int):
-        own = list(range(own))
+    if isinstance(own, int):  # the first ones, or the last ones
+        own = list(range(own) if own >= 0 else range(own, 0))
     return dict(indices=[own[index] if own else index for index in indices])
 
 
@@ -424,10 +511,10 @@ def _path(key: str) -> tuple[str | int, ...]:
     return tuple(int(step) if step.isdigit() else step for step in steps)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a part of a config as dicts, lists and values."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return tuple(_plain(item) for item in value) if isinstance(value, tuple) else value
+        return [plain(item) for item in value]
+    return tuple(plain(item) for item in value) if isinstance(value, tuple) else value

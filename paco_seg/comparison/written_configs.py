@@ -7,6 +7,7 @@ with ``paco-seg train``. The systems of a suite inherit the demo config itself.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import warnings
@@ -19,10 +20,11 @@ from mmengine.config import Config
 
 from paco_seg.comparison.budget import VALIDATIONS, length_changes
 from paco_seg.comparison.candidates import Candidate
-from paco_seg.comparison.data_parts import TEST, VAL, DataParts
+from paco_seg.comparison.data_parts import TEST, VAL, DataParts, plain
 from paco_seg.comparison.own_system import changes_on
 from paco_seg.comparison.replacement import replace_part
 from paco_seg.engine.model_changes import (
+    Inherited,
     ModelChange,
     apply_changes,
     build_without_memory,
@@ -76,7 +78,7 @@ class SystemConfigs:
         cfg = read_config(base)
         changes = [
             *self._system_changes(cfg, system, candidate),
-            *option_changes(overrides or {}),
+            *option_changes(overrides or {}, cfg),
         ]
         inherited = inherited_name(str(base), (self.folder / name).parent)
         return self._write(name, inherited, cfg, changes, system.imports, system.hooks)
@@ -146,7 +148,7 @@ class WrittenConfigs(SystemConfigs):
             ignore_index=self.parts.ignore_index,
         )
         changes = [
-            *option_changes(self.options),
+            *option_changes(self.options, self.cfg),
             *self.parts.changes,
             replace_part(self.cfg, 'val_evaluator', evaluator),
             replace_part(self.cfg, 'test_evaluator', dict(evaluator, rare=list(self.rare))),
@@ -223,16 +225,29 @@ def inherited_name(source: str, folder: Path) -> str:
     return Path(os.path.relpath(Path(source).resolve(), folder.resolve())).as_posix()
 
 
-def option_changes(options: Mapping[str, Any]) -> list[ModelChange]:
-    """Return the changes that options make, given by dotted key as on the command line."""
+def option_changes(options: Mapping[str, Any], cfg: Config) -> list[ModelChange]:
+    """Return the changes that options make.
+
+    Args:
+        options: settings by dotted key as on the command line.
+        cfg: the config that they change; it may have them already.
+
+    Returns:
+        Changes of named parts. An option that reaches into a list states the whole list: a change
+        of one element would be lost beside another change of what the list is a part of.
+    """
     changes = []
+    changed = copy.deepcopy(cfg)
+    changed.merge_from_dict(dict(options))
     for key, value in options.items():
-        *path, last = key.split('.')
-        if not path:
-            changes.append(ModelChange((), {last: value}, ''))
-            continue
-        steps = tuple(int(step) if step.isdigit() else step for step in path[1:])
-        changes.append(ModelChange(steps, {last: value}, path[0]))
+        path = key.split('.')
+        first = next((n for n, step in enumerate(path) if step.isdigit()), None)
+        if first is not None:
+            path = path[:first]
+            value = plain(Inherited(tuple(path)).of(changed))
+        *above, last = path
+        root, steps = (above[0], tuple(above[1:])) if above else ('', ())
+        changes.append(ModelChange(steps, {last: value}, root))
     return changes
 
 

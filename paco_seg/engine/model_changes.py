@@ -287,6 +287,11 @@ def _value(value: Any) -> str:
 
 def _dict(items: Any) -> str:
     """``dict(...)`` on one line if it fits there, one item per line if not."""
+    items = list(items)
+    if not all(key is None or (isinstance(key, str) and key.isidentifier()) for key, _ in items):
+        # Such as a mapping of labels.
+        pairs = (f'**{text}' if key is None else f'{key!r}: {text}' for key, text in items)
+        return f'{{{", ".join(pairs)}}}'
     parts = [text if key is None else f'{key}={text}' for key, text in items]
     line = f'dict({", ".join(parts)})'
     if len(line) <= 88 and '\n' not in line and not any('dict(' in part for part in parts):

@@ -1,6 +1,7 @@
 """The parts of the data: a third split where there is one, lists of a held-out part elsewhere."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -14,13 +15,27 @@ from paco_seg.engine.model_changes import apply_changes
 THIRD_SEG = """
 test_dataloader = dict(val_dataloader, dataset=dict(
     val_dataloader['dataset'], indices=1,
-    data_prefix=dict(img_path='images/train', seg_map_path='labels/train')))
+    data_prefix=dict(img_path='images/third', seg_map_path='labels/third')))
 """
 
 
 @pytest.fixture(autouse=True)
 def _packages():
     compat.setup()
+
+
+@pytest.fixture
+def third_seg(tiny_seg, tmp_path):
+    """``third_seg(extra='')`` -> config with a third split."""
+
+    def write(extra=''):
+        path = tiny_seg(THIRD_SEG + extra)
+        for kind in ('images', 'labels'):
+            data = tmp_path / 'data' / kind
+            shutil.copytree(data / 'train', data / 'third', dirs_exist_ok=True)
+        return path
+
+    return write
 
 
 def parts_of(path, tmp_path, **options):
@@ -76,18 +91,17 @@ def test_labels_of_the_part_that_is_set_aside_stay_what_they_were(tiny_cls, tmp_
                 assert dataset.metainfo['classes'][int(info['gt_label'])] == name
 
 
-def test_a_third_split_chooses_and_the_test_split_is_reported(tiny_seg, tmp_path):
-    own = THIRD_SEG + 'test_dataloader.update(batch_size=3)\n'
-    parts, _, _ = parts_of(tiny_seg(own), tmp_path)
+def test_a_third_split_chooses_and_the_test_split_is_reported(third_seg, tmp_path):
+    parts, _, _ = parts_of(third_seg('test_dataloader.update(batch_size=3)\n'), tmp_path)
     assert (parts.changes, parts.set_aside, parts.test_batch) == ([], 0, 3)
     assert parts.search == f'the data of {VAL}'
     assert parts.reported == f'the data of {TEST}'
     assert parts.frequency.num_images == 7
 
 
-def test_a_test_split_without_labels_is_not_reported(tiny_seg, tmp_path, capsys):
-    extra = THIRD_SEG.replace("seg_map_path='labels/train'", "seg_map_path='labels/absent'")
-    parts, _, _ = parts_of(tiny_seg(extra), tmp_path)
+def test_a_test_split_without_labels_is_not_reported(third_seg, tmp_path, capsys):
+    absent = "test_dataloader['dataset']['data_prefix']['seg_map_path'] = 'labels/absent'\n"
+    parts, _, _ = parts_of(third_seg(absent), tmp_path)
     assert parts.reported == f'the data of {VAL}'
     assert 'no labels can be read' in capsys.readouterr().out
 
@@ -136,14 +150,72 @@ def test_counts_are_reused_until_a_label_map_changes(tiny_seg, tmp_path, capsys)
     assert parts_of(path, tmp_path)[0].fingerprint == after.fingerprint
 
 
-def test_refuses_a_config_without_data_and_one_that_reports_what_it_trains_on(tiny_seg, tmp_path):
+def test_a_change_of_what_is_evaluated_changes_the_fingerprint(third_seg, tmp_path):
+    path = third_seg()
+    before = parts_of(path, tmp_path)[0].fingerprint
+    for split in ('third', 'val'):
+        label_map = tmp_path / f'data/labels/{split}/0.png'
+        labels = cv2.imread(str(label_map), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(label_map), (labels + 1) % 4)
+        after = parts_of(path, tmp_path)[0].fingerprint
+        assert after != before
+        cv2.imwrite(str(label_map), labels)
+        assert parts_of(path, tmp_path)[0].fingerprint == before
+
+
+def test_images_that_are_there_twice_are_set_aside_together(tiny_seg, tmp_path):
+    extra = """
+train_dataloader['dataset'] = dict(
+    type='ConcatDataset', datasets=[train_dataloader['dataset'], train_dataloader['dataset']])
+"""
+    parts, changed, scope = parts_of(tiny_seg(extra), tmp_path, share=0.3)
+    train, search = samples(changed, TRAIN, scope), samples(changed, VAL, scope)
+    assert not train & search
+    assert parts.set_aside == 2 * len(search)
+
+
+def test_a_set_of_one_image_keeps_it(tiny_seg, tmp_path):
+    extra = """
+whole = train_dataloader['dataset']
+train_dataloader['dataset'] = dict(
+    type='ConcatDataset', datasets=[dict(whole, indices=-6), dict(whole, indices=1)])
+"""
+    for seed in range(9):  # some of which would take it
+        _, changed, scope = parts_of(tiny_seg(extra), tmp_path, share=0.5, seed=seed)
+        first, second = changed[TRAIN].dataset.datasets
+        assert second.indices == [0]
+        assert set(first.indices) < set(range(-6, 0))
+        train, search = samples(changed, TRAIN, scope), samples(changed, VAL, scope)
+        assert len(train | search) == 7
+        assert not train & search
+
+
+def test_images_of_the_validation_that_are_trained_on_or_reported(
+    third_seg, tiny_seg, tmp_path, capsys
+):
+    both = """
+train_dataloader['dataset'] = dict(
+    type='ConcatDataset', datasets=[train_dataloader['dataset'], val_dataloader['dataset']])
+"""
+    with pytest.raises(ValueError, match=r'of train_dataloader, got 2 of its images there'):
+        parts_of(tiny_seg(both), tmp_path)
+    few = "val_dataloader['dataset'] = dict(test_dataloader['dataset'], indices=2)\n"
+    parts, _, _ = parts_of(third_seg(few), tmp_path / 'few')
+    assert 'test_dataloader: 1 of its images are those of val_' in capsys.readouterr().out
+    assert parts.reported == f'the data of {VAL}'
+    assert parts.set_aside > 0
+
+
+def test_refuses_a_config_without_data_and_one_that_reports_what_it_trains_on(
+    third_seg, tiny_seg, tmp_path
+):
     with pytest.raises(ValueError, match='val_dataloader: expected a loader with a dataset'):
         parts_of(tiny_seg('\nval_dataloader = None\n'), tmp_path)
     extra = "\nval_dataloader['dataset'] = train_dataloader['dataset']\n"
     with pytest.raises(ValueError, match=r'dataset: expected other data than those of train_'):
         parts_of(tiny_seg(extra + 'test_dataloader = val_dataloader\n'), tmp_path)
     with pytest.raises(ValueError, match=r'^val_dataloader.dataset: expected other data than'):
-        parts_of(tiny_seg(THIRD_SEG + extra), tmp_path)  # would choose on what it trains on
+        parts_of(third_seg(extra), tmp_path)  # would choose on what it trains on
     gone = "\ntrain_dataloader['dataset']['data_root'] = '/nowhere'\n"
     with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.data_root'):
         parts_of(tiny_seg(gone), tmp_path)
