@@ -42,10 +42,12 @@ from pathlib import Path
 from typing import Any
 
 from paco_seg.cli.arguments import at_least
+from paco_seg.comparison.lock import only_one
 from paco_seg.comparison.report import run_suite, summary_table
 from paco_seg.comparison.study import System
 from paco_seg.comparison.suite import Suite
 from paco_seg.comparison.suites import SUITES
+from paco_seg.files import check_folder
 
 SEEDS = 3
 # Options of one way of calling that mean nothing in the other.
@@ -139,7 +141,9 @@ def _run_suite(args: argparse.Namespace) -> None:
     out = args.out or Path(suite.folder)
     chosen = choose(suite, args.methods, args.seeds)
     reported = out / report_folder(suite, chosen)
-    results = run_suite(chosen, out, force=args.force, reported=reported)
+    check_folder(out)
+    with only_one(out):
+        results = run_suite(chosen, out, force=args.force, reported=reported)
     table = summary_table(results, suite.table)
     print(f'\n{table}\n\nReport and pictures: {reported / "report.md"}')
 

@@ -108,14 +108,15 @@ class Estimate:
         waits for it.
         """
         shared = (self.fixed_seconds + iters * self.seconds_per_iteration) / workers
-        return max(shared, *(self._one_after_the_other(load, iters) for load in self.loads))
-
-    def _one_after_the_other(self, load: Load, iters: int) -> float:
-        """Return the seconds of one search and one final training of a system, with its test."""
-        single = replace(
-            self, loads=[replace(load, searches=min(load.searches, 1), finals=min(load.finals, 1))]
+        alone = map(self._single, self.loads)
+        return max(
+            shared, *(one.fixed_seconds + iters * one.seconds_per_iteration for one in alone)
         )
-        return single.fixed_seconds + iters * single.seconds_per_iteration
+
+    def _single(self, load: Load) -> Estimate:
+        """Return the estimate of one search and one final training, which wait for each other."""
+        one = replace(load, searches=min(load.searches, 1), finals=min(load.finals, 1))
+        return replace(self, loads=[one])
 
     @property
     def seconds_per_iteration(self) -> float:
@@ -144,7 +145,11 @@ class Estimate:
             ValueError: not even the starts, validations and tests do; names ``--hours``.
         """
         left = hours * 3600 * workers - self.fixed_seconds
-        iters = int(left / self.seconds_per_iteration)
+        fitting = [left / self.seconds_per_iteration]
+        for single in map(self._single, self.loads):  # however many workers there are
+            if single.seconds_per_iteration:
+                fitting.append((hours * 3600 - single.fixed_seconds) / single.seconds_per_iteration)
+        iters = int(min(fitting))
         if iters < 1:
             least = self.seconds(10, workers) / 3600
             raise ValueError(

@@ -121,6 +121,7 @@ def run_reported(
     start = time.perf_counter()
     runner = CellRunner(out, total_cost=study.total_cost, force=force, preload=preload)
     methods = study.run(runner)
+    runner.end()
     content = json.dumps(methods, sort_keys=True) + described
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
     out = reported or out

@@ -14,8 +14,10 @@ from pathlib import Path
 import paco_seg
 from paco_seg.comparison.cell import DONE, Cell
 from paco_seg.comparison.process import ending_by_exception, watch_command
+from paco_seg.files import write_json
 
 REPORT_SECONDS = 20
+FORCED = 'forced.json'  # names of the cells that an unfinished run with ``force`` has repeated
 SMALLEST_FREE = 64 * 2**20  # bytes of disk; below it a failure is one of the disk
 
 
@@ -25,7 +27,8 @@ class CellRunner:
     Args:
         root: folder of the comparison.
         total_cost: sum of the costs of all cells to come, for the estimate.
-        force: repeat finished cells.
+        force: repeat finished cells, but for those that an earlier run with ``force``, which did
+            not come to its end, has repeated already.
         preload: modules to import once, before the first command runs.
         gpus: the cells that run at a time get one GPU each, out of so many; 0 leaves the choice to
             the commands.
@@ -50,6 +53,7 @@ class CellRunner:
         self.gpus = gpus
         self.keep_replaced = keep_replaced
         self.executed: list[str] = []
+        self.repeated = _names_in(self.root / FORCED) if force else set()
         self.commit = code_commit()
         self._reused_cost = 0.0
         self._done_cost = 0.0
@@ -132,7 +136,8 @@ class CellRunner:
     def _steps(self, cell: Cell, slot: int) -> Generator[None, None, dict]:
         """Run a cell; yields while its commands run and returns its result."""
         folder = self.root / cell.name
-        result = None if self.force else cell.finished_result(folder)
+        outdated = self.force and cell.name not in self.repeated
+        result = None if outdated else cell.finished_result(folder)
         if result is not None:
             self._reused_cost += cell.cost
             return result
@@ -156,10 +161,17 @@ class CellRunner:
         seconds = time.perf_counter() - start
         cell.finish(folder, result, seconds)
         self.executed.append(cell.name)
+        if self.force:
+            self.repeated.add(cell.name)
+            write_json(self.root / FORCED, sorted(self.repeated))
         self._busy_seconds += seconds
         self._done_cost += cell.cost
         print(f'{cell.name}: done in {seconds:.0f} s{self.remaining(0.0, 0.0)}', flush=True)
         return result
+
+    def end(self) -> None:
+        """Note that all cells have ended well: the next run with ``force`` repeats all of them."""
+        (self.root / FORCED).unlink(missing_ok=True)
 
     def _exchange(self, cell: Cell, folder: Path) -> dict | None:
         """Put an outdated result away, and take out that of the cell if it was put away before."""
@@ -191,6 +203,13 @@ class CellRunner:
             return ''
         seconds = left * (self._busy_seconds + current_seconds) / done / self._workers
         return f', about {seconds / 60:.1f} min left'
+
+
+def _names_in(path: Path) -> set[str]:
+    try:
+        return set(map(str, json.loads(path.read_text(encoding='utf-8'))))
+    except (OSError, ValueError, TypeError):
+        return set()
 
 
 def replaced_folder(root: Path, cell: Cell, fingerprint: str) -> Path:

@@ -186,11 +186,6 @@ class _Comparison:
         if repeated and not self.request.force:
             more = [f'... and {len(repeated) - _TOLD} more'] * (len(repeated) > _TOLD)
             print('\n'.join([*repeated[:_TOLD], *more]), flush=True)
-        self._tell(parts, grouping, study, iters, estimate, finished)
-        if self.request.dry_run:
-            return []
-        if finished.done < finished.total:
-            self._check_disk(estimate, finished.trained)
         runner = CellRunner(
             self.out,
             total_cost=study.total_cost,
@@ -198,7 +193,14 @@ class _Comparison:
             gpus=self.request.gpus,
             keep_replaced=True,
         )
+        self._tell(parts, grouping, study, iters, estimate, finished, len(runner.repeated))
+        if self.request.dry_run:
+            return []
+        if finished.done < finished.total:
+            self._check_disk(estimate, finished.trained)
         found = study.run(runner)
+        if not study.failed:
+            runner.end()
         results = results_of(
             found,
             measure=self.measure,
@@ -276,12 +278,13 @@ class _Comparison:
         path = self.out / 'data' / RARE
         try:
             kept = json.loads(path.read_text(encoding='utf-8'))
-            if kept['data'] == parts.fingerprint and kept['rare'] and not self.request.force:
+            if kept['data'] == parts.fingerprint:
                 return list(kept['rare'])
         except (OSError, ValueError, KeyError, TypeError):
             pass
         rare = grouping.tail[::-1][:_EXAMPLES]
-        write_json(path, dict(data=parts.fingerprint, rare=rare))
+        if not self.request.dry_run:
+            write_json(path, dict(data=parts.fingerprint, rare=rare))
         return rare
 
     def _servable(
@@ -388,6 +391,7 @@ class _Comparison:
         iters: int,
         estimate: Estimate,
         finished: Finished,
+        repeated: int,
     ) -> None:
         request = self.request
         names = ', '.join(system.name for system in study.systems)
@@ -407,7 +411,7 @@ class _Comparison:
             f'  reported on: {parts.reported}, {parts.test_samples} samples',
             f'  groups: {grouping.rule}',
             f'  finished: {finished.done} of {finished.total} trainings and tests'
-            + ', all are repeated' * request.force,
+            + f', all are repeated ({repeated} have been)' * request.force,
             f'  estimated: {duration(seconds)} in total, {duration(left)} left ({step})',
             f'  disk: {estimate.bytes / 2**30:.2f} GiB in total, {free / 2**30:.1f} GiB free',
         ]

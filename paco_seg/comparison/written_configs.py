@@ -163,6 +163,7 @@ class WrittenConfigs(SystemConfigs):
             ),
             # Another folder would be one for all systems.
             ModelChange((), dict(work_dir=None), ''),
+            *local_log_changes(self.cfg),
         ]
         inherited = inherited_name(self.source, self.folder)
         return self._write(name, inherited, self.cfg, changes, [METRIC])
@@ -223,6 +224,24 @@ def inherited_name(source: str, folder: Path) -> str:
     if '::' in source:
         return source
     return Path(os.path.relpath(Path(source).resolve(), folder.resolve())).as_posix()
+
+
+def local_log_changes(cfg: Config) -> list[ModelChange]:
+    """Return the changes after which a training keeps a local log in its own folder.
+
+    What becomes of it is read from there; what else the config logs to stays.
+    """
+    visualizer = cfg.get('visualizer')
+    if not visualizer:  # MMEngine makes one with a local log
+        return []
+    backends = list(visualizer.get('vis_backends') or [])
+    is_local = any(str(b.get('type')).endswith('LocalVisBackend') for b in backends)
+    if is_local and 'save_dir' not in visualizer:
+        return []
+    settings = {key: plain(value) for key, value in visualizer.items() if key != 'save_dir'}
+    local = [] if is_local else [dict(type='LocalVisBackend')]
+    settings['vis_backends'] = [*local, *map(plain, backends)]
+    return [replace_part(cfg, 'visualizer', settings)]
 
 
 def option_changes(options: Mapping[str, Any], cfg: Config) -> list[ModelChange]:

@@ -37,6 +37,12 @@ def test_hours_and_iterations_agree():
     assert found.seconds(iters, 2) <= 7200 < found.seconds(iters + 1, 2)
 
 
+def test_hours_are_those_of_one_training_where_workers_have_nothing_to_do():
+    found = estimate(Load(1.0, 0, 1), Load(2.0, 0, 3), Load(1.0, 1, 1, trains=False))
+    iters = found.iters_in(2.0, workers=64)
+    assert found.seconds(iters, 64) <= 7200 < found.seconds(iters + 1, 64)
+
+
 def test_more_workers_than_cells_shorten_nothing():
     found = estimate(Load(2.0, 4, 3))
     one = 1.0 + START_SECONDS + 100 * 0.5 * 2 * 0.2  # a search

@@ -79,6 +79,16 @@ def test_finished_cells_are_not_repeated_unless_forced(tmp_path, cell):
     assert (runner_.executed, calls(tmp_path)) == (['one'], ['a', 'b', 'a', 'b'])
 
 
+def test_a_forced_run_that_was_ended_goes_on(tmp_path, cell):
+    cells = [cell, replace(cell, name='two')]
+    run(tmp_path, *cells)
+    assert run(tmp_path, cells[0], force=True)[1].executed == ['one']  # and no more
+    results, runner_ = run(tmp_path, *cells, force=True)
+    assert (len(results), runner_.executed) == (2, ['two'])
+    runner_.end()
+    assert run(tmp_path, *cells, force=True)[1].executed == ['one', 'two']
+
+
 def test_reused_cell_keeps_the_commit_it_was_made_with(tmp_path, cell, monkeypatch):
     run(tmp_path, cell)
     monkeypatch.setattr(runner, 'code_commit', lambda: 'def')

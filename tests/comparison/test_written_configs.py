@@ -1,10 +1,11 @@
 """Options of the command line reach the configs that a comparison writes."""
 
+import pytest
 from mmengine.config import Config
 
 from paco_seg.cli.compare import config_options
 from paco_seg.comparison.replacement import replace_part
-from paco_seg.comparison.written_configs import option_changes
+from paco_seg.comparison.written_configs import local_log_changes, option_changes
 from paco_seg.engine.model_changes import ModelChange, merged_changes, render_config
 
 BASE = """
@@ -27,6 +28,37 @@ def test_a_written_config_has_the_options(tmp_path):
         batch_size=8, num_workers=2, dataset=dict(type='A', indices=[1, 2])
     )
     assert found.load_from is None
+
+
+@pytest.mark.parametrize(
+    ('visualizer', 'expected'),
+    [
+        (None, None),
+        (dict(type='Visualizer', vis_backends=[dict(type='mmengine.LocalVisBackend')]), None),
+        (
+            dict(type='Visualizer', vis_backends=[dict(type='WandbVisBackend')]),
+            dict(
+                type='Visualizer',
+                vis_backends=[dict(type='LocalVisBackend'), dict(type='WandbVisBackend')],
+            ),
+        ),
+        (
+            dict(type='Visualizer', save_dir='a', vis_backends=[dict(type='LocalVisBackend')]),
+            dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        ),
+        (
+            dict(type='Visualizer', name='a'),
+            dict(type='Visualizer', name='a', vis_backends=[dict(type='LocalVisBackend')]),
+        ),
+    ],
+)
+def test_every_training_has_a_local_log_of_its_own(visualizer, expected, tmp_path):
+    (tmp_path / 'base.py').write_text(f'{BASE}visualizer = {visualizer!r}')
+    cfg = Config.fromfile(tmp_path / 'base.py')
+    changes = local_log_changes(cfg)
+    assert len(changes) == (expected is not None)
+    (tmp_path / 'new.py').write_text(render_config('base.py', cfg, changes, ()))
+    assert Config.fromfile(tmp_path / 'new.py').visualizer == (expected or visualizer)
 
 
 def test_no_options():
