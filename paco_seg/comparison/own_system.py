@@ -1,7 +1,7 @@
 """A system on a config that is one already: a published recipe with its own settings.
 
 Such a config is stripped to the baseline before another system is put on it. The system that it is
-itself stays as the config has it, apart from what a search tries.
+itself stays as the config has it, apart from what a search tries, also as a part of a combination.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from paco_seg.engine.model_changes import ModelChange, apply_changes, merged_changes
-from paco_seg.engine.systems import SystemInputs, TrainingSystem
+from paco_seg.engine.systems import JOINT, SystemInputs, TrainingSystem
 from paco_seg.engine.variants import split_name
 
 
@@ -35,16 +35,17 @@ def changes_on(
     Raises:
         ValueError: the system cannot serve the config, nor what the baseline makes of it.
     """
-    try:
-        return list(system.changes(cfg, settings, inputs))
-    except ValueError:
-        stripped = list(baseline.changes(cfg, {}, inputs))
-        if not stripped or system.name == baseline.name:
-            raise
+    stripped = [] if system.name == baseline.name else list(baseline.changes(cfg, {}, inputs))
     stock = apply_changes(cfg, stripped, ())
+    of_recipe = parts_beside(stock.model, cfg.model)
+    if not of_recipe:
+        return list(system.changes(cfg, settings, inputs))
     own = list(system.changes(stock, {}, inputs))
-    default = apply_changes(stock, own, ())
-    if parts_beside(stock.model, default.model) != parts_beside(stock.model, cfg.model):
+    of_system = parts_beside(stock.model, apply_changes(stock, own, ()).model)
+    if of_recipe < of_system and JOINT in system.name:
+        # A combination with the system that it is, which keeps its settings in it.
+        return list(system.changes(cfg, settings, inputs))
+    if of_recipe != of_system:
         return merged_changes([*stripped, *system.changes(stock, settings, inputs)])
     # It is this system: what is asked for changes, and nothing else.
     asked = {**split_name(system.name)[1], **settings}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import InfiniteSampler
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 # Purposes: the step of iteration k and the sample at position k must not share random numbers.
@@ -47,6 +48,12 @@ class StreamIndex(int):
     """A dataset index that knows its ``position`` in the sample stream of its rank."""
 
     position: int
+
+
+def is_endless(loader: Any) -> bool:
+    """Tell whether a loader draws without end (``InfiniteSampler``), positions noted or not."""
+    sampler = getattr(loader, 'sampler', None)
+    return isinstance(getattr(sampler, 'sampler', sampler), InfiniteSampler)
 
 
 class PositionedSampler(Sampler):

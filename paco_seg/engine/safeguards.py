@@ -21,6 +21,7 @@ def guard_training(cfg: Config) -> None:
     add_hook(cfg, type='SettingsCheckHook')
     add_hook(cfg, type='LoaderLengthHook')
     add_hook(cfg, type='PretrainedFitHook')
+    add_hook(cfg, type='ClassMemoryHook')
     add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
     add_hook(cfg, type='ResumeCheckHook')
     add_hook(cfg, type='ClassNamesCheckHook')

@@ -328,6 +328,14 @@ def _own_settings(
         if name == system.name:
             own[rest] = value
         elif key in system.settings:
+            others = [s.name for s in systems if key in s.search and key not in s.settings]
+            if others:  # it would reach one of them alone
+                raise refusal(
+                    key,
+                    f'{system.name}.{key} or {others[0]}.{key}',
+                    value,
+                    'Both systems have one: put the name in front of it',
+                )
             own[key] = value
         elif not any(name == s.name or key in s.settings for s in systems):
             raise refusal(

@@ -81,6 +81,30 @@ def test_another_system_goes_on_the_stock_head(on_recipe):
     assert 'region_rebalance' in head.training_branches
 
 
+@pytest.mark.parametrize('name', ['dice', 'log-prior', 'ohem', 'rare-class-sampling'])
+def test_a_system_of_the_loss_or_the_data_goes_on_the_stock_head_too(name, on_recipe):
+    head = on_recipe(name)
+    assert head.type == 'FCNHead'
+    assert 'loss_contrast' not in head
+
+
+@pytest.mark.parametrize(
+    ('name', 'added'),
+    [
+        ('dice+gpaco', {}),
+        ('rare-class-sampling+gpaco', {}),
+        ('gpaco+region-rebalance', {}),
+        ('gpaco+log-prior', dict(class_prior=1.0)),
+        ('dice+gpaco@gpaco.alpha=0.5', dict(alpha=0.5)),
+    ],
+)
+def test_a_combination_keeps_the_settings_of_the_recipe(name, added, on_recipe):
+    loss = on_recipe(name).loss_contrast
+    expected = dict(alpha=0.07, temperature=0.13, **{'class_prior': None}) | added
+    assert {key: loss.get(key) for key in expected} == expected
+    assert on_recipe('dice+region-rebalance').type == 'BranchDecodeHead'
+
+
 @pytest.mark.parametrize(
     ('name', 'searched', 'expected'),
     [

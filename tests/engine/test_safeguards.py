@@ -10,7 +10,7 @@ def types(cfg):
 def test_a_training_gets_every_guard_once():
     cfg = Config(dict(custom_hooks=[dict(type='NonFiniteLossHook', patience=3)], resume=True))
     guard_training(cfg)
-    assert len(set(types(cfg))) == len(types(cfg)) == 10
+    assert len(set(types(cfg))) == len(types(cfg)) == 11
     assert cfg.custom_hooks[0] == dict(type='NonFiniteLossHook', patience=3)
     assert dict(type='CheckpointMatchHook', require='all') in cfg.custom_hooks
     again = Config(cfg.to_dict())

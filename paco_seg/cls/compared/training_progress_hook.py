@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
 from paco_seg.engine.bare_model import bare_model
+from paco_seg.engine.rng import is_endless
 
 
 @HOOKS.register_module()
@@ -35,6 +37,8 @@ class TrainingProgressHook(Hook):
         epoch, max_epochs = runner.epoch, runner.max_epochs
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             length = len(runner.train_dataloader)
+            if is_endless(runner.train_dataloader):  # its length is that of all processes
+                length /= get_world_size()
             epoch, max_epochs = runner.iter / length, runner.max_iters / length
         for part in self._parts:
             part.set_progress(epoch, max_epochs)

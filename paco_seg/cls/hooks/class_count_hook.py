@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import DATASETS, HOOKS
@@ -22,6 +21,7 @@ from paco_seg.cls.losses import ClassCounts, GPaCoLoss
 from paco_seg.core.alpha import alpha_products, alpha_report, alpha_warning, expected_positives
 from paco_seg.core.frequency import SHOT_GROUPS, SHOT_THRESHOLDS, group_classes
 from paco_seg.engine.bare_model import bare_model
+from paco_seg.engine.rng import is_endless
 
 
 @HOOKS.register_module()
@@ -122,9 +122,8 @@ def _check_last_batch(loader: DataLoader, head: torch.nn.Module, batch_size: int
             'Make it larger'
         )
     # A sampler without end has no last batch, and of others nobody knows the batches.
-    is_endless = isinstance(loader.sampler, InfiniteSampler)
     is_plain = type(loader.batch_sampler) is BatchSampler
-    if is_endless or not is_plain or not isinstance(loader.sampler, Sized):
+    if is_endless(loader) or not is_plain or not isinstance(loader.sampler, Sized):
         return
     images = len(loader.sampler)
     if not loader.drop_last and 0 < images % batch_size < fewest:

@@ -3,6 +3,7 @@
 from paco_seg.engine.hooks.accumulated_gradient_hook import AccumulatedGradientHook
 from paco_seg.engine.hooks.channels_last_hook import ChannelsLastHook
 from paco_seg.engine.hooks.checkpoint_match_hook import CheckpointMatchHook
+from paco_seg.engine.hooks.class_memory_hook import ClassMemoryHook
 from paco_seg.engine.hooks.class_names_check_hook import ClassNamesCheckHook
 from paco_seg.engine.hooks.contrast_diagnostics_hook import ContrastDiagnosticsHook
 from paco_seg.engine.hooks.durable_checkpoint_hook import DurableCheckpointHook
@@ -19,6 +20,7 @@ __all__ = [
     'AccumulatedGradientHook',
     'ChannelsLastHook',
     'CheckpointMatchHook',
+    'ClassMemoryHook',
     'ClassNamesCheckHook',
     'ContrastDiagnosticsHook',
     'DurableCheckpointHook',

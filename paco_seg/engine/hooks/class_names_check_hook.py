@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -36,10 +36,7 @@ class ClassNamesCheckHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember the classes that the checkpoint was trained on."""
-        meta = checkpoint.get('meta') or {}
-        # MM 0.x wrote CLASSES.
-        found = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
-        self._trained_on = tuple(map(str, found)) if isinstance(found, (list, tuple)) else None
+        self._trained_on = classes_of_checkpoint(checkpoint)
 
     def before_test(self, runner: Runner) -> None:
         """Check ahead of the first batch.
@@ -48,7 +45,7 @@ class ClassNamesCheckHook(Hook):
             ValueError: names the setting, the number or the names, and the remedy.
         """
         key, dataset = 'test_dataloader.dataset', runner.test_dataloader.dataset
-        classes = _classes(dataset)
+        classes = classes_of(dataset)
         if classes is None:
             return
         for name, head in _heads(bare_model(runner.model)):
@@ -67,7 +64,7 @@ class ClassNamesCheckHook(Hook):
         Raises:
             ValueError: names the setting, the names, and the remedy.
         """
-        classes = _classes(runner.train_dataloader.dataset)
+        classes = classes_of(runner.train_dataloader.dataset)
         if classes is not None and runner.cfg.get('resume'):
             self._compare('train_dataloader.dataset', classes)
 
@@ -104,7 +101,16 @@ class ClassNamesCheckHook(Hook):
         )
 
 
-def _classes(dataset: Any) -> tuple[str, ...] | None:
+def classes_of_checkpoint(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names of the classes that a checkpoint was trained on; None if it names none."""
+    meta = checkpoint.get('meta') or {}
+    # MM 0.x wrote CLASSES.
+    found = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
+    return tuple(map(str, found)) if isinstance(found, (list, tuple)) else None
+
+
+def classes_of(dataset: Any) -> tuple[str, ...] | None:
+    """Return the names of the classes of a data set; None if it names none."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     return tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else None
 

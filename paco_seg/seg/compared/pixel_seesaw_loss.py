@@ -45,8 +45,6 @@ class PixelSeesawLoss(PixelwiseLoss):
         ValueError: a setting is out of range, or a sigmoid or mask loss is asked for.
     """
 
-    class_counts: Tensor | None
-
     def __init__(
         self,
         *,
@@ -66,8 +64,9 @@ class PixelSeesawLoss(PixelwiseLoss):
         self.q = q
         self.eps = eps
         self.count_by = count_by
-        # The number of classes is known with the first logits.
-        self.register_buffer('class_counts', None, persistent=False)
+        # The number of classes is known with the first logits. No buffer: an average of the model
+        # (EMAHook) is copied before, and pairs its buffers with those of the model by their order.
+        self.class_counts: Tensor | None = None
         self._memory = RunMemory('seesaw_class_counts')
 
     def pixel_values(
@@ -89,7 +88,8 @@ class PixelSeesawLoss(PixelwiseLoss):
     def _counted(self, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
         """Count this batch in, if it is one of the training, and return all that was counted."""
         if self.class_counts is None:
-            self.class_counts = torch.zeros(num_classes, dtype=torch.float64, device=label.device)
+            self.class_counts = torch.zeros(num_classes, dtype=torch.float64)
+        self.class_counts = self.class_counts.to(label.device)
         if self.training:  # a loss on validation data leaves no trace
             self._memory.restore(self.class_counts)
             inside = label.masked_fill(label == ignore_index, -1)

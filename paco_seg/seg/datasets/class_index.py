@@ -44,6 +44,10 @@ class ClassIndex:
         return cls(tuple(a[:, 0] for a in arrays), tuple(a[:, 1] for a in arrays))
 
 
+# Wrappers with the image of their data set at the same index, RepeatDataset in its first round.
+SAME_IMAGES = ('RepeatDataset', 'MultiImageMixDataset', 'TailMemoryDataset')
+
+
 def class_index(config: dict, dataset: Any, file: Path | None, jobs: int) -> ClassIndex:
     """Read the index of a data set from a file, or count it into one.
 
@@ -90,9 +94,12 @@ def _offsets(dataset: Any, start: int = 0) -> list[tuple[int, int]]:
             found += _offsets(part, start)
             start += len(part)
         return found
-    # The first round of RepeatDataset, and what other wrappers have at the same index.
     inner = getattr(dataset, 'dataset', None)
-    return [(start, len(dataset))] if inner is None else _offsets(inner, start)
+    if inner is None:
+        return [(start, len(dataset))]
+    if not any(cls.__name__ in SAME_IMAGES for cls in type(dataset).__mro__):
+        return []
+    return _offsets(inner, start)
 
 
 def _count(leaves: Sequence[LabelMaps], task: tuple[int, int, int]) -> list[Row]:

@@ -29,9 +29,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         loss = {'class_prior': inputs.partners['log-prior']['tau'], **loss}
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
-        if head['type'] == ATTACHED.head and not inputs.partners:
-            # A recipe of GPaCo is GPaCo as it is.
-            return dict(loss_contrast=given) if given else {}
+        if head['type'] == ATTACHED.head:
+            # A recipe of GPaCo is GPaCo as it is; beside the log prior it gets what that asks for.
+            asked = loss if 'log-prior' in inputs.partners else given
+            asked = {key: value for key, value in asked.items() if key in given or key != 'alpha'}
+            return dict(loss_contrast=asked) if asked else {}
         return with_branch(key, head, ATTACHED, loss, inputs.partners)
 
     return change_heads(cfg, settings['heads'], settings_of)

@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 from helpers.run_state import assert_same_run
+from mmengine.dataset import InfiniteSampler
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import HOOKS
 from torch import nn
+from torch.utils.data import DataLoader
 
 import paco_seg.cls  # noqa: F401
+from paco_seg.engine.rng import PositionedSampler
 
 
 class Listener(nn.Module):
@@ -100,3 +103,17 @@ def test_ldam_that_never_reweights_stops_before_the_first_step(tiny_cls, run_too
     )
     with pytest.raises(ValueError, match=r'drw_start_epoch: expected an epoch before the end'):
         run_tool('train', config)
+
+
+def test_an_endless_sampler_counts_the_images_of_all_processes(monkeypatch):
+    monkeypatch.setattr('paco_seg.cls.compared.training_progress_hook.get_world_size', lambda: 4)
+    data = list(range(64))
+    sampler = PositionedSampler(InfiniteSampler(data, shuffle=False))
+    loader = DataLoader(data, batch_size=2, sampler=sampler)
+    model = nn.Sequential(Listener())
+    runner = SimpleNamespace(
+        model=model, train_loop=object(), train_dataloader=loader, iter=4, max_iters=80,
+        epoch=0, max_epochs=1,
+    )  # fmt: skip
+    HOOKS.build(dict(type='TrainingProgressHook')).before_train(runner)
+    assert model[0].told == [(0.5, 10.0)]  # 64 images, 8 in a step of the four

@@ -5,9 +5,11 @@ import copy
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from mmengine.model import ExponentialMovingAverage
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from references.seesaw import seesaw_values
+from torch import nn
 
 import paco_seg.seg  # noqa: F401
 
@@ -63,6 +65,15 @@ def test_seesaw_counts_are_of_the_training_alone_and_in_no_state_dict(batch):
     assert torch.equal(loss.class_counts, before)
     assert loss.class_counts.dtype == torch.float64
     assert loss.state_dict() == {}
+
+
+def test_an_average_of_the_model_goes_along(batch):
+    """EMAHook copies the model before its first step, and pairs the buffers by their order."""
+    model = nn.Sequential(build(), nn.BatchNorm2d(3))
+    average = ExponentialMovingAverage(model, update_buffers=True)
+    model[0](model[1](batch[0]), batch[1], ignore_index=255)
+    average.update_parameters(model)
+    assert torch.equal(average.module[1].running_mean, model[1].running_mean)
 
 
 def test_seesaw_counts_go_on_after_a_resume(batch, hub):

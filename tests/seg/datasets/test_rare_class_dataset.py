@@ -115,6 +115,21 @@ def test_a_ratio_of_zero_takes_the_first_crop(data, monkeypatch):
     assert min(kept) == 0
 
 
+@DATASETS.register_module()
+class Reversed:
+    """As many images as its data set, at other indices."""
+
+    def __init__(self, dataset):
+        self.dataset = DATASETS.build(dataset)
+        self.metainfo = self.dataset.metainfo
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def full_init(self):
+        """Nothing is lazy."""
+
+
 def test_wrapped_data_sets(data):
     np.random.seed(0)  # noqa: NPY002
     repeated = dict(type='mmengine.RepeatDataset', times=1000, dataset=inner(data))
@@ -126,6 +141,8 @@ def test_wrapped_data_sets(data):
     balanced = dict(type='mmengine.ClassBalancedDataset', oversample_thr=0.1, dataset=inner(data))
     with pytest.raises((ValueError, NotImplementedError)):
         build(balanced)
+    with pytest.raises(ValueError, match=r'got Reversed, which draws images itself'):
+        build(dict(type='Reversed', dataset=inner(data)))
 
 
 def test_the_index_is_kept_and_read_while_the_data_are_the_same(data, monkeypatch):

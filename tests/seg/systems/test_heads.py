@@ -195,6 +195,15 @@ def test_dice_and_a_branch_share_a_head(partner, branch, inputs):
     assert set(MODELS.build(both).training_branches) == {branch}
 
 
+def test_a_setting_that_both_systems_have_wants_the_name_of_one(inputs):
+    cfg = config(decode_head=FCN)
+    with pytest.raises(ValueError, match=r'loss_weight: expected dice\.loss_weight or gpaco\.loss'):
+        head('dice+gpaco', cfg, inputs, loss_weight=0.1)
+    both = head('dice+gpaco', cfg, inputs, heads='all', **{'gpaco.loss_weight': 0.1})
+    assert both.loss_contrast.loss_weight == 0.1
+    assert both.loss_decode[1].loss_weight == 1.0
+
+
 @pytest.mark.parametrize('name', LOSS_SYSTEMS)
 def test_losses_of_lists_and_of_inner_heads(name, inputs):
     found = head(name, config(decode_head=dict(FCN, loss_decode=[CE, DICE])), inputs).loss_decode
