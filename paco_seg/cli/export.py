@@ -16,6 +16,7 @@ TorchScript is deprecated in PyTorch.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from paco_seg.engine.cli import (
     require_keys,
 )
 from paco_seg.engine.export import TOLERANCE, check_format, export
-from paco_seg.engine.preflight import check_imports
+from paco_seg.engine.preflight import check_imports, iter_datasets
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_output, write_json
 
@@ -60,15 +61,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
 
 
+def channel_order(cfg: Config, preprocessor: Mapping[str, Any]) -> str:
+    """Return the order of the channels that the network sees, ``'RGB'`` or ``'BGR'``."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    steps = [step for _, leaf in iter_datasets(dataset, '') for step in leaf.get('pipeline') or ()]
+    loading = [step for step in steps if step.get('type') == 'LoadImageFromFile']
+    # MM reads files as BGR; data sets in memory, such as CIFAR, are RGB.
+    is_rgb = bool(steps) and not loading
+    is_rgb ^= bool(loading) and loading[0].get('channel_order') == 'rgb'
+    for step in steps:
+        kind = step.get('type')
+        is_rgb ^= kind == 'NumpyToPIL' and bool(step.get('to_rgb'))
+        is_rgb ^= kind == 'PILToNumpy' and bool(step.get('to_bgr'))
+    is_rgb ^= bool(preprocessor.get('bgr_to_rgb') or preprocessor.get('to_rgb'))
+    return 'RGB' if is_rgb else 'BGR'
+
+
 def describe_input(cfg: Config, shape: tuple[int, ...], batch_size: int | None) -> dict[str, Any]:
     """Say what an image has to look like."""
     model = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    swapped = model.get('bgr_to_rgb') or model.get('to_rgb')
     return dict(
         name='images',
         shape=[batch_size or 'any', *shape],
         dtype='float32',
-        channels='RGB' if swapped else 'BGR',  # MM reads BGR
+        channels=channel_order(cfg, model),
         mean=model.get('mean'),
         std=model.get('std'),
     )

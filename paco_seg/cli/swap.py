@@ -225,6 +225,13 @@ def inputs_of(
             cannot serve the config.
     """
     given, named = args.frequency_file, settings.get('frequency_file')
+    starts_from_weights = system.trains and (system.source or system.needs.pretrained_transformer)
+    if args.weights and not starts_from_weights:
+        own = '; its setting of that name is --set weights=VALUE' * ('weights' in system.settings)
+        raise ValueError(
+            f'--weights: expected none for {system.name!r}, which starts as the config does, got '
+            f'{args.weights!r}. Put load_from into the config{own}'
+        )
     inputs = SystemInputs(weights=args.weights)
     if 'frequency_file' in settings and given:
         raise ValueError(

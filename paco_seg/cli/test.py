@@ -137,7 +137,10 @@ def use_ensemble(cfg: Config, checkpoints: list[str]) -> None:
     if cfg.default_scope != 'mmpretrain':
         raise ValueError('--ensemble: expected a classification config, got one of segmentation')
     if cfg.model.type != 'EnsembleClassifier':
-        cfg.model = dict(type='EnsembleClassifier', members=[cfg.model] * len(checkpoints))
+        ensemble = dict(type='EnsembleClassifier', members=[cfg.model] * len(checkpoints))
+        if cfg.model.get('data_preprocessor'):  # else that of the config, as for one model
+            ensemble['data_preprocessor'] = cfg.model.data_preprocessor
+        cfg.model = ensemble
     cfg.model.checkpoints = checkpoints
 
 
@@ -181,7 +184,7 @@ def use_out_folder(cfg: Config, out: str) -> None:
             'in segmentation only'
         )
     evaluators = cfg.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+    for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
         evaluator.output_dir = out
 
 

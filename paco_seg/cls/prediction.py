@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmpretrain.apis import ImageClassificationInferencer
@@ -49,7 +50,11 @@ class ClassificationPredictor:
 
     def __call__(self, image: str | np.ndarray) -> Prediction:
         """Predict a file or a picture, (H, W, 3) BGR uint8."""
-        if isinstance(image, str) and self._load is not None:
+        if self._load is None:
+            # Data sets in memory, such as CIFAR, are RGB: their pipelines load nothing.
+            pixels = mmcv.imread(image, 'color') if isinstance(image, str) else image
+            image = np.ascontiguousarray(pixels[..., ::-1])
+        elif isinstance(image, str):
             image = self._load(dict(img_path=image))['img']
         (batch,) = self.inferencer.preprocess([image])
         (sample,) = self.inferencer.forward(batch)

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from paco_seg.comparison.replacement import replace_part, replacing
-from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.model_changes import ModelChange, type_name
 
 VALIDATIONS = 8  # in a training unless another number is asked for: points of the curves
 LOGGED, LOG_INTERVAL = 50, 100  # rows in a training, and iterations between two at most
@@ -85,10 +85,10 @@ def length_changes(
         top['param_scheduler'] = [
             scaled_scheduler(scheduler, per_epoch, iters / full)
             for scheduler in listed
-            if 'monitor' not in scheduler and not _type_name(scheduler).startswith(_WANTS_A_METRIC)
+            if 'monitor' not in scheduler and not type_name(scheduler).startswith(_WANTS_A_METRIC)
         ]
     custom = [_plain_hook(hook) for hook in cfg.get('custom_hooks') or []]
-    kept = [hook for hook in custom if _type_name(hook) not in _STOPS_EARLY]
+    kept = [hook for hook in custom if type_name(hook) not in _STOPS_EARLY]
     if len(kept) != len(custom):
         top['custom_hooks'] = kept
     checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=iters)
@@ -139,12 +139,6 @@ def scaled_scheduler(scheduler: Mapping[str, Any], per_epoch: int, scale: float)
     if scaled.get('end', _ENDLESS) <= scaled.get('begin', 0):
         scaled['end'] = scaled.get('begin', 0) + 1
     return scaled
-
-
-def _type_name(part: Mapping[str, Any]) -> str:
-    """Return the type of a hook or scheduler without its scope or module."""
-    kind = part.get('type')
-    return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
 
 
 def _plain_hook(hook: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,11 @@ class DataParts:
     test_samples: int = 0
     test_batch: int = 1
     palette: list[list[int]] | None = None
+
+    @property
+    def mean_test_batch(self) -> float:
+        """Samples in a batch of the reported data, the last one included."""
+        return self.test_samples / max(1, math.ceil(self.test_samples / self.test_batch))
 
 
 @dataclass
@@ -292,7 +298,15 @@ def _training_sets(cfg: Config, scope: str) -> tuple[tuple[str, ...], int, list[
                 f'one order, got {other.classes or None!r:.80}. Set metainfo=dict(classes=(...))'
             )
     sets = [_Samples(s.key, plain(leaves[s.key]), s.dataset, s.infos) for s in found]
-    return classes, int(getattr(found[0], 'ignore_index', 255)), sets
+    return classes, _ignored(found[0], len(classes), cfg) if scope == 'mmseg' else 255, sets
+
+
+def _ignored(maps: Any, num_classes: int, cfg: Config) -> int:
+    """Return the label that is evaluated nowhere: a class that a head ignores, if there is one."""
+    from paco_seg.seg.datasets.check import LabelCheck
+
+    inside = [label for label in LabelCheck.of(maps, cfg).ignored if 0 <= label < num_classes]
+    return inside[0] if inside else int(maps.ignore_index)
 
 
 def _count(
@@ -474,6 +488,8 @@ def _lines(samples: _Samples, indices: Sequence[int]) -> list[str] | None:
     infos = [samples.infos[index] for index in indices]
     if samples.config.get('indices') is not None or samples.config.get('filter_cfg'):
         return None
+    if (samples.config.get('backend_args') or {}).get('backend', 'local') != 'local':
+        return None  # the list would be looked for in the same storage
     if 'BaseSegDataset' in of and first == 'BaseSegDataset':
         folder, suffix = dataset.data_prefix.get('img_path') or '', dataset.img_suffix
         names = [os.path.relpath(info['img_path'], folder or '.') for info in infos]

@@ -118,8 +118,10 @@ def as_markdown(blocks: Sequence[Block]) -> str:
         elif isinstance(block, Items):
             parts.append('\n'.join(f'- {item}' for item in block.items))
         elif isinstance(block, Table):
-            rows = [[cell.replace('|', '\\|') for cell in row] for row in block.rows]
-            parts.append(text_table(block.header, rows))
+            header, *rows = (
+                [cell.replace('|', '\\|') for cell in row] for row in (block.header, *block.rows)
+            )
+            parts.append(text_table(header, rows))
         elif isinstance(block, Legend):
             names = (f'{name} (#{bytes(colour).hex()})' for name, colour in block.entries)
             parts.append(', '.join(names))

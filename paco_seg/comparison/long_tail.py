@@ -77,7 +77,9 @@ def read_run(text: str, metric: str | None = None) -> Run:
 def name_and_file(text: str) -> tuple[str, str]:
     """Split ``[NAME=]FILE.json``; the name is that of the file if none is given."""
     name, separator, file = text.partition('=')
-    return (name, file) if separator else (Path(text).stem, text)
+    if not separator or Path(text).is_file():  # folders of variants have a '=' in their names
+        return Path(text).stem, text
+    return name, file
 
 
 def read_json(file: str, what: str) -> dict[str, Any]:

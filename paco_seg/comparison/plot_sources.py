@@ -82,6 +82,11 @@ def read_gains(
         runs = [long_tail.read_run(source, metric) for source in sources]
         label = long_tail.common_metric(runs, metric)
         values = {run.name: long_tail.values_of(run, label) for run in runs}
+        if len(values) < len(runs):
+            raise ValueError(
+                f'runs: expected different names, got {", ".join(run.name for run in runs)}. Give '
+                'them as NAME=FILE'
+            )
         classes = runs[0].columns['class']
         known = frequency_file or any(
             'group' in run.columns and long_tail.count_column(run, by) for run in runs

@@ -218,7 +218,7 @@ class _Comparison:
             refused=self.refused,
             failed=study.failed,
         )
-        costs = costs_of(found, results, parts.test_batch)
+        costs = costs_of(found, results, parts.mean_test_batch)
         write_json(self.out / RESULTS, results)
         write_json(self.out / COSTS, costs)
         write_report(self.out, results, costs, palette=parts.palette)

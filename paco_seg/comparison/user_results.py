@@ -86,7 +86,9 @@ def _system(result: SystemResult, measure: str, metric: str, grouping: Grouping)
         matrix = np.asarray(run['confusion'], dtype=np.int64)
         values = per_class(matrix, measure)
         metrics = {key: number(value) for key, value in run['test']['metrics'].items()}
-        metrics |= {name: _mean(values[members]) for name, members in grouping.groups.items()}
+        # Of classes that the data hold: of others one system may have an IoU of 0 and another none.
+        labelled = np.where(matrix.sum(axis=1) > 0, values, np.nan)
+        metrics |= {name: _mean(labelled[members]) for name, members in grouping.groups.items()}
         runs.append(
             dict(
                 seed=seed,
@@ -147,13 +149,13 @@ def _confused(matrix: np.ndarray, tail: Sequence[int]) -> dict[str, list[list[fl
     return found
 
 
-def costs_of(found: Sequence[SystemResult], results: Mapping[str, Any], batch_size: int) -> dict:
+def costs_of(found: Sequence[SystemResult], results: Mapping[str, Any], batch_size: float) -> dict:
     """Return what the clock decides: time, memory, inference, and the metric at equal time.
 
     Args:
         found: results of the study.
         results: of :func:`results_of`.
-        batch_size: of the test loader.
+        batch_size: samples in a batch of the test, on average.
     """
     costs: dict[str, Any] = {}
     by_name = {result.system.name: result for result in found}

@@ -19,6 +19,7 @@ from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.launch import check_local_rank, prepare_launch
+from paco_seg.engine.model_changes import type_name
 from paco_seg.engine.preflight import expand_home, iter_datasets
 from paco_seg.engine.pure_python_config import with_names
 from paco_seg.engine.staged_runner import StagedFlexibleRunner, StagedRunner
@@ -194,7 +195,7 @@ def require_keys(cfg: Config, source: str, keys: Sequence[str]) -> None:
 def add_hook(cfg: Config, **hook: Any) -> None:
     """Adds a hook to ``custom_hooks`` unless the config has one of its type already."""
     hooks = list(cfg.get('custom_hooks') or [])
-    if all(other['type'] != hook['type'] for other in hooks):
+    if all(type_name(other) != hook['type'] for other in hooks):
         cfg.custom_hooks = [*hooks, hook]
 
 

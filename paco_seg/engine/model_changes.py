@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,8 +209,14 @@ def merged_imports(cfg: Config, imports: Sequence[str]) -> dict[str, Any]:
 def merged_hooks(cfg: Config, hooks: Sequence[str]) -> list[dict[str, Any]]:
     """``custom_hooks`` of ``cfg`` plus those of the given types that it lacks."""
     present = list(cfg.get('custom_hooks') or [])
-    kinds = [hook['type'] for hook in present]
+    kinds = [type_name(hook) for hook in present]
     return [*present, *(dict(type=hook) for hook in hooks if hook not in kinds)]
+
+
+def type_name(part: Mapping[str, Any]) -> str:
+    """Return the type of a part of a config, a class or a name, without scope and module."""
+    kind = part.get('type')
+    return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
 
 
 def render_config(

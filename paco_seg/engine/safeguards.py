@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 import paco_seg.engine.hooks  # noqa: F401
 from paco_seg.engine.cli import add_hook
+from paco_seg.engine.model_changes import type_name
 
 STOCK_CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook')
 
@@ -13,7 +14,8 @@ STOCK_CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook')
 def guard_training(cfg: Config) -> None:
     """Add the hooks that check a training and keep its work; changes ``cfg`` in place.
 
-    Each stays as the config has it, if it has one of that type. ``cfg.resume`` must be decided.
+    Each stays as the config has it, if it has one of that type, but for what the checkpoint must
+    bring. ``cfg.resume`` must be decided.
     """
     use_durable_checkpoints(cfg)
     add_hook(cfg, type='RNGStateHook')
@@ -22,7 +24,7 @@ def guard_training(cfg: Config) -> None:
     add_hook(cfg, type='LoaderLengthHook')
     add_hook(cfg, type='PretrainedFitHook')
     add_hook(cfg, type='ClassMemoryHook')
-    add_hook(cfg, type='CheckpointMatchHook', require='all' if cfg.get('resume') else 'any')
+    _require(cfg, 'all' if cfg.get('resume') else 'any')
     add_hook(cfg, type='ResumeCheckHook')
     add_hook(cfg, type='ClassNamesCheckHook')
     add_hook(cfg, type='AccumulatedGradientHook')
@@ -32,8 +34,19 @@ def guard_training(cfg: Config) -> None:
 def guard_test(cfg: Config) -> None:
     """Add the hooks that check a checkpoint before it is tested; changes ``cfg`` in place."""
     add_hook(cfg, type='SettingsCheckHook')
-    add_hook(cfg, type='CheckpointMatchHook', require='inference')
+    _require(cfg, 'inference')
     add_hook(cfg, type='ClassNamesCheckHook')
+
+
+def _require(cfg: Config, what: str) -> None:
+    """Have checkpoints checked as the command wants it.
+
+    The config in the work directory of a training has the hook as that training wanted it.
+    """
+    hook = dict(type='CheckpointMatchHook', require=what)
+    hooks = list(cfg.get('custom_hooks') or [])
+    cfg.custom_hooks = [hook if type_name(h) == hook['type'] else h for h in hooks]
+    add_hook(cfg, **hook)
 
 
 def use_durable_checkpoints(cfg: Config) -> None:

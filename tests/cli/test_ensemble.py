@@ -2,6 +2,7 @@
 
 import json
 
+import mmengine
 import pytest
 import torch
 
@@ -20,6 +21,23 @@ def test_ensemble_from_the_command_line(tiny_cls, run_tool, tmp_path):
     assert json.loads(out.read_text())['metrics'] == single['metrics']
     assert both['checkpoint'] == [str(last), str(previous)]
     assert torch.isfinite(torch.tensor(both['metrics']['accuracy/top1']))
+
+
+def test_members_see_what_the_preprocessor_of_the_model_makes(
+    tiny_cls, run_tool, save_checkpoint, tmp_path
+):
+    """A config may have it inside of its model; that one counts then."""
+    config = tiny_cls("""
+model['data_preprocessor'] = dict(
+    type='ClsDataPreprocessor', mean=[9.0] * 3, std=[5.0] * 3, num_classes=4)
+del data_preprocessor
+""")
+    checkpoint, out = save_checkpoint(config), tmp_path / 'scores.pkl'
+    scores = []
+    for words in ([checkpoint], ['--ensemble', checkpoint]):
+        run_tool('test', config, *words, '--out', out)
+        scores.append(torch.stack([sample['pred_score'] for sample in mmengine.load(out)]))
+    torch.testing.assert_close(*scores)
 
 
 def test_it_needs_one_of_the_two(tiny_cls, run_tool, capsys):

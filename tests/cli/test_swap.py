@@ -223,6 +223,11 @@ def test_a_combination_with_settings_of_both(tmp_path, run_tool, tiny_seg):
         (['--system', 'focal+ohem'], 'focal combines with gpaco; ohem combines with no other'),
         (['--system', 'focal', '--set', 'alpha=1'], r'focal\.alpha: expected a setting of'),
         (['--system', 'dice', '--frequency-file', 'a.json'], "expected none for 'dice'"),
+        (['--system', 'gpaco', '--weights', 'a.pth'], "--weights: expected none for 'gpaco'"),
+        (
+            ['--system', 'class-weighted-ce', '--weights', 'effective'],
+            'its setting of that name is --set weights=VALUE',
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(options, message, run_tool, tiny_seg):

@@ -74,6 +74,10 @@ def test_bad_runs_are_named(write, tmp_path, capsys):
     other.write_text(json.dumps(dict(per_class={'class': ['x'], 'IoU': [1.0]})))
     refused(capsys, [good, str(other)], 'other.json: per_class.class: expected the classes of')
     refused(capsys, [good], 'expected at least two runs')
+    (tmp_path / 'lr=0.1').mkdir()
+    same = tmp_path / 'lr=0.1/good.json'
+    same.write_text((tmp_path / 'good.json').read_text())
+    refused(capsys, ['gain', 'other=' + good, good, str(same)], 'runs: expected different names')
     refused(capsys, [good, good, '-o', good], '--out: expected')
     other.write_text('{')
     refused(capsys, [good, str(other)], 'other.json: expected JSON of paco-seg test --out')

@@ -18,6 +18,26 @@ def test_a_training_gets_every_guard_once():
     assert again.to_dict() == cfg.to_dict()
 
 
+def test_checkpoints_are_checked_as_the_command_wants_it():
+    """The config that a training leaves in its work directory has the hook of that training."""
+    cfg = Config(dict(resume=True))
+    guard_training(cfg)
+    left = Config(cfg.to_dict())
+    guard_test(left)
+    assert dict(type='CheckpointMatchHook', require='inference') in left.custom_hooks
+    left.resume = False
+    guard_training(left)
+    (found,) = (hook for hook in left.custom_hooks if hook['type'] == 'CheckpointMatchHook')
+    assert found['require'] == 'any'
+
+
+def test_a_hook_under_its_full_name_is_the_hook():
+    name = 'paco_seg.engine.hooks.non_finite_loss_hook.NonFiniteLossHook'
+    cfg = Config(dict(custom_hooks=[dict(type=name, patience=200)]))
+    guard_training(cfg)
+    assert sum('NonFiniteLossHook' in kind for kind in types(cfg)) == 1
+
+
 def test_a_test_gets_those_about_the_checkpoint():
     cfg = Config(dict())
     guard_test(cfg)

@@ -243,7 +243,7 @@ class LongTailAccuracy(BaseMetric):
                     str(total[c]),
                     f'{accuracy[c]:.2f}',
                 )
-        console = Console(width=100)
+        console = Console(width=100, markup=False)  # names of classes are no markup
         with console.capture() as capture:
             console.print(table, end='')
         print_log('\n' + capture.get(), logger='current')

@@ -23,13 +23,14 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     linear_head(cfg)
     weights = inputs.weights or MISSING_WEIGHTS.format('ce')
     model = dict(type='FrozenFeatureClassifier', stage_one=weights)
-    return merged_changes(
-        [
-            ModelChange((), model),
-            *with_views(cfg, 1),
-            sampler(cfg, type='ClassAwareSampler', **settings),
-        ]
-    )
+    changes = [
+        ModelChange((), model),
+        *with_views(cfg, 1),
+        sampler(cfg, type='ClassAwareSampler', **settings),
+    ]
+    if cfg.get('load_from'):  # it would be loaded over stage one
+        changes.append(ModelChange((), dict(load_from=None), root=''))
+    return merged_changes(changes)
 
 
 SYSTEM = TrainingSystem(

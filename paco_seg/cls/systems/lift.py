@@ -62,7 +62,21 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         model['adapter_width'] = settings['adapter_width']
     if weights is not None:
         model['stage_one'] = weights
-    return merged_changes([ModelChange((), model), *with_views(cfg, 1), *without_mixed_images(cfg)])
+    changes = [ModelChange((), model), *with_views(cfg, 1), *without_mixed_images(cfg)]
+    if weights is not None and cfg.get('load_from'):  # it would be loaded over them
+        changes.append(ModelChange((), dict(load_from=None), root=''))
+    return merged_changes([*changes, *_without_random_start(cfg)])
+
+
+def _without_random_start(cfg: Config) -> list[ModelChange]:
+    """Return what keeps a random ``init_cfg`` of the whole model off what starts otherwise.
+
+    Adapters start at zero, and the rows of the classifier have length 1.
+    """
+    own = cfg.model.get('init_cfg')
+    listed = list(own) if isinstance(own, (list, tuple)) else [own] if own else []
+    kept = [part for part in listed if part.get('type') == 'Pretrained']
+    return [] if len(kept) == len(listed) else [ModelChange((), dict(init_cfg=kept or None))]
 
 
 SYSTEM = TrainingSystem(

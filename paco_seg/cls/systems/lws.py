@@ -41,12 +41,19 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
 
 def _rate(cfg: Config, factor: float | None) -> list[ModelChange]:
     """Return the factor of the learning rate of the scales."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    optimizer = wrapper.get('optimizer') or {}
     if factor is None:
-        optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
         factor = 10.0 if 'adam' in str(optimizer.get('type')).lower() else 1.0
     if factor == 1.0:
         return []
-    rates = dict(custom_keys=dict(scales=dict(lr_mult=factor)))
+    if 'LearningRateDecay' in str(wrapper.get('constructor')) and optimizer.get('lr'):
+        # It knows no factors of single parameters, and the scales are all that learns.
+        rate = dict(optimizer=dict(lr=float(f'{factor * optimizer["lr"]:.6g}')))
+        return [ModelChange((), rate, root='optim_wrapper')]
+    # Decay as strong as the rate would pull the scales to zero.
+    scales = dict(lr_mult=factor, decay_mult=0.0)
+    rates = dict(custom_keys=dict(scales=scales))
     return [ModelChange((), dict(paramwise_cfg=rates), root='optim_wrapper')]
 
 

@@ -130,7 +130,7 @@ def count_chunk(
                 f'{found.problems[0]}. Find all such files with '
                 '`python -m paco_seg check-data CONFIG`'
             )
-        valid = (labels >= 0) & (labels < len(maps.classes)) & (labels != maps.ignore_index)
+        valid = (labels >= 0) & (labels < len(maps.classes)) & ~np.isin(labels, check.ignored)
         pixels = np.bincount(labels[valid].ravel(), minlength=len(maps.classes))
         counts += np.stack([pixels > 0, pixels])
         ignored.update(found.ignored)

@@ -162,6 +162,8 @@ def _insert(patch: Patch, label: int, factor: float, image: Tensor, labels: Tens
         _below(max(side - inner, 0) + 1) + round(start * factor)
         for side, inner, start in zip((height, width), whole, (patch.top, patch.left), strict=True)
     )
+    if top >= height or left >= width:  # of a larger crop than this one, and beyond it
+        return
     pixels, mask = patch.image, patch.mask
     if size != list(mask.shape):
         resized = F.interpolate(
@@ -172,8 +174,6 @@ def _insert(patch: Patch, label: int, factor: float, image: Tensor, labels: Tens
     bottom, right = min(top + size[0], height), min(left + size[1], width)
     mask = mask[: bottom - top, : right - left]
     pixels = pixels[:, : bottom - top, : right - left].to(image.dtype)
-    if not mask.numel():  # a larger crop than this one, and a place beyond it
-        return
     image[:, top:bottom, left:right] = torch.where(mask, pixels, image[:, top:bottom, left:right])
     labels[top:bottom, left:right].masked_fill_(mask, label)
 

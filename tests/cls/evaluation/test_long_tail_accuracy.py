@@ -113,7 +113,7 @@ def test_the_table_is_logged(monkeypatch):
         lambda text, logger, level=None: lines.append(text),
     )
     metric = LongTailAccuracy(COUNTS, per_class=True)
-    metric.dataset_meta = dict(classes=('ant', 'bee', 'cat', 'dog', 'eel'))
+    metric.dataset_meta = dict(classes=('ant', 'bee', 'cat', 'dog', 'eel [/sea]'))
     evaluate(metric, [(0, 0), (4, 0)])
     *warnings, table = lines
     assert len(warnings) == 1  # of the group medium, which has no test image
@@ -122,7 +122,7 @@ def test_the_table_is_logged(monkeypatch):
     )
     assert [cell.strip() for cell in many.split('│')[1:-1]] == ['many', '2', '601', '1', '100.00']
     assert [cell.strip() for cell in few.split('│')[1:-1]] == ['few', '1', '19', '1', '0.00']
-    assert 'few: eel' in table
+    assert 'few: eel [/sea]' in table
 
 
 def test_sources_of_the_counts(tmp_path):

@@ -194,6 +194,37 @@ def test_scales_of_lws_have_a_rate_of_their_own_under_adam(optimizer, settings, 
     wrapper = SYSTEMS['lws'].apply(cfg, settings).optim_wrapper
     keys = (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
     assert (keys.get('scales') or {}).get('lr_mult') == factor
+    assert (keys.get('scales') or {}).get('decay_mult') == (factor and 0.0)
+
+
+def test_scales_of_lws_under_layer_decay():
+    """Its constructor knows no factors of single parameters."""
+    cfg = config(
+        optim_wrapper__optimizer__type='AdamW',
+        optim_wrapper__optimizer__lr=2e-4,
+        optim_wrapper__constructor='LearningRateDecayOptimWrapperConstructor',
+    )
+    wrapper = SYSTEMS['lws'].apply(cfg).optim_wrapper
+    assert wrapper.optimizer.lr == 2e-3
+    assert 'custom_keys' not in (wrapper.get('paramwise_cfg') or {})
+
+
+def test_other_weights_are_not_loaded_over_those_of_stage_one():
+    inputs = SystemInputs(weights='ce.pth')
+    for name, source in (('crt', RESNET), ('lift', DEIT)):
+        changed = SYSTEMS[name].apply(config(source, load_from='other.pth'), None, inputs)
+        assert (changed.load_from, changed.model.stage_one) == (None, 'ce.pth')
+    assert SYSTEMS['lift'].apply(config(DEIT, load_from='vit.pth')).load_from == 'vit.pth'
+
+
+def test_no_random_start_of_the_whole_model_reaches_the_adapters_of_lift():
+    inputs = SystemInputs(weights='vit.pth')
+    assert config(DEIT).model.init_cfg
+    model = SYSTEMS['lift'].apply(config(DEIT), None, inputs).model
+    assert model.init_cfg is None
+    whole = dict(type='Pretrained', checkpoint='a.pth')
+    mixed = config(DEIT, model__init_cfg=[dict(type='TruncNormal', layer='Linear'), whole])
+    assert SYSTEMS['lift'].apply(mixed, None, inputs).model.init_cfg == [whole]
 
 
 DEIT = 'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'

@@ -12,6 +12,7 @@ from mmseg.structures import SegDataSample
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.datasets.tail_memory_dataset import Patch, _insert
 
 CLASSES = ('sky', 'road', 'sign', 'bus')
 HEIGHT, WIDTH = 20, 24
@@ -147,6 +148,17 @@ def test_auc_bank_takes_crops_of_other_sizes():
     patch.top, patch.left, patch.size = 100, 100, (200, 200)
     dataset._bank[2] = [patch]
     assert same(dataset[2], Crops()[2])
+
+
+@pytest.mark.parametrize(('rows', 'columns'), [(12, 2), (2, 12), (2, 2)])
+def test_a_place_beyond_a_smaller_crop(rows, columns):
+    """A patch that starts below or right of it, and is larger than the distance."""
+    patch = Patch(torch.full((3, 8, 8), 7), torch.ones(8, 8, dtype=bool), 10, 10, (20, 20))
+    image, labels = torch.zeros(3, rows, columns), torch.zeros(rows, columns, dtype=torch.long)
+    for _ in range(20):
+        _insert(patch, 5, 1.0, image, labels)
+    assert not image.any()
+    assert not labels.any()
 
 
 def test_auc_tail_classes_come_from_the_frequencies(tmp_path):
