@@ -7,8 +7,12 @@ import mmengine
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmpretrain.datasets import CustomDataset
+from mmpretrain.registry import DATASETS
 from PIL import Image
 
+from paco_seg.cli.export import channel_order
 from paco_seg.cls.prediction import ClassificationPredictor
 from paco_seg.comparison.gallery import overlay, palette_of
 
@@ -150,6 +154,42 @@ def test_a_classifier_loads_images_as_its_pipeline_does(
         assert next(iter(row['classes'].values()))['confidence'] == pytest.approx(
             float(sample['pred_score'].max()), abs=1e-4
         )
+
+
+@DATASETS.register_module()
+class RGBInMemory(CustomDataset):
+    """Images in memory as CIFAR has them."""
+
+    def load_data_list(self):
+        infos = super().load_data_list()
+        return [
+            dict(img=cv2.imread(info['img_path'])[..., ::-1], gt_label=info['gt_label'])
+            for info in infos
+        ]
+
+
+@pytest.mark.parametrize('swaps', [False, True])
+def test_a_classifier_of_images_in_memory_sees_files_as_those(
+    tiny_cls, run_tool, save_checkpoint, tmp_path, swaps
+):
+    """Nothing loads them, and they are RGB."""
+    config = tiny_cls(
+        "data = test_dataloader['dataset']\n"
+        "data.update(type='RGBInMemory', pipeline=[dict(type='PackInputs')])\n"
+        f'data_preprocessor.update(to_rgb={swaps})\n'
+    )
+    checkpoint = save_checkpoint(config)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'expected.pkl')
+    out = tmp_path / 'out'
+    run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', out, '--show-limit', 0)
+    rows = json.loads((out / 'predictions.json').read_text())['images']
+    found = [
+        [row['classes'][name]['confidence'] for name in sorted(CLASSES)] for row in rows.values()
+    ]
+    scores = [sample['pred_score'].tolist() for sample in mmengine.load(tmp_path / 'expected.pkl')]
+    np.testing.assert_allclose(found, scores, atol=1e-4)
+    order = channel_order(Config.fromfile(config), dict(to_rgb=swaps))
+    assert order == ('BGR' if swaps else 'RGB')
 
 
 @pytest.fixture
