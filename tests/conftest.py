@@ -252,6 +252,15 @@ def _no_runs_left() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _no_logs_left() -> Iterator[None]:
+    """Its folder is gone when the next test starts, maybe within the same second."""
+    yield
+    from paco_seg.comparison.process import forget_logs
+
+    forget_logs()
+
+
+@pytest.fixture(autouse=True)
 def _default_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tool decides for its process how checkpoints are read; each test starts undecided."""
     for name in LOADING:

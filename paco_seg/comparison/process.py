@@ -170,14 +170,31 @@ def forget_runs() -> None:
     """Clear MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
     if 'mmengine' not in sys.modules:
         return  # there are none, and the import takes seconds
-    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.logging import MessageHub
     from mmengine.registry import DefaultScope
+
+    forget_logs()
+    _forget(MessageHub, DefaultScope)
+
+
+def forget_logs() -> None:
+    """Clear MMEngine's process-wide loggers and visualizers.
+
+    Their names are times: runs that start in one second would share them, and their folder.
+    """
+    if 'mmengine' not in sys.modules:
+        return
+    from mmengine.logging import MMLogger
     from mmengine.visualization import Visualizer
 
     for logger in MMLogger._instance_dict.values():
         for handler in logger.handlers:
             handler.close()
-    managers = [MMLogger, MessageHub, Visualizer, DefaultScope]
+    _forget(MMLogger, Visualizer)
+
+
+def _forget(*kinds: type) -> None:
+    managers: list[Any] = list(kinds)
     for manager in managers:
         managers.extend(manager.__subclasses__())
         manager._instance_dict.clear()
