@@ -45,6 +45,9 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
                 'ce',
                 'log-prior-test',
                 'balanced-softmax',
+                'bcl',
+                'proco',
+                'paco',
                 'class-weighted-ce',
                 'class-aware-sampling',
             )
