@@ -97,16 +97,21 @@ def evidence_of(folder: str) -> str:
 def evidence_command(folder: str) -> str:
     """Return the command that repeats the table of a comparison, row by row."""
     results = json.loads((EVIDENCE / folder / 'results.json').read_text())
-    search = '' if results['search_iters'] else ' --search none'
+    search = [] if results['search_iters'] else ['--search none']
     names = wrap(
         ' '.join(system['name'] for system in results['systems']),
         width=92,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return _command(results['config'], folder, [*search, f'--validations {VALIDATIONS}'], names)
+
+
+def _command(config: str, folder: str, options: Sequence[str], names: Sequence[str]) -> str:
+    """Return the command of a comparison; each line of names stands on its own."""
     lines = [
-        f'paco-seg compare {results["config"]}',
-        f'    --out work_dirs/evidence/{folder}{search} --validations {VALIDATIONS} --systems',
+        f'paco-seg compare {config}',
+        ' '.join([f'    --out work_dirs/evidence/{folder}', *options, '--systems']),
         *(f'    {line}' for line in names),
     ]
     return '```\n' + ' \\\n'.join(lines) + '\n```'
@@ -263,9 +268,4 @@ def words(settings: Settings) -> str:
 def settings_command(folder: str) -> str:
     """Return the command of a study of settings."""
     study = SETTINGS_STUDIES[folder]
-    lines = [
-        f'paco-seg compare configs/evidence/{study.config}',
-        f'    --out work_dirs/evidence/{folder} --search none --systems',
-        *(f'    {name}' for name in study.names()),
-    ]
-    return '```\n' + ' \\\n'.join(lines) + '\n```'
+    return _command(f'configs/evidence/{study.config}', folder, ['--search none'], study.names())

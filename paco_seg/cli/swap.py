@@ -225,8 +225,8 @@ def inputs_of(
             cannot serve the config.
     """
     given, named = args.frequency_file, settings.get('frequency_file')
-    starts_from_weights = system.trains and (system.source or system.needs.pretrained_transformer)
-    if args.weights and not starts_from_weights:
+    takes_weights = system.trains and (system.source or system.needs.pretrained_transformer)
+    if args.weights and not takes_weights:
         own = '; its setting of that name is --set weights=VALUE' * ('weights' in system.settings)
         raise ValueError(
             f'--weights: expected none for {system.name!r}, which starts as the config does, got '

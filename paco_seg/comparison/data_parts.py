@@ -167,8 +167,9 @@ def _evaluated(
             print(f'{TEST}: {both} of its images are those of {VAL}; that is reported', flush=True)
         else:
             found[TEST] = test
+    files = _files(trained)
     for loader in reversed(found):  # what is reported first
-        both = len(_files(found[loader]) & _files(trained))
+        both = len(_files(found[loader]) & files)
         if both or _data_of(cfg, loader) == _data_of(cfg, TRAIN):
             raise ValueError(
                 f'{loader}.dataset: expected other data than those of {TRAIN}, got '
@@ -238,8 +239,13 @@ def _samples_of(cfg: Config, loader: str, scope: str) -> list[dict[str, Any]]:
 
 
 def _files(infos: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Return the image files of samples; what lies in memory has none."""
-    return {os.path.abspath(info['img_path']) for info in infos if info.get('img_path')}
+    """Return the image files of samples."""
+    return {file for info in infos if (file := _file(info)) is not None}
+
+
+def _file(info: Mapping[str, Any]) -> str | None:
+    """Return the image file of a sample; None where it lies in memory."""
+    return os.path.abspath(info['img_path']) if info.get('img_path') else None
 
 
 def _held_out(
@@ -252,8 +258,7 @@ def _held_out(
     """Choose training samples to set aside; an image that is there twice goes with its copy."""
     copies: dict[Any, list[int]] = {}
     for index, info in enumerate(infos):
-        file = info.get('img_path')
-        copies.setdefault(os.path.abspath(file) if file else index, []).append(index)
+        copies.setdefault(_file(info) or index, []).append(index)
     images = list(copies.values())
     classes_of = [sorted({label for index in image for label in counts[index]}) for image in images]
     chosen = choose_held_out(classes_of, share=share, seed=seed)

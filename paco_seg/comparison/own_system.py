@@ -36,7 +36,7 @@ def changes_on(
         ValueError: the system cannot serve the config, nor what the baseline makes of it.
     """
     stripped = [] if system.name == baseline.name else list(baseline.changes(cfg, {}, inputs))
-    stock = apply_changes(cfg, stripped, ())
+    stock = apply_changes(cfg, stripped, ()) if stripped else cfg
     of_recipe = parts_beside(stock.model, cfg.model)
     if not of_recipe:
         return list(system.changes(cfg, settings, inputs))

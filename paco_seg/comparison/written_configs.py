@@ -31,6 +31,7 @@ from paco_seg.engine.model_changes import (
     merged_changes,
     read_config,
     render_config,
+    type_name,
 )
 from paco_seg.engine.systems import SystemInputs, TrainingSystem
 from paco_seg.files import write_text
@@ -235,7 +236,7 @@ def local_log_changes(cfg: Config) -> list[ModelChange]:
     if not visualizer:  # MMEngine makes one with a local log
         return []
     backends = list(visualizer.get('vis_backends') or [])
-    is_local = any(str(b.get('type')).endswith('LocalVisBackend') for b in backends)
+    is_local = any(type_name(b).endswith('LocalVisBackend') for b in backends)
     if is_local and 'save_dir' not in visualizer:
         return []
     settings = {key: plain(value) for key, value in visualizer.items() if key != 'save_dir'}
@@ -255,6 +256,8 @@ def option_changes(options: Mapping[str, Any], cfg: Config) -> list[ModelChange]
         Changes of named parts. An option that reaches into a list states the whole list: a change
         of one element would be lost beside another change of what the list is a part of.
     """
+    if not options:
+        return []
     changes = []
     changed = copy.deepcopy(cfg)
     changed.merge_from_dict(dict(options))

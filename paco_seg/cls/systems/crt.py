@@ -12,6 +12,7 @@ from paco_seg.cls.systems.stock_classifier import (
     MISSING_WEIGHTS,
     linear_head,
     sampler,
+    without_other_weights,
 )
 from paco_seg.cls.systems.training_views import with_views
 from paco_seg.engine.model_changes import ModelChange, merged_changes
@@ -23,14 +24,14 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     linear_head(cfg)
     weights = inputs.weights or MISSING_WEIGHTS.format('ce')
     model = dict(type='FrozenFeatureClassifier', stage_one=weights)
-    changes = [
-        ModelChange((), model),
-        *with_views(cfg, 1),
-        sampler(cfg, type='ClassAwareSampler', **settings),
-    ]
-    if cfg.get('load_from'):  # it would be loaded over stage one
-        changes.append(ModelChange((), dict(load_from=None), root=''))
-    return merged_changes(changes)
+    return merged_changes(
+        [
+            ModelChange((), model),
+            *with_views(cfg, 1),
+            sampler(cfg, type='ClassAwareSampler', **settings),
+            *without_other_weights(cfg),
+        ]
+    )
 
 
 SYSTEM = TrainingSystem(

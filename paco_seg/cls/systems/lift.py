@@ -17,6 +17,7 @@ from paco_seg.cls.systems.stock_classifier import (
     linear_settings,
     replacing,
     without_mixed_images,
+    without_other_weights,
 )
 from paco_seg.cls.systems.training_views import with_views
 from paco_seg.engine.model_changes import ModelChange, merged_changes, starts_from_weights
@@ -60,12 +61,11 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     model: dict[str, Any] = dict(type='LIFTClassifier', head=replacing(new, head))
     if settings['adapter_width'] is not None:
         model['adapter_width'] = settings['adapter_width']
+    changes = [*with_views(cfg, 1), *without_mixed_images(cfg), *_without_random_start(cfg)]
     if weights is not None:
         model['stage_one'] = weights
-    changes = [ModelChange((), model), *with_views(cfg, 1), *without_mixed_images(cfg)]
-    if weights is not None and cfg.get('load_from'):  # it would be loaded over them
-        changes.append(ModelChange((), dict(load_from=None), root=''))
-    return merged_changes([*changes, *_without_random_start(cfg)])
+        changes += without_other_weights(cfg)
+    return merged_changes([ModelChange((), model), *changes])
 
 
 def _without_random_start(cfg: Config) -> list[ModelChange]:

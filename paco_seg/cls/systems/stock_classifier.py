@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models.heads import ClsHead, MultiLabelClsHead
 from mmpretrain.registry import MODELS
 
-from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.model_changes import ModelChange, type_name
 from paco_seg.engine.systems import refusal
 
 IMPORTS = ('paco_seg.cls',)
@@ -27,8 +27,7 @@ MISSING_WEIGHTS = 'WEIGHTS-OF-{}.pth'
 
 def kind(part: Any) -> str:
     """Return the registered name of a part, without scope or module; '' where it names none."""
-    name = (part or {}).get('type') or ''
-    return (name if isinstance(name, str) else name.__name__).split('.')[-1]
+    return type_name(part) if part and part.get('type') else ''
 
 
 def single_label_head(cfg: Config) -> dict[str, Any]:
@@ -99,6 +98,11 @@ def replacing(settings: Mapping[str, Any], inherited: Any) -> dict[str, Any]:
     """Return settings of a part that keeps none of the inherited ones."""
     # MMEngine reads `_delete_` where there is something to delete, and leaves it elsewhere.
     return {'_delete_': True, **settings} if isinstance(inherited, dict) else dict(settings)
+
+
+def without_other_weights(cfg: Config) -> list[ModelChange]:
+    """Return what keeps ``load_from`` of a config from being loaded over those of stage one."""
+    return [ModelChange((), dict(load_from=None), root='')] if cfg.get('load_from') else []
 
 
 def with_loss(cfg: Config, head: Mapping[str, Any], loss: Mapping[str, Any]) -> ModelChange:

@@ -21,18 +21,15 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     ``alpha`` of others is 'auto' unless it is given, for the paper's 0.01 is that of data sets of
     many classes.
     """
-    given = loss = {key: value for key, value in settings.items() if key != 'heads'}
-    if inputs.frequency_file is not None:
-        loss = {'alpha': 'auto', 'frequency_file': inputs.frequency_file, **loss}
+    asked = {key: value for key, value in settings.items() if key != 'heads'}
+    counts = {} if inputs.frequency_file is None else dict(frequency_file=inputs.frequency_file)
     if 'log-prior' in inputs.partners:
         # Without the prior in its centers the contrast pulls the classifier back to it.
-        loss = {'class_prior': inputs.partners['log-prior']['tau'], **loss}
+        asked = {'class_prior': inputs.partners['log-prior']['tau'], **counts, **asked}
+    loss = {'alpha': 'auto', **counts, **asked} if counts else asked
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
-        if head['type'] == ATTACHED.head:
-            # A recipe of GPaCo is GPaCo as it is; beside the log prior it gets what that asks for.
-            asked = loss if 'log-prior' in inputs.partners else given
-            asked = {key: value for key, value in asked.items() if key in given or key != 'alpha'}
+        if head['type'] == ATTACHED.head:  # a recipe of GPaCo is GPaCo as it is
             return dict(loss_contrast=asked) if asked else {}
         return with_branch(key, head, ATTACHED, loss, inputs.partners)
 

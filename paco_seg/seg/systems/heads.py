@@ -12,7 +12,7 @@ from mmseg.models.decode_heads.knet_head import IterativeDecodeHead
 from mmseg.registry import MODELS
 
 from paco_seg.core.checks import check_choice
-from paco_seg.engine.model_changes import Key, ModelChange
+from paco_seg.engine.model_changes import Key, ModelChange, type_name
 from paco_seg.engine.systems import refusal
 from paco_seg.seg.heads import BranchDecodeHead
 from paco_seg.seg.heads.branch_decode_head import branch_head_class
@@ -262,8 +262,8 @@ STOCK_LOSS = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
 
 def is_softmax(loss: dict) -> bool:
     """Tell whether a loss is MMSegmentation's cross entropy of a softmax."""
-    kind = str(loss.get('type')).rsplit('.', 1)[-1]
-    return kind == 'CrossEntropyLoss' and not (loss.get('use_sigmoid') or loss.get('use_mask'))
+    is_own = type_name(loss) == 'CrossEntropyLoss'
+    return is_own and not (loss.get('use_sigmoid') or loss.get('use_mask'))
 
 
 def takes_losses_by_place(base: type) -> bool:
