@@ -268,4 +268,5 @@ def words(settings: Settings) -> str:
 def settings_command(folder: str) -> str:
     """Return the command of a study of settings."""
     study = SETTINGS_STUDIES[folder]
-    return _command(f'configs/evidence/{study.config}', folder, ['--search none'], study.names())
+    options = ['--search none', f'--validations {VALIDATIONS}']
+    return _command(f'configs/evidence/{study.config}', folder, options, study.names())

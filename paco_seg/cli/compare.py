@@ -17,6 +17,9 @@ An interrupted comparison continues where it stopped, with the same command; a f
 never repeated unless what decides its result has changed, which is said. A training that fails does
 not stop the others; the exit status is 1 then.
 
+Systems may be divided among machines: ``--merge FOLDER`` takes the rows of the same comparison from
+there and runs the others. Every part trains the baseline, which has to come out alike.
+
 A suite compares on demo data, which come to ``data/``; its results go to ``work_dirs/``. Less than
 all systems or another number of seeds is reported in ``subset-NAMES-N-seeds``, beside the report of
 the whole suite and on the same trainings.
@@ -63,6 +66,7 @@ _OF_CONFIGS = (
     'jobs',
     'validations',
     'cfg_options',
+    'merge',
     'dry_run',
 )
 
@@ -108,6 +112,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=Path, help='folder of the results; default: work_dirs/compare/CONFIG-NAME'
     )
+    parser.add_argument(
+        '--merge',
+        nargs='+',
+        type=Path,
+        metavar='FOLDER',
+        help='of this comparison on other machines: their rows are taken, and not run here',
+    )
     parser.add_argument('--force', action='store_true', help='repeat what is finished')
     parser.add_argument('--dry-run', action='store_true', default=None, help='say what would run')
     parser.set_defaults(usage_error=parser.error)
@@ -133,6 +144,8 @@ def run(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 < value < float('inf'):
             args.usage_error(f'--{name}: expected a number above 0, got {value}')
+    if args.merge and len(args.configs) > 1:
+        args.usage_error('--merge: expected with one CONFIG')
     _run_configs(args)
 
 
@@ -163,6 +176,7 @@ def _run_configs(args: argparse.Namespace) -> None:
             seeds=args.seeds or SEEDS,
             options=config_options(args.cfg_options),
             validations=args.validations,
+            merge=args.merge,
         )
         request = Request(
             config=config,

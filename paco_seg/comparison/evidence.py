@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paco_seg.comparison.machine import elsewhere_text
 from paco_seg.comparison.tables import mean_and_deviation, text_table
 from paco_seg.comparison.user_report import (
     equal_time_table,
@@ -89,7 +90,7 @@ def evidence_table(folder: Path, wanted: Iterable[str]) -> str:
             f'{results["iters"]} iterations, {len(results["seeds"])} seeds; {search}; reported on '
             f'{results["reported"]}. Mean ± standard deviation over seeds. Measured on '
             f'{machine["processor"]}, {machine["cores"]} cores, torch {versions["torch"]}; the '
-            'times include what else ran on the machine.',
+            f'times include what else ran on the machine.{elsewhere_text(costs)}',
             main,
             f'{metric_name(results)} on the data that choose:',
             at_time,

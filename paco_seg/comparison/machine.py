@@ -35,4 +35,17 @@ def machine_text(results: Mapping[str, Any], commits: Collection[str]) -> str:
     text = f'{found["processor"]}, {found["cores"]} cores, with {packages}.'
     if len(commits) > 1:
         text += f' The runs come from several states of the code: {", ".join(sorted(commits))}.'
-    return text
+    return text + elsewhere_text(results)
+
+
+def elsewhere_text(costs: Mapping[str, Any]) -> str:
+    """Return a sentence for each other machine, with what it measured; nothing without any.
+
+    Args:
+        costs: of a comparison, see :mod:`paco_seg.comparison.merging`.
+    """
+    return ''.join(
+        f' On another machine ({entry["machine"]["processor"]}, {entry["machine"]["cores"]} '
+        f'cores, torch {entry["versions"]["torch"]}): {", ".join(entry["systems"])}.'
+        for entry in costs.get('elsewhere', ())
+    )

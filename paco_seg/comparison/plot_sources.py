@@ -182,7 +182,8 @@ def _confusion_of_comparison(folder: str, name: str | None) -> Confusion:
     if name is not None and name not in systems:
         raise ValueError(f'--system: expected one of {", ".join(systems)}, got {name!r}')
     system = systems[name] if name is not None else results['systems'][0]
-    files = [Path(folder) / run['folder'] / TESTED / CONFUSION for run in system['runs']]
+    here = [run['folder'] for run in system['runs'] if run['folder']]  # others were merged
+    files = [Path(folder) / name / TESTED / CONFUSION for name in here]
     files = [file for file in files if file.is_file()]
     if not files:
         raise FileNotFoundError(

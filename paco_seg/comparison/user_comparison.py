@@ -27,6 +27,7 @@ from paco_seg.comparison.estimate import (
     trial_of,
 )
 from paco_seg.comparison.lock import only_one
+from paco_seg.comparison.merging import Part, check_part, left_to_run, merge, read_part
 from paco_seg.comparison.report import RESULTS
 from paco_seg.comparison.runner import CellRunner
 from paco_seg.comparison.split import SHARE
@@ -39,7 +40,7 @@ from paco_seg.comparison.user_report import (
     verdict_lines,
     write_report,
 )
-from paco_seg.comparison.user_results import COSTS, costs_of, results_of
+from paco_seg.comparison.user_results import COSTS, costs_of, facts_of, results_of
 from paco_seg.comparison.user_study import Finished, UserStudy, first_and_last_line
 from paco_seg.comparison.verdict import MARGIN
 from paco_seg.comparison.written_configs import WrittenConfigs
@@ -86,6 +87,7 @@ class Request:
         jobs: processes that count classes.
         options: settings over those of the config, by dotted key.
         validations: of a final training.
+        merge: folders of the same comparison from elsewhere. What they have is not run.
     """
 
     config: str
@@ -105,6 +107,7 @@ class Request:
     jobs: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     validations: int = VALIDATIONS
+    merge: Sequence[Path] = ()
 
 
 def compare_config(request: Request) -> list[tuple[str, str]]:
@@ -120,13 +123,14 @@ def compare_config(request: Request) -> list[tuple[str, str]]:
         Interrupted: by the user; the same command goes on.
     """
     check_folder(request.out)
+    parts = [read_part(folder) for folder in request.merge]
     cfg, scope = read_data_config(request.config, request.options)
     known: Systems = import_module(f'{PLUGINS[scope]}.systems').SYSTEMS
-    systems = choose_systems(known, request.systems)
+    systems = left_to_run(choose_systems(known, request.systems), BASELINE, parts)
     out = request.out.resolve()
     with only_one(out):
         try:
-            return _Comparison(request, out, cfg, scope).run(systems)
+            return _Comparison(request, out, cfg, scope, parts, list(known)).run(systems)
         except KeyboardInterrupt:
             raise Interrupted(
                 f'interrupted: the same command goes on from what is finished in {request.out}'
@@ -162,7 +166,17 @@ def choose_systems(known: Systems, names: Sequence[str] | None) -> list[Training
 class _Comparison:
     """The steps of a comparison, in their order."""
 
-    def __init__(self, request: Request, out: Path, cfg: Config, scope: str) -> None:
+    def __init__(
+        self,
+        request: Request,
+        out: Path,
+        cfg: Config,
+        scope: str,
+        merged: Sequence[Part],
+        order: Sequence[str],
+    ) -> None:
+        self.merged = merged
+        self.order = order  # of the rows
         self.request = request
         self.out = out
         self.cfg = cfg
@@ -181,6 +195,23 @@ class _Comparison:
         systems = self._servable(configs, trial_base, systems)
         trial = self._trial(configs, trial_base, systems[0], parts)
         study, iters, estimate = self._study(configs, systems, trial, parts)
+        facts = facts_of(
+            measure=self.measure,
+            metric=self.metric,
+            baseline=BASELINE,
+            frequency=parts.frequency,
+            grouping=grouping,
+            margin=self.request.margin,
+            config=self.request.config,
+            seeds=self.seeds,
+            iters=iters,
+            search_iters=search_iters(iters) if self.request.search else 0,
+            search_data=parts.search,
+            reported=parts.reported,
+            set_aside=parts.set_aside,
+        )
+        for part in self.merged:
+            check_part(part, facts)
         finished = study.finished(self.out)
         repeated = finished.repeated
         if repeated and not self.request.force:
@@ -203,22 +234,17 @@ class _Comparison:
             runner.end()
         results = results_of(
             found,
-            measure=self.measure,
-            metric=self.metric,
-            frequency=parts.frequency,
-            grouping=grouping,
-            margin=self.request.margin,
-            config=self.request.config,
-            seeds=self.seeds,
-            iters=iters,
-            search_iters=search_iters(iters) if self.request.search else 0,
-            search_data=parts.search,
-            reported=parts.reported,
-            set_aside=parts.set_aside,
+            facts,
             refused=self.refused,
             failed=study.failed,
+            grouping=grouping,
+            margin=self.request.margin,
         )
         costs = costs_of(found, results, parts.mean_test_batch)
+        if self.merged:
+            results, costs = merge(
+                results, costs, self.merged, order=self.order, margin=self.request.margin
+            )
         write_json(self.out / RESULTS, results)
         write_json(self.out / COSTS, costs)
         write_report(self.out, results, costs, palette=parts.palette)
@@ -410,6 +436,7 @@ class _Comparison:
             f'  chosen on: {parts.search}',
             f'  reported on: {parts.reported}, {parts.test_samples} samples',
             f'  groups: {grouping.rule}',
+            *(f'  merged: {", ".join(sorted(p.finished()))} of {p.folder}' for p in self.merged),
             f'  finished: {finished.done} of {finished.total} trainings and tests'
             + f', all are repeated ({repeated} have been)' * request.force,
             f'  estimated: {duration(seconds)} in total, {duration(left)} left ({step})',

@@ -284,6 +284,8 @@ def _equal_time_text(results: Mapping[str, Any], costs: Mapping[str, Any]) -> st
     return (
         f'{metric_name(results)} on the data that choose: at the end, and at the last validation '
         f'before {when}. A dash: no validation until then.'
+        + ' Where trainings come from several machines, each counts by the time of its own '
+        f'baseline, *{results["baseline"]}*.' * bool(costs.get('elsewhere'))
     )
 
 
@@ -432,7 +434,11 @@ def draw_pictures(
             },
         )
     picture = Picture('examples.png', 'Predictions on samples that show the rarest classes')
-    folders = {s['title']: folder / s['runs'][0]['folder'] / TESTED for s in systems}
+    folders = {
+        s['title']: folder / s['runs'][0]['folder'] / TESTED
+        for s in systems
+        if s['runs'][0]['folder']  # predictions of other machines stay there
+    }
     if user_plots.draw_examples(
         folder / picture.file,
         folders=folders,

@@ -30,43 +30,32 @@ CONFUSED_WITH = 5  # classes that a tail class is most often taken for
 _SMALLEST_SHARE = 0.1
 
 
-def results_of(
-    found: Sequence[SystemResult],
+def facts_of(
     *,
     measure: str,
     metric: str,
+    baseline: str,
     frequency: ClassFrequency,
     grouping: Grouping,
     margin: float = MARGIN,
     **facts: Any,
 ) -> dict[str, Any]:
-    """Return what the seeds decide.
+    """Return what is known before anything has been trained.
 
     Args:
-        found: results of the study, the baseline first.
         measure: ``'IoU'`` or ``'accuracy'`` of each class.
         metric: that is judged.
+        baseline: name of the system that all are compared with.
         frequency: of the training set.
         grouping: of the classes.
         margin: points within which a difference does not matter.
         **facts: further entries, JSON.
     """
-    systems = [_system(result, measure, metric, grouping) for result in found]
-    baseline = systems[0]
-    values = {
-        system['name']: {run['seed']: run['metrics'].get(metric) for run in system['runs']}
-        for system in systems
-    }
-    known = {
-        name: {seed: value for seed, value in runs.items() if value is not None}
-        for name, runs in values.items()
-    }
-    verdicts = judge(known, baseline['name'], margin=margin)
     return dict(
         **facts,
         measure=measure,
         metric=metric,
-        baseline=baseline['name'],
+        baseline=baseline,
         classes=list(frequency.names),
         images=list(frequency.images),
         pixels=None if frequency.pixels is None else list(frequency.pixels),
@@ -74,9 +63,52 @@ def results_of(
         groups=grouping.groups,
         group_rule=grouping.rule,
         verdict_rule=rule(margin),
-        systems=systems,
-        verdicts={name: asdict(verdict) for name, verdict in verdicts.items()},
     )
+
+
+def results_of(
+    found: Sequence[SystemResult],
+    facts: Mapping[str, Any],
+    *,
+    refused: Sequence[tuple[str, str]],
+    failed: Sequence[tuple[str, str]],
+    grouping: Grouping,
+    margin: float = MARGIN,
+) -> dict[str, Any]:
+    """Return what the seeds decide.
+
+    Args:
+        found: results of the study, the baseline first.
+        facts: of :func:`facts_of`.
+        refused: systems that cannot serve the config, and why.
+        failed: trainings and tests that did not end, and why.
+        grouping: of the classes.
+        margin: points within which a difference does not matter.
+    """
+    systems = [_system(result, facts['measure'], facts['metric'], grouping) for result in found]
+    return dict(
+        **facts,
+        refused=list(refused),
+        failed=list(failed),
+        systems=systems,
+        verdicts=verdicts_of(systems, facts['metric'], facts['baseline'], margin=margin),
+    )
+
+
+def verdicts_of(
+    systems: Sequence[Mapping[str, Any]], metric: str, baseline: str, *, margin: float
+) -> dict[str, dict[str, Any]]:
+    """Return what the seeds say of each system beside the baseline."""
+    known = {
+        system['name']: {
+            run['seed']: run['metrics'][metric]
+            for run in system['runs']
+            if run['metrics'].get(metric) is not None
+        }
+        for system in systems
+    }
+    found = judge(known, baseline, margin=margin)
+    return {name: asdict(verdict) for name, verdict in found.items()}
 
 
 def _system(result: SystemResult, measure: str, metric: str, grouping: Grouping) -> dict[str, Any]:
@@ -187,32 +219,55 @@ def costs_of(found: Sequence[SystemResult], results: Mapping[str, Any], batch_si
             parameters=parameters[0] if parameters else None,
             commits=sorted({str(run.get('commit')) for run in runs.values()}),
         )
+    before_all = baseline_seconds(results, costs)
+    costs = {name: {**cost, 'baseline_seconds': before_all} for name, cost in costs.items()}
     return dict(
         machine=machine(),
         versions=versions(),
         systems=costs,
-        equal_time=_equal_time(results, costs),
+        equal_time=equal_time(results, costs),
     )
 
 
-def _equal_time(results: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:
+def baseline_seconds(results: Mapping[str, Any], costs: Mapping[str, Any]) -> float | None:
+    """Return the median time of a training of the baseline; None without any."""
+    seconds = costs.get(results['baseline'], {}).get('train_seconds')
+    return median(seconds) if seconds else None
+
+
+def equal_time(results: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:
     """Return each system's metric on the data that choose when the fastest system had ended.
 
     Of the validations until then the last one counts; a system without any has no value. The time
     of a system is the median over its seeds. Systems that start from the weights of another one
-    spend its time first.
+    spend its time first. Where trainings come from several machines, each counts by the time of
+    its own baseline.
+
+    Args:
+        results: of :func:`results_of`.
+        costs: of each system.
     """
     trained = [s for s in results['systems'] if s['trains'] and s['runs']]
     if not trained:
         return dict(seconds=None, values={})
-    end = min(median(costs[system['name']]['train_seconds']) for system in trained)
+    own_baseline = baseline_seconds(results, costs)
+
+    def slowness(name: str) -> float:
+        measured = costs[name]['baseline_seconds']
+        return measured / own_baseline if measured and own_baseline else 1.0
+
+    end = min(
+        median(costs[system['name']]['train_seconds']) / slowness(system['name'])
+        for system in trained
+    )
     values: dict[str, list[float | None]] = {}
     for system in trained:
         cost = costs[system['name']]
         # All seeds do the same work: where one took longer, it was the machine.
         total, own = median(cost['train_seconds']), median(cost['own_seconds'])
+        until = end * slowness(system['name'])
         # a system that is as fast as the fastest one is over
-        left = own if total <= end * 1.02 else end - (total - own)
+        left = own if total <= until * 1.02 else until - (total - own)
         values[system['name']] = []
         for run in system['runs']:
             curve = run['validation']

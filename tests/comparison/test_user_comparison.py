@@ -89,6 +89,29 @@ def test_classification_says_what_is_repeated_when_the_config_changes(
     assert (out / 'results.json').stat().st_mtime_ns == written
 
 
+def test_parts_of_a_comparison_become_one_table(tiny_cls, tmp_path, run_tool, capsys):
+    config = tiny_cls()
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    run_tool('compare', config, *options(first, 'focal'), '--seeds', '1')
+    words = (*options(second, 'focal', 'log-prior-test'), '--seeds', '1', '--merge', first)
+    capsys.readouterr()
+    run_tool('compare', config, *words, '--dry-run')
+    said = capsys.readouterr().out
+    assert '2 systems (ce, log-prior-test; baseline ce)' in said
+    assert f'merged: ce, focal of {first}' in said
+    run_tool('compare', config, *words)
+    assert not (second / 'focal').exists()
+    results = json.loads((second / 'results.json').read_text())
+    assert [system['name'] for system in results['systems']] == ['ce', 'focal', 'log-prior-test']
+    assert 'Focal' in (second / 'report.html').read_text()
+    with pytest.raises(ValueError, match=r'^--system: expected one of ce, focal'):
+        run_tool('plot', 'confusion', second, '--system', 'no')
+    with pytest.raises(FileNotFoundError, match='Take the folder in which the comparison ran'):
+        run_tool('plot', 'confusion', second, '--system', 'focal')
+    with pytest.raises(ValueError, match='--merge: expected the same iters as in this comparison'):
+        run_tool('compare', config, *words, '--iters', '3')
+
+
 def test_a_folder_of_a_running_comparison_is_refused(tiny_seg, tmp_path, run_tool):
     config = tiny_seg()
     with only_one(tmp_path / 'out'), pytest.raises(ValueError, match='no running comparison'):
@@ -105,6 +128,8 @@ def test_a_folder_of_a_running_comparison_is_refused(tiny_seg, tmp_path, run_too
         (['c.py', '--workers', '3', '--gpus', '1'], 'expected either --workers or --gpus'),
         (['c.py', '--hours', '-1'], '--hours: expected a number above 0'),
         (['c.py', '--methods', 'ce'], '--methods: expected with --suite'),
+        (['c.py', 'd.py', '--merge', 'x'], '--merge: expected with one CONFIG'),
+        (['--suite', 'demo-seg', '--merge', 'x'], '--merge: expected with a CONFIG'),
     ],
 )
 def test_options_that_contradict_each_other(arguments, message, run_tool, capsys):

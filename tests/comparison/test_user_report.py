@@ -14,66 +14,19 @@ from paco_seg.comparison.user_report import (
     report_blocks,
     verdict_lines,
 )
-from paco_seg.comparison.user_results import costs_of, results_of
-from paco_seg.comparison.user_study import SystemResult
+from paco_seg.comparison.user_results import costs_of
 from paco_seg.core.frequency import ClassFrequency
-from paco_seg.core.grouping import group_by_rule
-from paco_seg.engine.systems import TrainingSystem
-
-FREQUENCY = ClassFrequency(('sky', 'road', 'car'), (9, 5, 2), (900, 90, 1), 10)
-
-
-def system(name, partners=(), **settings):
-    return TrainingSystem(
-        name, name.upper(), '', '', lambda *_: [], (), combines_with=partners, **settings
-    )
-
-
-def result(one, values, *, seconds=10.0, curve=(1.0, 1.0), search=(), chosen=None):
-    found = SystemResult(one, list(search), chosen or Candidate())
-    for seed, value in enumerate(values):
-        matrix = np.array([[8, 2, 0], [1, 4, 0], [1, 0, 1 + seed]])
-        found.runs[seed] = dict(
-            confusion=matrix.tolist(),
-            test=dict(metrics=dict(mIoU=value, aAcc=90.0)),
-            validation=[
-                dict(step=10 * (i + 1), mIoU=value * share) for i, share in enumerate(curve)
-            ],
-            loss=[[10, 1.0]],
-            train_seconds=seconds + seed,
-            peak_memory_mib=100.0 * (seed + 1),
-            batch_seconds=0.5,
-            parameters=7,
-            commit='abc',
-        )
-        found.folders[seed] = f'{one.name}/seed_{seed}'
-    return found
-
-
-def results(*found, failed=(), refused=()):
-    return results_of(
-        found,
-        measure='IoU',
-        metric='mIoU',
-        frequency=FREQUENCY,
-        grouping=group_by_rule(FREQUENCY, 'rank'),
-        config='c.py',
-        seeds=[0, 1, 2],
-        iters=20,
-        search_iters=4,
-        search_data='the data of val_dataloader',
-        reported='the data of test_dataloader',
-        failed=list(failed),
-        refused=list(refused),
-    )
-
-
-CE = result(system('ce'), (50.0, 51.0, 49.0))
-UP = result(system('up', ('two',)), (60.0, 61.1, 58.9), seconds=20.0, curve=(0.4, 0.8, 1.0))
-TWO = result(system('two', ('up',)), (59.0, 60.0, 58.2))
-NOISY = result(system('noisy'), (80.0, 30.0, 55.0))
-LESS_NOISY = result(system('less'), (52.0, 51.5, 53.0))
-SAME = result(system('same'), (50.1, 50.9, 49.05))
+from tests.helpers.made_up_comparison import (
+    CE,
+    LESS_NOISY,
+    NOISY,
+    SAME,
+    TWO,
+    UP,
+    result,
+    results,
+    system,
+)
 
 
 def test_groups_and_classes_come_from_the_confusion_matrix():
@@ -158,9 +111,8 @@ def test_confusion_is_the_mean_over_the_seeds_of_small_shares_too():
         matrix = np.eye(8, dtype=int)
         matrix[7] = row
         found.runs[seed]['confusion'] = matrix.tolist()
-    grouping = group_by_rule(frequency, 'images:0.8,0.2')
-    data = results_of([found], measure='IoU', metric='mIoU', frequency=frequency, grouping=grouping)
-    columns, shares = shares_of(data['systems'], grouping.tail)
+    data = results(found, frequency=frequency, rule='images:0.8,0.2')
+    columns, shares = shares_of(data['systems'], [7])
     assert dict(zip(columns, shares['CE'][0], strict=True)) == {
         0: 19, 5: 19, 1: 20, 2: 15, 3: 12, 4: 10, 6: 5,
     }  # fmt: skip

@@ -1,0 +1,166 @@
+"""Rows of the same comparison from other folders."""
+
+import json
+
+import pytest
+
+from paco_seg.comparison.merging import check_part, left_to_run, merge, read_part
+from paco_seg.comparison.user_report import main_table, report_blocks
+from paco_seg.comparison.user_results import costs_of
+from tests.helpers.made_up_comparison import CE, SAME, TWO, UP, result, results, system
+
+# Of a machine of half the speed, where the baseline came out a little different.
+SLOW_CE = result(system('ce'), (50.1, 51.0, 49.0), seconds=21.0)
+SLOW_UP = result(system('up', ('two',)), (60.0, 61.1, 58.9), seconds=41.0, curve=(0.4, 0.8, 1.0))
+
+
+def written(folder, *found, **settings):
+    """Write what a comparison leaves, and read it as a part."""
+    data = results(*found, **settings)
+    costs = costs_of(found, data, batch_size=1)
+    folder.mkdir(parents=True)
+    (folder / 'results.json').write_text(json.dumps(data))
+    (folder / 'costs.json').write_text(json.dumps(costs))
+    return read_part(folder)
+
+
+def merged(*parts, own=(CE, TWO), **settings):
+    data = results(*own)
+    return merge(data, costs_of(own, data, batch_size=1), parts, margin=1.0, **settings)
+
+
+def names(data):
+    return [row['name'] for row in data['systems']]
+
+
+def test_rows_verdicts_and_machine_of_a_part_come_along(tmp_path):
+    part = written(tmp_path / 'part', SLOW_CE, SLOW_UP)
+    data, costs = merged(part, order=('ce', 'up', 'two'))
+    assert names(data) == ['ce', 'up', 'two']
+    assert data['verdicts'] == results(CE, UP, TWO)['verdicts']
+    assert data['systems'][0]['runs'][0]['metrics']['mIoU'] == 50.0  # that of this comparison
+    assert costs['elsewhere'] == [
+        dict(machine=part.costs['machine'], versions=part.costs['versions'], systems=['up'])
+    ]
+    assert [row[0] for row in main_table(data, costs).rows] == ['CE', 'UP', 'TWO']
+    assert 'On another machine' in str(report_blocks(data, costs, []))
+
+
+def test_equal_time_counts_each_machine_by_its_own_baseline(tmp_path):
+    part = written(tmp_path / 'part', SLOW_CE, SLOW_UP)
+    assert part.costs['systems']['up']['train_seconds'] == [41.0, 42.0, 43.0]
+    equal = merged(part)[1]['equal_time']
+    # Here the baseline takes 11 s, there 22 s: UP has half of its 42 s, and is validated at a
+    # third and two thirds.
+    assert equal['seconds'] == pytest.approx(11.0)
+    assert equal['values']['up'] == pytest.approx([24.0, 24.44, 23.56])
+    assert equal['values']['ce'] == pytest.approx([50.0, 51.0, 49.0])
+
+
+def test_the_fastest_system_may_be_elsewhere(tmp_path):
+    fast = result(system('fast'), (40.0, 41.0, 42.0), seconds=10.0)
+    part = written(tmp_path / 'part', SLOW_CE, fast)
+    # 11 of the 22 s of its baseline, which is half of the 11 s of the baseline here.
+    equal = merged(part)[1]['equal_time']
+    assert equal['seconds'] == pytest.approx(5.5)
+    assert equal['values']['fast'] == pytest.approx([40.0, 41.0, 42.0])
+    assert equal['values']['two'] == pytest.approx([59.0, 60.0, 58.2])  # its first validation
+
+
+def test_a_part_may_have_parts_itself(tmp_path):
+    part = written(tmp_path / 'part', SLOW_CE, SLOW_UP)
+    first, costs = merged(part)
+    folder = tmp_path / 'first'
+    folder.mkdir()
+    (folder / 'results.json').write_text(json.dumps(first))
+    (folder / 'costs.json').write_text(json.dumps(costs))
+    again, again_costs = merged(read_part(folder), own=(CE, SAME))
+    assert sorted(names(again)) == ['ce', 'same', 'two', 'up']
+    assert [entry['systems'] for entry in again_costs['elsewhere']] == [['two'], ['up']]
+    assert again_costs['equal_time']['values']['up'] == costs['equal_time']['values']['up']
+    assert again_costs['systems']['up']['baseline_seconds'] == 22.0
+
+
+def test_results_from_before_there_were_parts_have_the_time_of_their_baseline(tmp_path):
+    part = written(tmp_path / 'part', SLOW_CE, SLOW_UP)
+    for cost in part.costs['systems'].values():
+        del cost['baseline_seconds']
+    assert merged(part)[1]['systems']['up']['baseline_seconds'] == 22.0
+
+
+def test_what_failed_or_was_refused_there_and_ran_here_is_not_told(tmp_path):
+    part = written(
+        tmp_path / 'part',
+        SLOW_CE,
+        SLOW_UP,
+        failed=[('two/seed_1', 'killed'), ('odd/seed_1', 'killed')],
+        refused=[('two', 'no such head'), ('odd', 'no such head')],
+    )
+    data, _ = merged(part)
+    assert data['failed'] == [['odd/seed_1', 'killed']]
+    assert data['refused'] == [['odd', 'no such head']]
+
+
+def test_predictions_stay_where_they_are(tmp_path):
+    part = written(tmp_path / 'part', SLOW_CE, SLOW_UP)
+    data, _ = merged(part)
+    folders = {row['name']: row['runs'][0]['folder'] for row in data['systems']}
+    assert folders == {'ce': 'ce/seed_0', 'two': 'two/seed_0', 'up': None}
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'), [('iters', 10), ('seeds', [0]), ('classes', ['a']), ('config', 'x/d.py')]
+)
+def test_another_question_is_refused(tmp_path, key, value):
+    part = written(tmp_path / 'part', SLOW_CE)
+    check_part(part, {**results(CE), 'config': 'elsewhere/c.py'})
+    part.results[key] = value
+    with pytest.raises(ValueError, match=f'--merge: expected the same {key} as in this') as caught:
+        check_part(part, results(CE))
+    assert str(tmp_path / 'part' / 'results.json') in str(caught.value)
+
+
+def test_a_baseline_that_is_another_training_is_refused(tmp_path):
+    other = written(tmp_path / 'part', result(system('ce'), (53.0, 54.0, 53.0)))
+    with pytest.raises(
+        ValueError, match=r"baseline 'ce' within 1 points of the 50\.0 .* got 53\.3"
+    ):
+        merged(other)
+
+
+@pytest.mark.parametrize(
+    ('content', 'named'),
+    [
+        (None, 'No such file'),
+        ('{', 'Expecting property name'),
+        ('[]', 'list indices'),
+        ('{"systems": []}', "without 'config'"),
+    ],
+)
+def test_files_that_are_no_comparison_are_named(tmp_path, content, named):
+    written(tmp_path / 'part', SLOW_CE)
+    file = tmp_path / 'part' / 'results.json'
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(ValueError, match=named) as caught:
+        read_part(tmp_path / 'part')
+    assert (
+        '--merge: expected a folder with results.json and costs.json of `paco-seg compare`, got'
+        in str(caught.value)
+    )
+
+
+def test_what_a_part_has_is_not_run_but_the_baseline_and_sources(tmp_path):
+    short = result(system('short'), (1.0, 2.0))
+    part = written(tmp_path / 'part', SLOW_CE, SLOW_UP, TWO, short)
+    asked = [
+        system('ce'),
+        system('up'),
+        system('two'),
+        system('short'),
+        system('late', source='two'),
+        system('new'),
+    ]
+    left = left_to_run(asked, 'ce', [part])
+    # `two` is there, but `late` starts from its weights; `short` lacks a seed.
+    assert [one.name for one in left] == ['ce', 'two', 'short', 'late', 'new']
+    assert left_to_run(asked, 'ce', []) == asked
