@@ -14,6 +14,7 @@ from typing import Any
 from paco_seg.comparison.machine import elsewhere_text
 from paco_seg.comparison.tables import mean_and_deviation, text_table
 from paco_seg.comparison.user_report import (
+    RELATIVE,
     equal_time_table,
     main_table,
     metric_name,
@@ -53,7 +54,6 @@ def missing_lines(results: Mapping[str, Any], wanted: Iterable[str]) -> list[str
         lines.append(f'not run: {", ".join(absent)}')
     if short:
         lines.append(f'fewer seeds: {", ".join(short)}')
-    lines += [f'{name} cannot serve this model: {reason}' for name, reason in refused.items()]
     lines += [f'failed: {cell} ({reason})' for cell, reason in results['failed']]
     return lines
 
@@ -78,6 +78,8 @@ def evidence_table(folder: Path, wanted: Iterable[str]) -> str:
         else 'settings: the defaults of every system'
     )
     state = '**Complete.**' if not gaps else '**Partial**, ' + '; '.join(gaps) + '.'
+    for name, reason in results['refused']:  # which is an answer too
+        state += f' {name} cannot serve this model: {reason}.'
     tables = [
         main_table(results, costs),
         equal_time_table(results, costs),
@@ -90,7 +92,9 @@ def evidence_table(folder: Path, wanted: Iterable[str]) -> str:
             f'{results["iters"]} iterations, {len(results["seeds"])} seeds; {search}; reported on '
             f'{results["reported"]}. Mean ± standard deviation over seeds. Measured on '
             f'{machine["processor"]}, {machine["cores"]} cores, torch {versions["torch"]}; the '
-            f'times include what else ran on the machine.{elsewhere_text(costs)}',
+            'times include what else ran on the machine.'
+            + elsewhere_text(costs)
+            + f' {RELATIVE}: medians, of one machine each.' * bool(costs.get('elsewhere')),
             main,
             f'{metric_name(results)} on the data that choose:',
             at_time,

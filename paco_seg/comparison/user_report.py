@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from paco_seg.comparison.document import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REPORT, PAGE = 'report.md', 'report.html'
 OVERALL = {'mIoU': 'mIoU', 'aAcc': 'aAcc', 'class_mean': 'class mean', 'top1': 'top-1'}
+RELATIVE = 'Training / baseline'
 MOST_CONFUSED = 12  # rare classes whose confusion is shown
 _RISING = 0.02  # of the final value, in the last quarter of a training
 
@@ -77,6 +78,8 @@ def report_blocks(
             'Training is the time of the iterations, with those of the system that the weights '
             'start from. Peak memory is that of the tensors on a GPU, on a CPU that of the whole '
             'process. Inference is one sample through network and post-processing.'
+            + f' {RELATIVE}: medians, of one machine each.'
+            * bool(costs.get('elsewhere'))
         ),
         Heading('At equal time'),
         Text(_equal_time_text(results, costs)),
@@ -101,10 +104,15 @@ def report_blocks(
 
 
 def main_table(results: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:
-    """Return the table: a row per system."""
+    """Return the table: a row per system.
+
+    Times of several machines do not compare: trainings are told as multiples of the baseline on
+    the same machine then, and inference of this one alone.
+    """
+    elsewhere = {name for entry in costs.get('elsewhere', ()) for name in entry['systems']}
     overall = [key for key in OVERALL if _has(results, key)]
     header = ['System', *(OVERALL[key] for key in overall), *results['groups'], 'Against baseline']
-    header += ['Training', 'Peak memory', 'Inference']
+    header += [RELATIVE if elsewhere else 'Training', 'Peak memory', 'Inference']
     rows = []
     for system in results['systems']:
         if not system['runs']:
@@ -114,8 +122,12 @@ def main_table(results: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:
             mean_and_deviation([m.get(key) for m in metrics])
             for key in (*overall, *results['groups'])
         ]
-        cost = costs['systems'][system['name']]
-        rows.append([system['title'], *values, _against(system, results), *_cost_cells(cost)])
+        training, memory, inference = _cost_cells(costs['systems'][system['name']])
+        if elsewhere:
+            training = _relative_training(costs['systems'][system['name']])
+            inference = '-' if system['name'] in elsewhere else inference
+        against = _against(system, results)
+        rows.append([system['title'], *values, against, training, memory, inference])
     return Table(header, rows)
 
 
@@ -143,6 +155,11 @@ def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
         '-' if memory is None else f'{memory:.0f} MiB',
         '-' if sample is None else f'{sample:.1f} ms',
     ]
+
+
+def _relative_training(cost: Mapping[str, Any]) -> str:
+    seconds, baseline = cost['train_seconds'], cost['baseline_seconds']
+    return f'{median(seconds) / baseline:.2f}' if seconds and baseline else '-'
 
 
 def duration(seconds: float) -> str:

@@ -19,12 +19,14 @@ from paco_seg.comparison.evidence import (
     missing_lines,
     variants_table,
 )
+from paco_seg.comparison.user_results import costs_of
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
 from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.systems import SystemInputs
 from paco_seg.engine.variants import resolve_variant, split_name
 from paco_seg.seg.heads import GPaCoBranch
 from tests.conftest import load_script
+from tests.helpers.made_up_comparison import CE, UP, results
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'evidence'
 BASE = 'ce_lite0-in1k-pre_1xb64-1k_cifar100-lt-ir100-48x48.py'
@@ -180,6 +182,15 @@ def test_what_is_missing_is_said(tmp_path):
     assert missing_lines(results, ['ce', 'gpaco', 'ceco', 'dice']) == [
         'not run: dice',
         'fewer seeds: gpaco (1 of 3)',
-        'ceco cannot serve this model: no map',
         'failed: gpaco/seed_1 (killed)',
     ]
+
+
+def test_what_cannot_serve_the_model_does_not_leave_a_table_partial(tmp_path):
+    found = (CE, UP)
+    data = results(*found, refused=[('ceco', 'no map')])
+    (tmp_path / 'results.json').write_text(json.dumps(data))
+    (tmp_path / 'costs.json').write_text(json.dumps(costs_of(found, data, batch_size=1)))
+    table = evidence_table(tmp_path, ['ce', 'up', 'ceco'])
+    assert table.startswith('**Complete.** ceco cannot serve this model: no map.')
+    assert evidence_table(tmp_path, ['ce', 'two']).startswith('**Partial**, not run: two. ceco')

@@ -42,7 +42,14 @@ def test_rows_verdicts_and_machine_of_a_part_come_along(tmp_path):
     assert costs['elsewhere'] == [
         dict(machine=part.costs['machine'], versions=part.costs['versions'], systems=['up'])
     ]
-    assert [row[0] for row in main_table(data, costs).rows] == ['CE', 'UP', 'TWO']
+    table = main_table(data, costs)
+    assert table.header[-3:] == ['Training / baseline', 'Peak memory', 'Inference']
+    # There 42 s of 22 s. Memory is that of any machine.
+    assert [[row[0], *row[-3:]] for row in table.rows] == [
+        ['CE', '1.00', '300 MiB', '500.0 ms'],
+        ['UP', '1.91', '300 MiB', '-'],
+        ['TWO', '1.00', '300 MiB', '500.0 ms'],
+    ]
     assert 'On another machine' in str(report_blocks(data, costs, []))
 
 
