@@ -20,6 +20,7 @@ from paco_seg.comparison.user_report import (
     metric_name,
     per_class_table,
 )
+from paco_seg.comparison.user_results import paired_values
 from paco_seg.comparison.verdict import judge
 
 SEEDS = 3  # of a complete row
@@ -147,7 +148,9 @@ def _difference(loaded: tuple[dict, dict] | None, first: str, second: str) -> li
     if loaded is None:
         return [NOT_RUN] * 2
     results = loaded[0]
-    values = {system['name']: _values(results, system['name']) for system in results['systems']}
+    # Those of the tests have no baseline, and one machine.
+    values = paired_values(results['systems'], results['metric'], results.get('baseline', ''))
+    values = {name: runs for name, runs in values.items() if runs}
     if not values.keys() >= {first, second}:
         return [NOT_RUN] * 2
     found = judge(values, second, only=[first]).get(first)

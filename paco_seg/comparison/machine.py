@@ -46,6 +46,8 @@ def elsewhere_text(costs: Mapping[str, Any]) -> str:
     """
     return ''.join(
         f' On another machine ({entry["machine"]["processor"]}, {entry["machine"]["cores"]} '
-        f'cores, torch {entry["versions"]["torch"]}): {", ".join(entry["systems"])}.'
+        f'cores, torch {entry["versions"]["torch"]}; the baseline came out at '
+        f'{entry["baseline"]:.1f} there, which these are compared with): '
+        f'{", ".join(entry["systems"])}.'
         for entry in costs.get('elsewhere', ())
     )

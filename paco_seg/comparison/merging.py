@@ -1,22 +1,22 @@
 """Rows that the same comparison left in other folders, on other machines or days.
 
-What the seeds decide is taken as it is, after a check that it answers the same question: data,
-length, seeds and groups agree, and the baseline, which every comparison trains, comes out alike.
-Times are those of the machine that measured them; for the column "At equal time" each machine
-counts by its own baseline.
+A part has to answer the same question: data, length, seeds and groups agree. The baseline, which
+every comparison trains, ties the parts together. It has to come out alike, and each row is judged
+beside the one of its own machine. So are its times.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from statistics import fmean
 from typing import Any
 
+from paco_seg.comparison.part import Part, shortened, values_of
 from paco_seg.comparison.report import RESULTS
-from paco_seg.comparison.user_results import COSTS, baseline_seconds, equal_time, verdicts_of
+from paco_seg.comparison.user_results import baseline_seconds, equal_time, verdicts_of
+from paco_seg.comparison.user_study import SystemResult
 from paco_seg.engine.systems import TrainingSystem
 
 # What two comparisons have to agree in to be one table.
@@ -36,59 +36,8 @@ _SAME = (
     'num_images',
     'groups',
 )
-_SYSTEM = ('name', 'title', 'trains', 'source', 'combines_with', 'search', 'chosen', 'runs')
-_RUN = ('seed', 'metrics', 'per_class', 'confused', 'loss', 'validation')
-_COST = ('train_seconds', 'own_seconds', 'peak_memory_mib', 'sample_milliseconds', 'commits')
-_SHOWN = 60  # characters of a value in a message
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a comparison left in a folder.
-
-    Args:
-        folder: of its JSON files.
-        results: of :func:`paco_seg.comparison.user_results.results_of`.
-        costs: of :func:`paco_seg.comparison.user_results.costs_of`.
-    """
-
-    folder: Path
-    results: dict[str, Any]
-    costs: dict[str, Any]
-
-    def finished(self) -> set[str]:
-        """Return the systems that have a run of every seed."""
-        systems, seeds = self.results['systems'], len(self.results['seeds'])
-        return {system['name'] for system in systems if len(system['runs']) == seeds}
-
-
-def read_part(folder: Path) -> Part:
-    """Read what a comparison left.
-
-    Raises:
-        ValueError: a file is missing or has other content.
-    """
-    try:
-        results, costs = (
-            json.loads((folder / name).read_text(encoding='utf-8')) for name in (RESULTS, COSTS)
-        )
-        for key in ('config', *_SAME, 'refused', 'failed'):
-            results[key]
-        for system in results['systems']:
-            for row, keys in ((system, _SYSTEM), (costs['systems'][system['name']], _COST)):
-                for key in keys:
-                    row[key]
-            for run in system['runs']:
-                for key in _RUN:
-                    run[key]
-        costs['machine']['processor'], costs['machine']['cores'], costs['versions']['torch']
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        what = f'without {error}' if isinstance(error, KeyError) else str(error)
-        raise ValueError(
-            f'--merge: expected a folder with {RESULTS} and {COSTS} of `paco-seg compare`, got '
-            f'{str(folder)!r}: {what}'
-        ) from None
-    return Part(folder, results, costs)
+# The same, where a part tells them: older results do not.
+_SAME_IF_TOLD = ('test_samples', 'search_samples', 'validations')
 
 
 def check_part(part: Part, facts: Mapping[str, Any]) -> None:
@@ -99,37 +48,66 @@ def check_part(part: Part, facts: Mapping[str, Any]) -> None:
         facts: of this one, see :func:`paco_seg.comparison.user_results.facts_of`.
 
     Raises:
-        ValueError: it does not.
+        ValueError: it does not, or its baseline has no result.
     """
-    for key in ('config', *_SAME):
-        own, other = _plain(facts[key]), part.results[key]
+    for key in ('config', *_SAME, *_SAME_IF_TOLD):
+        if key in _SAME_IF_TOLD and not {key} <= part.results.keys() & facts.keys():
+            continue
+        own, other = json.loads(json.dumps(facts[key])), part.results[key]
         if key == 'config':  # which may lie elsewhere
-            own, other = (Path(str(name).rsplit('::', 1)[-1]).stem for name in (own, other))
+            own, other = (PureWindowsPath(name.rsplit('::', 1)[-1]).stem for name in (own, other))
         if own != other:
             raise ValueError(
-                f'--merge: expected the same {key} as in this comparison, {_short(own)}, got '
-                f'{_short(other)} in {str(part.folder / RESULTS)!r}. Compare the same config with '
-                'the same options'
+                f'--merge: expected the same {key} as in this comparison, {shortened(own)}, got '
+                f'{shortened(other)} in {str(part.folder / RESULTS)!r}. Compare the same config '
+                'with the same options'
             )
+    if not part.baseline():
+        raise ValueError(
+            f'--merge: expected a result of the baseline {facts["baseline"]!r}, which ties the '
+            f'machines together, got none in {str(part.folder / RESULTS)!r}. Leave the folder out'
+        )
+
+
+def check_baseline(
+    baseline: SystemResult, parts: Sequence[Part], metric: str, margin: float
+) -> None:
+    """Check that the baseline came out alike in all parts.
+
+    Args:
+        baseline: its runs here.
+        parts: of other comparisons.
+        metric: that is judged.
+        margin: points within which a difference does not matter.
+
+    Raises:
+        ValueError: it did not.
+    """
+    own = [run['test']['metrics'].get(metric) for run in baseline.runs.values()]
+    values = [value for value in own if value is not None]
+    for part in parts:
+        _check_means(values, part, margin)
 
 
 def left_to_run(
-    systems: Sequence[TrainingSystem], baseline: str, parts: Sequence[Part]
+    systems: Sequence[TrainingSystem], baseline: str, parts: Sequence[Part], *, here: Path
 ) -> list[TrainingSystem]:
     """Return the systems that no part has with all seeds, and those that they start from.
 
-    The baseline always runs: it is what ties the parts together.
+    The baseline always runs: it is what ties the parts together. What has begun here goes on here.
 
     Args:
         systems: each after the one that it starts from.
         baseline: name of the one that all are compared with.
         parts: of other comparisons.
+        here: folder of this comparison.
     """
     finished = set[str]().union(*(part.finished() for part in parts)) - {baseline}
     needed: set[str] = set()
     for system in reversed(systems):
-        if system.name not in finished or system.name in needed:
-            needed.add(system.name)
+        name = system.name
+        if name not in finished or name in needed or (here / name).is_dir():
+            needed.add(name)
             if system.source is not None:
                 needed.add(system.source)
     return [system for system in systems if system.name in needed]
@@ -145,99 +123,95 @@ def merge(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return results and costs with the rows of the parts.
 
-    A system that several have comes from the first, which is this comparison.
+    Of a system that several have, the row with the most runs is taken; of equal ones the first,
+    where this comparison comes before the parts. The baseline is that of this comparison.
 
     Args:
         results: of this comparison.
         costs: of this comparison.
-        parts: checked ones.
+        parts: that :func:`check_part` accepts.
         order: names of systems; rows of others come last.
         margin: points within which a difference does not matter.
 
     Raises:
-        ValueError: the baseline of a part is another one: its mean differs by more than the margin.
+        ValueError: the mean of the baseline of a part differs by more than the margin.
     """
-    systems = {system['name']: system for system in results['systems'] if system['runs']}
-    rows = dict(costs['systems'])
-    refused = dict(results['refused'])
-    failed = dict(results['failed'])
-    elsewhere = list(costs.get('elsewhere', ()))
+    if not parts:
+        return dict(results), dict(costs)
+    metric, baseline = results['metric'], results['baseline']
+    own = list(values_of(results, baseline).values())
+    rows = {system['name']: system for system in results['systems']}
+    came_from: dict[str, Part] = {}
     for part in parts:
-        _check_baseline(results, part, margin)
-        seconds = baseline_seconds(part.results, part.costs['systems'])
-        new = [s for s in part.results['systems'] if s['runs'] and s['name'] not in systems]
-        taken = {system['name'] for system in new}
-        systems |= {system['name']: _elsewhere(system) for system in new}
-        rows |= {
-            name: {'baseline_seconds': seconds, **part.costs['systems'][name]} for name in taken
-        }
-        refused = {**dict(part.results['refused']), **refused}
-        failed = {**dict(part.results['failed']), **failed}
-        # A part may have parts itself.
-        further = list(part.costs.get('elsewhere', ()))
-        named = {name for entry in further for name in entry['systems']}
-        own = dict(
-            machine=part.costs['machine'],
-            versions=part.costs['versions'],
-            systems=[name for name in taken if name not in named],
-        )
-        for entry in (own, *further):
-            names = [system['name'] for system in new if system['name'] in set(entry['systems'])]
-            if names:
-                elsewhere.append({**entry, 'systems': names})
-    for system in results['systems']:
-        systems.setdefault(system['name'], system)
+        _check_means(own, part, margin)
+        for system in part.results['systems']:
+            name = system['name']
+            known = len(rows[name]['runs']) if name in rows else 0
+            if name != baseline and len(system['runs']) > known:
+                rows[name] = _elsewhere(system, part)
+                came_from[name] = part
     place = {name: index for index, name in enumerate(order)}
-    ordered = sorted(systems.values(), key=lambda system: place.get(system['name'], len(place)))
+    systems = sorted(rows.values(), key=lambda system: place.get(system['name'], len(place)))
     merged = dict(results)
-    merged['systems'] = ordered
-    merged['refused'] = [[name, why] for name, why in refused.items() if name not in systems]
-    merged['failed'] = [[cell, why] for cell, why in failed.items() if not _has_run(cell, systems)]
-    merged['verdicts'] = verdicts_of(ordered, results['metric'], results['baseline'], margin=margin)
-    merged_costs = {**costs, 'systems': {s['name']: rows[s['name']] for s in ordered}}
-    merged_costs['elsewhere'] = elsewhere
+    merged['systems'] = systems
+    for key in ('refused', 'failed'):  # of what is told, and has no row or a row of that part
+        told = [list(entry) for entry in results[key]]
+        for part in parts:
+            for subject, why in part.results[key]:
+                name = subject.split('/')[0]
+                row = rows.get(name)
+                if row is None or not row['runs'] or came_from.get(name) is part:
+                    told += [[subject, why]] * (subject not in dict(told))
+        merged[key] = told
+    merged['verdicts'] = verdicts_of(systems, metric, baseline, margin=margin)
+    by_name = dict(costs['systems'])
+    for name, part in came_from.items():
+        seconds = baseline_seconds(part.results, part.costs['systems'])
+        by_name[name] = {'baseline_seconds': seconds, **part.costs['systems'][name]}
+    merged_costs = dict(costs)
+    merged_costs['systems'] = {system['name']: by_name[system['name']] for system in systems}
+    merged_costs['elsewhere'] = [*costs.get('elsewhere', ()), *_machines(parts, came_from)]
     merged_costs['equal_time'] = equal_time(merged, merged_costs['systems'])
     return merged, merged_costs
 
 
-def _elsewhere(system: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose runs have no folder here, for the pictures of predictions."""
-    return {**system, 'runs': [{**run, 'folder': None} for run in system['runs']]}
-
-
-def _has_run(cell: str, systems: Mapping[str, Mapping[str, Any]]) -> bool:
-    name, _, seed = cell.partition('/seed_')
-    runs = systems[name]['runs'] if name in systems else ()
-    return any(str(run['seed']) == seed for run in runs)
-
-
-def _check_baseline(results: Mapping[str, Any], part: Part, margin: float) -> None:
-    own, other = (_baseline_mean(one) for one in (results, part.results))
-    if own is None or other is None or abs(own - other) <= margin:
-        return
-    raise ValueError(
-        f'--merge: expected the baseline {results["baseline"]!r} within {margin:g} points of the '
-        f'{own:.1f} of this comparison, got {other:.1f} in {str(part.folder / RESULTS)!r}: it is '
-        'another training. Compare with the same options, or leave the folder out'
-    )
-
-
-def _baseline_mean(results: Mapping[str, Any]) -> float | None:
-    values = [
-        run['metrics'].get(results['metric'])
-        for system in results['systems']
-        if system['name'] == results['baseline']
+def _elsewhere(system: Mapping[str, Any], part: Part) -> dict[str, Any]:
+    """Return a row whose runs have no folder here, and know the baseline that they stand beside."""
+    there = part.baseline()
+    runs = [
+        {'baseline': there.get(run['seed']), **run, 'folder': None}  # a part may have parts
         for run in system['runs']
     ]
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    return {**system, 'runs': runs}
 
 
-def _plain(value: Any) -> Any:
-    """Return what JSON makes of a value."""
-    return json.loads(json.dumps(value))
+def _machines(parts: Sequence[Part], came_from: Mapping[str, Part]) -> list[dict[str, Any]]:
+    """Return the machines of the rows that are taken: what they are, baseline and rows."""
+    found = []
+    for part in parts:
+        taken = [name for name, source in came_from.items() if source is part]
+        further = part.costs.get('elsewhere', [])
+        inner = {name for entry in further for name in entry['systems']}
+        own = dict(
+            machine=part.costs['machine'],
+            versions=part.costs['versions'],
+            baseline=fmean(part.baseline().values()),
+            systems=[name for name in taken if name not in inner],
+        )
+        for entry in (own, *further):
+            names = [name for name in taken if name in entry['systems']]
+            if names:
+                found.append({**entry, 'systems': names})
+    return found
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else f'{text[: _SHOWN - 4]} ...'
+def _check_means(own: Sequence[float], part: Part, margin: float) -> None:
+    other = part.baseline()
+    if not own or not other or abs(fmean(own) - fmean(other.values())) <= margin:
+        return
+    raise ValueError(
+        f'--merge: expected the baseline {part.results["baseline"]!r} within {margin:g} points of '
+        f'the {fmean(own):.1f} of this comparison, got {fmean(other.values()):.1f} in '
+        f'{str(part.folder / RESULTS)!r}: it is another training. Compare with the same options, '
+        'or leave the folder out'
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from paco_seg.comparison.estimate import (
     trial_of,
 )
 from paco_seg.comparison.lock import only_one
-from paco_seg.comparison.merging import Part, check_part, left_to_run, merge, read_part
+from paco_seg.comparison.merging import check_baseline, check_part, left_to_run, merge
+from paco_seg.comparison.part import Part, read_part
 from paco_seg.comparison.report import RESULTS
 from paco_seg.comparison.runner import CellRunner
 from paco_seg.comparison.split import SHARE
@@ -124,9 +125,14 @@ def compare_config(request: Request) -> list[tuple[str, str]]:
     """
     check_folder(request.out)
     parts = [read_part(folder) for folder in request.merge]
+    if any(part.folder.resolve() == request.out.resolve() for part in parts):
+        raise ValueError(
+            f'--merge: expected folders of other comparisons, got that of --out, {request.out}'
+        )
     cfg, scope = read_data_config(request.config, request.options)
     known: Systems = import_module(f'{PLUGINS[scope]}.systems').SYSTEMS
-    systems = left_to_run(choose_systems(known, request.systems), BASELINE, parts)
+    systems = choose_systems(known, request.systems)
+    systems = left_to_run(systems, BASELINE, parts, here=request.out)
     out = request.out.resolve()
     with only_one(out):
         try:
@@ -209,6 +215,9 @@ class _Comparison:
             search_data=parts.search,
             reported=parts.reported,
             set_aside=parts.set_aside,
+            test_samples=parts.test_samples,
+            search_samples=parts.search_samples,
+            validations=self.request.validations,
         )
         for part in self.merged:
             check_part(part, facts)
@@ -229,6 +238,10 @@ class _Comparison:
             return []
         if finished.done < finished.total:
             self._check_disk(estimate, finished.trained)
+        if self.merged:  # their rows stand beside this baseline, which is known first
+            tie = replace(study, systems=study.systems[:1], failed=[], _cells={})
+            (baseline,) = tie.run(runner)
+            check_baseline(baseline, self.merged, self.metric, self.request.margin)
         found = study.run(runner)
         if not study.failed:
             runner.end()
@@ -241,10 +254,9 @@ class _Comparison:
             margin=self.request.margin,
         )
         costs = costs_of(found, results, parts.mean_test_batch)
-        if self.merged:
-            results, costs = merge(
-                results, costs, self.merged, order=self.order, margin=self.request.margin
-            )
+        results, costs = merge(
+            results, costs, self.merged, order=self.order, margin=self.request.margin
+        )
         write_json(self.out / RESULTS, results)
         write_json(self.out / COSTS, costs)
         write_report(self.out, results, costs, palette=parts.palette)
@@ -436,13 +448,21 @@ class _Comparison:
             f'  chosen on: {parts.search}',
             f'  reported on: {parts.reported}, {parts.test_samples} samples',
             f'  groups: {grouping.rule}',
-            *(f'  merged: {", ".join(sorted(p.finished()))} of {p.folder}' for p in self.merged),
+            *(
+                f'  merged: {", ".join(self._taken(part, study))} of {part.folder}'
+                for part in self.merged
+            ),
             f'  finished: {finished.done} of {finished.total} trainings and tests'
             + f', all are repeated ({repeated} have been)' * request.force,
             f'  estimated: {duration(seconds)} in total, {duration(left)} left ({step})',
             f'  disk: {estimate.bytes / 2**30:.2f} GiB in total, {free / 2**30:.1f} GiB free',
         ]
         print('\n'.join(lines), flush=True)
+
+    def _taken(self, part: Part, study: UserStudy) -> list[str]:
+        """Return the systems of a part that are not run here."""
+        here = {system.name for system in study.systems}
+        return [s['name'] for s in part.results['systems'] if s['runs'] and s['name'] not in here]
 
     def _check_disk(self, estimate: Estimate, trained: int) -> None:
         free = shutil.disk_usage(self.out).free

@@ -245,9 +245,9 @@ def shares_of(
     for system in systems:
         table = tables.setdefault(system['title'], {})
         for run in system['runs']:
-            for label, pairs in run['confused'].items():
-                for other, share in pairs:
-                    key = int(label), int(other)
+            for label in tail:
+                for other, share in run['confused'].get(str(label), ()):
+                    key = label, int(other)
                     table[key] = table.get(key, 0.0) + share / len(system['runs'])
                     sums[int(other)] = sums.get(int(other), 0.0) + share
     columns = sorted(sums, key=lambda label: (-sums[label], label))[:most]

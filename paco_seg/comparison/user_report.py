@@ -98,6 +98,8 @@ def report_blocks(
         Text(
             f'{name} is judged. The configs of all trainings are in the folder `configs`, their '
             'command lines are the first lines of `command-*.log` in the folder of each.'
+            + ' Those of other machines stay there.'
+            * bool(costs.get('elsewhere'))
         )
     )
     return blocks
@@ -267,7 +269,8 @@ def _is_rising(system: Mapping[str, Any]) -> bool:
 def _at_edge(system: Mapping[str, Any]) -> bool:
     rates = [entry['rate'] for entry in system['search']]
     chosen = [e['rate'] for e in system['search'] if e['label'] == system['chosen']]
-    return len(set(rates)) > 1 and chosen[:1] in ([min(rates)], [max(rates)])
+    # Of two rates each is one of the ends.
+    return len(set(rates)) > 2 and chosen[:1] in ([min(rates)], [max(rates)])
 
 
 def group_lines(results: Mapping[str, Any]) -> list[str]:

@@ -99,16 +99,46 @@ def verdicts_of(
     systems: Sequence[Mapping[str, Any]], metric: str, baseline: str, *, margin: float
 ) -> dict[str, dict[str, Any]]:
     """Return what the seeds say of each system beside the baseline."""
-    known = {
-        system['name']: {
+    known = paired_values(systems, metric, baseline)
+    found = judge(known, baseline, margin=margin)
+    return {name: asdict(verdict) for name, verdict in found.items()}
+
+
+def paired_values(
+    systems: Sequence[Mapping[str, Any]], metric: str, baseline: str
+) -> dict[str, dict[int, float]]:
+    """Return name -> seed -> value, as it compares with the other rows.
+
+    A run of another machine knows the value that the baseline had there. It counts by its distance
+    from that one, beside the baseline of this comparison.
+
+    Args:
+        systems: rows of :func:`results_of`.
+        metric: that is compared.
+        baseline: name of the row that ties the machines together.
+    """
+    raw: dict[str, dict[int, float]] = {}
+    there: dict[tuple[str, int], float] = {}
+    for system in systems:
+        raw[system['name']] = {
             run['seed']: run['metrics'][metric]
             for run in system['runs']
             if run['metrics'].get(metric) is not None
         }
-        for system in systems
+        for run in system['runs']:
+            if run.get('baseline') is not None:
+                there[system['name'], run['seed']] = run['baseline']
+    here = raw.get(baseline, {})
+
+    def compared(name: str, seed: int, value: float) -> float:
+        if (name, seed) not in there or seed not in here:
+            return value
+        return here[seed] + (value - there[name, seed])
+
+    return {
+        name: {seed: compared(name, seed, value) for seed, value in runs.items()}
+        for name, runs in raw.items()
     }
-    found = judge(known, baseline, margin=margin)
-    return {name: asdict(verdict) for name, verdict in found.items()}
 
 
 def _system(result: SystemResult, measure: str, metric: str, grouping: Grouping) -> dict[str, Any]:
@@ -251,6 +281,9 @@ def equal_time(results: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str
     if not trained:
         return dict(seconds=None, values={})
     own_baseline = baseline_seconds(results, costs)
+    machines = {costs[system['name']]['baseline_seconds'] for system in trained}
+    if len(machines) > 1 and (own_baseline is None or None in machines):
+        return dict(seconds=None, values={})  # nothing tells how fast they are
 
     def slowness(name: str) -> float:
         measured = costs[name]['baseline_seconds']

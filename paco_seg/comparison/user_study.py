@@ -176,7 +176,7 @@ class UserStudy:
                 if result is not None
             ]
             chosen = best(search) if candidates else Candidate()
-            if chosen is None or len(search) < len(candidates):
+            if chosen is None:
                 continue
             for seed in self.seeds:
                 result = result_of(self._final_cell(system, chosen, seed))
@@ -209,7 +209,11 @@ class UserStudy:
         tasks, cells = [], []
         for result in results:
             if result.chosen is None:
-                self.failed.append((result.system.name, 'no search training of it ended well'))
+                system = result.system
+                reason = 'no search training of it ended well'
+                if system.source and (system.source, self.seeds[0]) not in self._cells:
+                    reason = f'it starts from {system.source}, see there'
+                self.failed.append((system.name, reason))
                 continue
             for seed in self.seeds:
                 cell = self._final_cell(result.system, result.chosen, seed)

@@ -98,7 +98,7 @@ def test_parts_of_a_comparison_become_one_table(tiny_cls, tmp_path, run_tool, ca
     run_tool('compare', config, *words, '--dry-run')
     said = capsys.readouterr().out
     assert '2 systems (ce, log-prior-test; baseline ce)' in said
-    assert f'merged: ce, focal of {first}' in said
+    assert f'merged: focal of {first}' in said
     run_tool('compare', config, *words)
     assert not (second / 'focal').exists()
     results = json.loads((second / 'results.json').read_text())
@@ -110,6 +110,8 @@ def test_parts_of_a_comparison_become_one_table(tiny_cls, tmp_path, run_tool, ca
         run_tool('plot', 'confusion', second, '--system', 'focal')
     with pytest.raises(ValueError, match='--merge: expected the same iters as in this comparison'):
         run_tool('compare', config, *words, '--iters', '3')
+    with pytest.raises(ValueError, match='--merge: expected folders of other comparisons, got'):
+        run_tool('compare', config, *words, '--merge', second)
 
 
 def test_a_folder_of_a_running_comparison_is_refused(tiny_seg, tmp_path, run_tool):

@@ -117,6 +117,21 @@ def test_a_system_whose_whole_search_fails_is_left_out(study):
     assert one.failed[-1] == ('class-aware-sampling', 'no search training of it ended well')
 
 
+def test_what_starts_from_a_failed_source_is_said_to(study):
+    one = study('crt')
+    one.run(PretendedRunner(failing={'ce/seed_0'}))  # the seed of the search
+    assert one.failed[-1] == ('crt', 'it starts from ce, see there')
+
+
+def test_a_failed_candidate_does_not_hide_finished_trainings(study, tmp_path):
+    one, runner = study(), PretendedRunner(failing={'ce/search_lr-x3'})
+    one.run(runner)
+    for cell in runner.cells:
+        if cell.name not in runner.failing:
+            cell.finish(tmp_path / cell.name, runner._result(cell), 1.0)
+    assert one.finished(tmp_path)[:4] == (5, 6, pytest.approx(3 * 0.2 + 2), 2)
+
+
 def test_finished_counts_what_is_left_by_its_cost(study, tmp_path):
     one, runner = study(), PretendedRunner({'ce/search_lr-x3': float('nan')})
     one.run(runner)
