@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,11 +63,12 @@ def check_range(
         TypeError: ``value`` is not a real number (a bool is none).
         ValueError: ``value`` is out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f'{name}: expected a number, got {value!r}. {remedy}'.rstrip('. '))
-    above = value > low if low_open else value >= low
-    infinite = value in (math.inf, -math.inf)
-    if not (above and value <= high) or infinite:
+    number: Any = value  # of any size, which a float has not
+    above = number > low if low_open else number >= low
+    infinite = number in (math.inf, -math.inf)
+    if not (above and number <= high) or infinite:
         if high == math.inf:
             wanted = f'{">" if low_open else ">="} {low:g}' if low > -math.inf else 'a number'
             wanted += ' and finite' if infinite else ''

@@ -185,7 +185,7 @@ def group_classes(
     """
     array = np.asarray(values)
     groups: dict[str, list[int]] = {name: [] for name in names}
-    for index in np.argsort(-array, kind='stable').tolist():
+    for index in np.argsort(-array.astype(np.float64), kind='stable').tolist():
         position = 0 if array[index] >= first else 2 if array[index] < last else 1
         groups[names[position]].append(index)
     return groups

@@ -222,6 +222,8 @@ def _find_kernel_reason(
         return None
     try:
         _run_few_rows(torch.device(kind, index or 0), row_dtype, precision, channels)
+    except torch.OutOfMemoryError:
+        raise  # of this moment, which is not remembered
     except Exception as error:
         return f"kernels that compile and run for 'triton', got {type(error).__name__}: {error}"
     return None

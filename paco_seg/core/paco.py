@@ -386,7 +386,9 @@ def _per_anchor(
     )
     log_denominator = logits.logsumexp(dim=-1)
     if gamma > 0:
-        log_denominator = torch.logaddexp(log_denominator, sums.log_sum_exp + math.log(gamma))
+        # Not logaddexp, whose second derivative is inf / inf where one of the two is negligible.
+        terms = [log_denominator, sums.log_sum_exp + math.log(gamma)]
+        log_denominator = torch.stack(terms).logsumexp(dim=0)
     targets = rows.class_index.masked_fill(~valid, 0)
     center_part = center_target_sum(logits, targets, settings.label_smoothing) - log_denominator
     contrast_part = sums.positive_sum - sums.positive_count * log_denominator

@@ -43,6 +43,7 @@ def region_keys(embeddings: Tensor, labels: Tensor, num_classes: int) -> tuple[T
     index = labels.long().masked_fill(outside, num_classes)
     index = (index + slots * torch.arange(sets, device=index.device).unsqueeze(1)).flatten()
     rows = embeddings.flatten(0, 1)
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     sums = rows.new_zeros(sets * slots, channels).index_add(0, index, rows)
     counts = index.new_zeros(sets * slots).index_add(0, index, torch.ones_like(index))
     sums = sums.view(sets, slots, channels)[:, :num_classes]

@@ -62,6 +62,10 @@ class TestCheckRange:
         with pytest.raises(ValueError, match=r'x: expected >= 1, got 0\. Make it larger$'):
             checks.check_range('x', 0, low=1, remedy='Make it larger')
 
+    @pytest.mark.parametrize('value', [np.float32(0.5), np.float64(0.5), np.int64(1)])
+    def test_accepts_the_numbers_of_numpy(self, value):
+        checks.check_range('alpha', value, low=0.0, high=1.0)
+
     def test_integers_of_any_size_are_numbers(self):
         checks.check_range('x', 10**400, low=0.0)
 

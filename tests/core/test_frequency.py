@@ -46,6 +46,11 @@ def test_both_fields_group_alike():
     assert list(group_classes(counts, 101, 20).values()) == list(shots.values())
 
 
+def test_unsigned_counts_are_ordered_by_value():
+    counts = np.array([500, 5, 0, 40], dtype=np.uint32)
+    assert group_classes(counts, 100, 20) == {'head': [0], 'common': [3], 'tail': [1, 2]}
+
+
 def test_empty_groups_are_said_in_words():
     assert grouping_warning({'head': [0], 'common': [1], 'tail': [2]}, 'key', 'Do') is None
     some = grouping_warning({'head': [0], 'common': [1, 2], 'tail': []}, 'my.key', 'Do this')

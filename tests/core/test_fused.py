@@ -141,6 +141,16 @@ class TestChoice:
         with pytest.raises(RuntimeError, match='got RuntimeError: Failed to find C compiler'):
             self.choose('triton', device='cuda:0')
 
+    def test_memory_that_ran_out_is_not_remembered(self, monkeypatch, hopper):
+        def fail(*_):
+            raise torch.OutOfMemoryError('CUDA out of memory')
+
+        with monkeypatch.context() as now:
+            now.setattr(fused, '_run_few_rows', fail)
+            with pytest.raises(torch.OutOfMemoryError):
+                self.choose(device='cuda:0')
+        assert self.choose(device='cuda:0') == 'triton'
+
     @pytest.mark.usefixtures('device_reason')
     def test_no_triton(self, monkeypatch):
         monkeypatch.delitem(sys.modules, 'paco_seg.core.fused_kernels', raising=False)

@@ -833,6 +833,27 @@ class TestAutograd:
         grad.square().sum().backward()
         assert z.grad.isfinite().all()
 
+    @pytest.mark.parametrize(
+        ('samples', 'temperature', 'scale', 'dtype'),
+        [
+            (6, 0.01, 1.0, torch.float32),  # the contrast alone counts
+            (6, 0.07, 60.0, torch.float32),  # the centers alone do
+            (1, 0.2, 1.0, torch.float64),  # nothing to contrast with
+        ],
+    )
+    def test_double_backward_is_finite_where_one_part_counts(
+        self, samples, temperature, scale, dtype
+    ):
+        z, y, logits, *_ = sample(samples, dtype=dtype)
+        z, logits = z.requires_grad_(), (scale * logits).requires_grad_()
+        loss = parametric_contrastive_loss(
+            z, y, logits, alpha=0.3, temperature=temperature, impl='dense'
+        )
+        grads = torch.autograd.grad(loss, (z, logits), create_graph=True)
+        sum(grad.square().sum() for grad in grads).backward()
+        assert z.grad.isfinite().all()
+        assert logits.grad.isfinite().all()
+
     def test_double_backward_is_refused_by_streaming(self):
         z, loss = self.scalar({'impl': 'streaming'})
         with pytest.raises(RuntimeError, match=r"expected 'dense' for second .* got 'streaming'"):

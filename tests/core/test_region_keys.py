@@ -49,3 +49,16 @@ def test_opposite_rows_have_no_direction_and_stay_finite():
     keys, labels = region_keys(embeddings, torch.tensor([[0, 0]]), 1)
     assert labels.tolist() == [0]
     assert keys.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'number', 'error'),
+    [(torch.float16, 100_000, 2e-3), (torch.bfloat16, 4000, 1e-4)],  # the first one overflows
+)
+def test_half_precision_is_summed_in_float32(dtype, number, error):
+    generator = torch.Generator().manual_seed(0)
+    row = F.normalize(torch.randn(1, 1, 8, generator=generator), dim=-1).to(dtype)
+    labels = torch.zeros(1, number, dtype=torch.long)
+    keys, _ = region_keys(row.expand(1, number, 8), labels, 1)
+    assert keys.dtype == torch.float32
+    torch.testing.assert_close(keys, F.normalize(row.float(), dim=-1)[0], atol=error, rtol=0)

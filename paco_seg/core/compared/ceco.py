@@ -83,6 +83,8 @@ def center_loss(
     """
     check_range('scale', scale, low=0.0, low_open=True)
     check_range('dropout', dropout, low=0.0, high=1.0)
+    if dropout == 1.0:
+        raise ValueError('dropout: expected a value in [0, 1), got 1.0, which drops every channel')
     check_shape('frame', frame, ('C', 'D'))
     check_shape('centers', centers, ('G', *frame.shape))
     dtype = compute_dtype(centers)

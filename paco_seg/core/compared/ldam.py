@@ -128,5 +128,5 @@ def class_weighted_mean(values: Tensor, labels: Tensor, class_weights: Tensor) -
     check_shape('values', values, ('N',))
     check_shape('labels', labels, (values.shape[0],))
     check_labels('labels', labels, class_weights.shape[0])
-    weights = class_weights.to(values)[labels]
+    weights = class_weights.to(values)[labels.long()]
     return (weights * values).sum() / weights.sum().clamp(min=torch.finfo(values.dtype).tiny)

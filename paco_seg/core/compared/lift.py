@@ -97,7 +97,7 @@ class ClassMeans:
         check_shape('labels', labels, (len(features),))
         check_integer('labels', labels)
         check_labels('labels', labels, self.num_classes)
-        rows = F.normalize(features.double(), dim=1)
+        rows, labels = F.normalize(features.double(), dim=1), labels.long()
         if self._sums is None or self._counts is None:
             self._sums = rows.new_zeros(self.num_classes, rows.shape[1])
             self._counts = rows.new_zeros(self.num_classes)

@@ -126,8 +126,9 @@ def pixel_contrast_loss(
         ValueError: a setting is out of range, or only one of keys and key_labels is given.
     """
     check_range('temperature', temperature, low=0.0, low_open=True)
+    if base_temperature is not None:
+        check_range('base_temperature', base_temperature, low=0.0, low_open=True)
     factor = 1.0 if base_temperature is None else temperature / base_temperature
-    check_range('temperature / base_temperature', factor, low=0.0, low_open=True)
     check_choice('mining', mining, MINING)
     check_range('hard_share', hard_share, low=0.0, high=1.0, low_open=True)
     check_count('num_negatives', num_negatives, low=1)
@@ -146,9 +147,12 @@ def pixel_contrast_loss(
         if keys is not None and key_labels is not None:
             check_shape('keys', keys, ('M', anchors.shape[1]))
             check_shape('key_labels', key_labels, (len(keys),))
-            contrast = torch.cat([rows, keys.to(dtype)])
+            filled = key_labels >= 0
+            # What an empty slot holds, NaN included, reaches no gradient.
+            keys = keys.to(dtype).masked_fill(~filled.unsqueeze(1), 0.0)
+            contrast = torch.cat([rows, keys])
             contrast_labels = torch.cat([contrast_labels, key_labels.long()])
-            there = torch.cat([valid, key_labels >= 0])
+            there = torch.cat([valid, filled])
         similarity = rows @ contrast.t() / temperature
         same = labels.long().unsqueeze(1) == contrast_labels
         pairs = valid.unsqueeze(1) & there

@@ -163,7 +163,10 @@ class VMFMoments(nn.Module):
         super().__init__()
         check_count('num_classes', num_classes, low=1)
         check_count('channels', channels, low=2)
-        start = INITIAL_LENGTH * F.normalize(torch.randn(num_classes, channels), dim=1)
+        # Not from the seed of the process, which may be another one on every rank.
+        generator = torch.Generator().manual_seed(0)
+        start = torch.randn(num_classes, channels, generator=generator)
+        start = INITIAL_LENGTH * F.normalize(start, dim=1)
         self.register_buffer('means', start.repeat(2, 1, 1))
         self.register_buffer('counts', torch.zeros(2, num_classes, dtype=torch.long))
         self.register_buffer('epoch', torch.full((), -1, dtype=torch.long))

@@ -32,7 +32,7 @@ def draw_probabilities(pixels: npt.ArrayLike, temperature: float) -> npt.NDArray
     present = counts > 0
     if not present.any():
         raise ValueError('pixels: expected labelled pixels, got none. Check the label maps')
-    scores = (1.0 - counts / counts.sum()) / temperature
-    weights = np.where(present, np.exp(scores - scores[present].max()), 0.0)
+    scores = np.where(present, (1.0 - counts / counts.sum()) / temperature, -np.inf)
+    weights = np.exp(scores - scores[present].max())
     probabilities: npt.NDArray[np.float64] = weights / weights.sum()
     return probabilities

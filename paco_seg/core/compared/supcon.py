@@ -179,7 +179,7 @@ def multi_task_loss(
     )
     if class_weights is not None:
         check_shape('class_weights', class_weights, (logits.shape[1],))
-        contrast = contrast * class_weights.to(contrast)[labels]
+        contrast = contrast * class_weights.to(contrast)[labels.long()]
     return values + alpha * contrast
 
 

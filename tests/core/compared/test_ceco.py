@@ -113,6 +113,8 @@ def test_bad_input_is_refused():
     present = torch.ones(1, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match='scale: expected > 0'):
         center_loss(torch.zeros(1, 4, 6), present, frame, scale=0.0)
+    with pytest.raises(ValueError, match=r'dropout: expected a value in \[0, 1\), got 1'):
+        center_loss(torch.zeros(1, 4, 6), present, frame, dropout=1.0)
     with pytest.raises(ValueError, match=r'centers: expected shape \(G, 4, 6\)'):
         center_loss(torch.zeros(1, 4, 5), present, frame)
     with pytest.raises(ValueError, match='prior'):

@@ -77,6 +77,11 @@ def test_weighted_mean_is_that_of_torch():
     assert_close(
         class_weighted_mean(ldam_loss(cosines, labels, margins), labels, weights), expected
     )
+    values = ldam_loss(cosines, labels, margins)
+    assert_close(
+        class_weighted_mean(values, labels.byte(), weights),
+        class_weighted_mean(values, labels, weights),
+    )
     none = class_weighted_mean(cosines[:0, 0], labels[:0], weights)
     assert none.item() == 0.0
 

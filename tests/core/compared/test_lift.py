@@ -40,7 +40,7 @@ def test_an_adapter_is_its_equation():
 
 
 def test_class_means_are_those_of_unit_features():
-    features, labels = torch.randn(6, 4), torch.tensor([0, 2, 2, 0, 2, 0])
+    features, labels = torch.randn(6, 4), torch.tensor([0, 2, 2, 0, 2, 0], dtype=torch.uint8)
     means = ClassMeans(4)
     for part in (slice(0, 1), slice(1, 4), slice(4, 6)):
         means.add(features[part], labels[part])

@@ -72,6 +72,16 @@ def test_rows_that_are_no_anchors_have_no_influence(rows, memory):
     assert_close(found, pixel_contrast_loss(rows[:5], LABELS[:5], temperature=0.1, **more))
 
 
+def test_what_an_empty_slot_holds_reaches_no_gradient(rows, memory):
+    keys, key_labels = memory
+    wanted, found = rows.clone().requires_grad_(), rows.clone().requires_grad_()
+    settings = dict(temperature=0.1, key_labels=key_labels)
+    pixel_contrast_loss(wanted, LABELS, keys=keys, **settings).backward()
+    keys = keys.masked_fill((key_labels < 0).unsqueeze(1), torch.nan)
+    pixel_contrast_loss(found, LABELS, keys=keys, **settings).backward()
+    assert_close(found.grad, wanted.grad)
+
+
 @pytest.mark.parametrize('mining', ['all', 'hardest', 'semi-hard'])
 @pytest.mark.parametrize(
     'labels',
@@ -181,7 +191,8 @@ def test_more_pairs_than_anchors_and_nothing_but_ignored_pixels():
     ('settings', 'message'),
     [
         (dict(temperature=0.0), 'temperature: expected'),
-        (dict(base_temperature=-1.0), 'temperature / base_temperature: expected'),
+        (dict(base_temperature=-1.0), 'base_temperature: expected'),
+        (dict(base_temperature=0), 'base_temperature: expected'),
         (dict(mining='random'), 'mining: expected one of'),
         (dict(hard_share=0.0), 'hard_share: expected'),
         (dict(num_negatives=0), 'num_negatives: expected'),

@@ -24,10 +24,12 @@ def test_equal_shares_are_drawn_alike(temperature):
     np.testing.assert_allclose(draw_probabilities([7, 7, 7, 0], temperature), [1 / 3] * 3 + [0])
 
 
+@pytest.mark.filterwarnings('error')
 def test_a_small_temperature_does_not_overflow():
     found = draw_probabilities([10**9, 5, 1], 1e-4)
     assert np.isfinite(found).all()
     assert found.sum() == pytest.approx(1.0)
+    assert draw_probabilities([10, 5, 0], 1e-4).tolist() == pytest.approx([0.0, 1.0, 0.0])
 
 
 @pytest.mark.parametrize(('pixels', 'temperature'), [([1, 2], 0.0), ([0, 0], 1.0)])

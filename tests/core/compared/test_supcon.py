@@ -216,3 +216,11 @@ def test_bad_input_is_refused():
         supcon_loss(rows, labels, temperature=0.1, impl='fast')
     with pytest.raises(ShapeError, match='class_weights'):
         multi_task_loss(rows, labels, rows, alpha=1.0, temperature=0.1, class_weights=torch.ones(2))
+
+
+def test_bytes_are_labels_and_no_mask():
+    rows = batch(samples=4)[0]
+    labels = torch.tensor([1, 1, 3, 3])
+    settings = dict(alpha=1.0, temperature=0.1, class_weights=torch.tensor([1.0, 2, 3, 40]))
+    found = multi_task_loss(rows, labels.byte(), rows, **settings)
+    assert_close(found, multi_task_loss(rows, labels, rows, **settings))
