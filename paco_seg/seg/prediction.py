@@ -21,6 +21,8 @@ from paco_seg.engine.prediction import (
     named,
     summarise_pixels,
 )
+from paco_seg.seg.compared.logit_adjusted_decode_head import LogitAdjustedDecodeHead
+from paco_seg.seg.heads.feature_taps import is_mask_head
 
 
 class SegmentationPredictor:
@@ -51,6 +53,10 @@ class SegmentationPredictor:
         names, self.palette = class_names(meta, cfg)
         head: Any = self.inferencer.model.decode_head
         head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
+        # Of masks there is evidence for each class, 0 at least, and no logit.
+        self.is_evidence = is_mask_head(type(head)) and not isinstance(
+            head, LogitAdjustedDecodeHead
+        )
         self.classes = named(names, head.num_classes, checkpoint)
 
     def __call__(self, image: str | np.ndarray) -> Prediction:
@@ -59,14 +65,26 @@ class SegmentationPredictor:
         (sample,) = self.inferencer.forward(batch)
         labels = sample.pred_sem_seg.data[0]
         logits = sample.seg_logits.data.float()
-        if len(logits) == 1:  # one logit of a foreground class
-            foreground = logits[0].sigmoid()
-            confidence = torch.maximum(foreground, 1 - foreground)
-        else:
-            confidence = logits.softmax(dim=0).amax(dim=0)
+        confidence = confidence_of(logits, is_evidence=self.is_evidence)
         return summarise_pixels(
             labels.cpu().numpy().astype(np.int64), confidence.cpu().numpy(), len(self.classes)
         )
+
+
+def confidence_of(logits: torch.Tensor, *, is_evidence: bool) -> torch.Tensor:
+    """Return the share of the predicted class, (H, W).
+
+    Args:
+        logits: (C, H, W); of one channel, the logit of a foreground class.
+        is_evidence: whether they are no logits but the evidence of masks for each class, >= 0.
+    """
+    if len(logits) == 1:
+        foreground = logits[0].sigmoid()
+        return torch.maximum(foreground, 1 - foreground)
+    if is_evidence:
+        total = logits.sum(dim=0).clamp(min=torch.finfo(logits.dtype).tiny)
+        return (logits / total).amax(dim=0)
+    return logits.softmax(dim=0).amax(dim=0)
 
 
 def _loads_labels(step: dict) -> bool:

@@ -99,8 +99,11 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
     if cls.__name__ in BESIDE and not key.endswith('.loss_decode'):
         return _DROPPED
     if '.loss_decode' in key:
+        kept = {name: config[name] for name in ('avg_non_ignore', 'loss_name') if name in config}
+        if isinstance(config.get('class_weight'), (list, str)):
+            kept['class_weight'] = config['class_weight']
         weight = config.get('loss_weight', 1.0)
-        return dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=weight)
+        return dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=weight, **kept)
     if cls.__name__ == 'LoadLabelMap' and config.get('ignore_index', 255) > 255:
         raise ValueError(
             f'{key}.ignore_index: expected a label of 8 bits, got {config["ignore_index"]}. Plain '

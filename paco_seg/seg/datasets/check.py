@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,10 +77,12 @@ class LabelCheck:
     def of(cls, maps: LabelMaps, cfg: Config) -> LabelCheck:
         """The check of one dataset of a config."""
         heads = _class_heads(maps, cfg)
-        ignored = {maps.ignore_index, *(head.get('ignore_index', 255) for _, head in heads)}
-        if heads and maps.ignore_index == 255 and maps.key.startswith('train'):
+        # None is MMSegmentation's word for a binary head that masks what it is told to.
+        of_heads = {head.get('ignore_index', 255) for _, head in heads} - {None}
+        ignored = {maps.ignore_index, *of_heads}
+        if of_heads and maps.ignore_index == 255 and maps.key.startswith('train'):
             # The dataset's own value decides nothing in training; at its default it says nothing.
-            ignored = {head.get('ignore_index', 255) for _, head in heads}
+            ignored = of_heads
         keys = [key for key, _ in heads] or ['model.decode_head']
         return cls(
             maps,
@@ -321,6 +323,15 @@ class SetSummary:
                 'Set ignore_index=65535 there and in LoadLabelMap',
             )
         if not maps.key.startswith('train'):
+            for key, value in _evaluators(maps, cfg):
+                for label in sorted(self.ignored - {value}):
+                    if label >= number:
+                        yield Problem(
+                            f'{key}.ignore_index',
+                            'expected the label that the label maps hold for void',
+                            f', {label}, got {value}, with which void counts as mistakes',
+                            f'Set ignore_index={label} in {key}',
+                        )
             return
         if number == 1:  # and one logit, of which MMSegmentation makes the labels 0 and 1
             yield Problem(
@@ -330,6 +341,18 @@ class SetSummary:
                 'Name the background as a class too, and label it: where it is ignored there is '
                 'nothing to tell the class from',
             )
+        main = [(key, head) for key, head in heads_of(cfg) if key.startswith('model.decode_head')]
+        for key, head in main[-1:]:
+            stated = head.get('num_classes')
+            if isinstance(stated, int) and stated < number:
+                yield Problem(
+                    f'{key}.num_classes',
+                    f'expected the {number} classes of the data set',
+                    f', got {stated}',
+                    f'Set num_classes={number} in every head, or choose classes with '
+                    f'{maps.key}.metainfo',
+                )
+        yield from self._padding(cfg)
         for key, head in _class_heads(maps, cfg):
             accepted = head.get('ignore_index', 255)
             for value in sorted(self.ignored - {accepted}):
@@ -340,6 +363,24 @@ class SetSummary:
                         f', {value}, got {accepted}',
                         f'Set ignore_index={value} in {self.check.keys}',
                     )
+
+    def _padding(self, cfg: Config) -> Iterator[Problem]:
+        """Yield a label of padded places that is neither a class nor ignored."""
+        preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
+        pad = preprocessor.get('seg_pad_val', 255)
+        if not (preprocessor.get('size') or preprocessor.get('size_divisor')):
+            return
+        for key, head in _class_heads(self.check.maps, cfg):
+            accepted = head.get('ignore_index', 255)
+            if accepted is not None and pad != accepted:
+                yield Problem(
+                    'model.data_preprocessor.seg_pad_val',
+                    f'expected the label that {key} ignores',
+                    f', {accepted}, got {pad}',
+                    f'Set seg_pad_val={accepted}: smaller crops are padded with it',
+                    certain=False,
+                )
+                return
 
 
 # What to do about label maps of more than eight bits.
@@ -370,8 +411,14 @@ def check_files(
     for (number, _), found in zip(tasks, results, strict=True):
         groups.add(found.problems)
         summaries[number].add(found)
+    used = {
+        Path(info['seg_map_path'])
+        for maps in datasets
+        for info in maps.infos
+        if 'seg_map_path' in info
+    }
     for maps, summary in zip(datasets, summaries, strict=True):
-        groups.add(unused_label_maps(maps))
+        groups.add(unused_label_maps(maps, used))
         groups.add(summary.problems(cfg))
     return summaries
 
@@ -435,15 +482,22 @@ def _sampled(check: LabelCheck, cfg: Config, files: int) -> tuple[list[Problem],
     return [*problems, *summary.problems(cfg)], number
 
 
-def unused_label_maps(maps: LabelMaps) -> Iterator[Problem]:
-    """Yield label maps without an image, where folders (not lists) define the dataset."""
+def unused_label_maps(maps: LabelMaps, used: Collection[Path]) -> Iterator[Problem]:
+    """Yield label maps without an image, where folders (not lists) define the dataset.
+
+    Args:
+        maps: the dataset.
+        used: label maps of all datasets that are looked at: several may share a folder.
+    """
     dataset = maps.dataset
     prefix = getattr(dataset, 'data_prefix', None) or {}
-    folder = Path(prefix.get('seg_map_path') or '')
     suffix = getattr(dataset, 'seg_map_suffix', None)
-    if getattr(dataset, 'ann_file', '') or not folder.is_dir() or not suffix:
+    chosen = getattr(dataset, '_indices', None) is not None or getattr(dataset, 'filter_cfg', None)
+    if getattr(dataset, 'ann_file', '') or chosen or not suffix or not prefix.get('seg_map_path'):
         return
-    used = {Path(info['seg_map_path']) for info in maps.infos if 'seg_map_path' in info}
+    folder = Path(prefix['seg_map_path'])
+    if not folder.is_dir():
+        return
     for path in sorted(folder.rglob(f'*{suffix}')):
         if path not in used:
             yield Problem(
@@ -556,7 +610,13 @@ def _ignored_labels(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, int]]:
     """Config keys of the parts that have an ``ignore_index``, and its value."""
     yield maps.key, maps.ignore_index
     for key, head in _class_heads(maps, cfg):
-        yield key, head.get('ignore_index', 255)
+        if (value := head.get('ignore_index', 255)) is not None:
+            yield key, value
+    yield from _evaluators(maps, cfg)
+
+
+def _evaluators(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, int]]:
+    """Config keys of the metrics that are IoUs, and the label that each of them ignores."""
     loader = maps.key.split('_', 1)[0]
     evaluators = cfg.get(f'{loader}_evaluator') or []
     for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:

@@ -172,8 +172,11 @@ def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
 
 
 def heads_of(cfg: Config) -> Sequence[tuple[str, dict]]:
-    """Config key and config of every decode and auxiliary head of a model."""
-    heads = []
+    """Config key and config of every decode and auxiliary head of a model.
+
+    Of K-Net, whose outer head has no classes, those of the inner head.
+    """
+    heads: list[tuple[str, dict]] = []
     model = cfg.get('model') or {}
     for name in ('decode_head', 'auxiliary_head'):
         head = model.get(name)
@@ -181,4 +184,8 @@ def heads_of(cfg: Config) -> Sequence[tuple[str, dict]]:
             heads += [(f'model.{name}.{i}', part) for i, part in enumerate(head)]
         elif isinstance(head, dict):
             heads.append((f'model.{name}', head))
-    return heads
+    inner = 'kernel_generate_head'
+    return [
+        (f'{key}.{inner}', head[inner]) if isinstance(head.get(inner), dict) else (key, head)
+        for key, head in heads
+    ]

@@ -24,7 +24,8 @@ class RareClassDataset:
 
     Each item draws a class by its rarity, then an image that holds it, and runs the pipeline of
     the data set again until enough of the class is left, whatever crops it. The index that the
-    sampler asks for plays no part; an epoch is as long as before. ::
+    sampler asks for only seeds the draw, beside the generator of the process, which is the same on
+    every rank and, where workers do not persist, in every epoch. An epoch is as long as before. ::
 
         dataset=dict(type='RareClassDataset', temperature=0.01, dataset=dict(...))
 
@@ -111,11 +112,12 @@ class RareClassDataset:
         return self.dataset.get_data_info(index)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Draw a class, an image and a crop; the index plays no part."""
+        """Draw a class, an image and a crop; the index is part of the seed alone."""
         assert self._index is not None  # the runner calls full_init
-        # NumPy's global generator, which MMEngine seeds in every worker, as transforms use it.
-        label = int(np.random.choice(len(self.probabilities), p=self.probabilities))  # noqa: NPY002
-        choice = int(np.random.choice(self._choices[label]))  # noqa: NPY002
+        # NumPy's global generator is seeded by MMEngine in every worker, as transforms use it.
+        rng = np.random.default_rng([np.random.randint(2**31), int(index)])  # noqa: NPY002
+        label = int(rng.choice(len(self.probabilities), p=self.probabilities))
+        choice = int(rng.choice(self._choices[label]))
         image = int(self._index.positions[label][choice])
         there = int(self._index.pixels[label][choice])
         wanted = max(1.0, self.min_crop_ratio * min(self.min_pixels, there))

@@ -46,7 +46,8 @@ class TailMemoryDataset:
     Keeps some crops of each tail class. Into a crop it pastes, for some of the tail classes that it
     lacks, a kept one at random: image and label, smaller by ``resize`` and at a random place of the
     crop. Each worker of the loader has a bank of its own, which starts empty, also after a resume:
-    with it a resumed training is a valid one, not bit for bit the uninterrupted one. ::
+    with it a resumed training is a valid one, not bit for bit the uninterrupted one. Workers that
+    do not persist start anew in every epoch: a loop of epochs wants ``persistent_workers=True``. ::
 
         dataset=dict(type='TailMemoryDataset', frequency_file='frequency.json', dataset=dict(...))
 

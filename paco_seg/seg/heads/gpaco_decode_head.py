@@ -40,5 +40,10 @@ class GPaCoDecodeHead(BranchDecodeHead):
         training_branches: dict[str, dict] | None = None,
         **kwargs: Any,
     ) -> None:
+        if 'gpaco' in (training_branches or {}):
+            raise ValueError(
+                "training_branches.gpaco: expected another name, for 'gpaco' is the branch of this "
+                'head. Set projector and loss_contrast, or rename the branch'
+            )
         gpaco = dict(type='GPaCoBranch', projector=projector, loss_contrast=loss_contrast)
         super().__init__(training_branches=dict(gpaco=gpaco, **(training_branches or {})), **kwargs)

@@ -25,7 +25,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     counts = {} if inputs.frequency_file is None else dict(frequency_file=inputs.frequency_file)
     if 'log-prior' in inputs.partners:
         # Without the prior in its centers the contrast pulls the classifier back to it.
-        asked = {'class_prior': inputs.partners['log-prior']['tau'], **counts, **asked}
+        asked = {'class_prior': inputs.partners['log-prior']['tau'] or False, **counts, **asked}
     loss = {'alpha': 'auto', **counts, **asked} if counts else asked
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.knet_head import IterativeDecodeHead
+from mmseg.models.decode_heads.point_head import PointHead
 from mmseg.registry import MODELS
 
 from paco_seg.core.checks import check_choice
@@ -81,18 +82,27 @@ def change_heads(
         settings_of: (config key of a head, its config) -> its new settings.
 
     Raises:
-        ValueError: the config has no decode head, or the main one cannot take the change.
+        ValueError: the config has no decode head, or none of the heads can take the change.
     """
     check_choice('heads', heads, HEADS)
     *others, main = heads_of_model(cfg)
-    changes = [_change(main, settings_of)]
-    if heads == 'all':
-        for other in others:
-            try:
-                changes.append(_change(other, settings_of))
-            except ValueError:
-                continue  # an auxiliary head of another kind stays what it is
+    changes, refusals = [], []
+    for place in [main, *others] if heads == 'all' else [main]:
+        try:
+            changes.append(_change(place, settings_of))
+        except ValueError as error:  # a head of another kind stays what it is
+            refusals.append(error)
+    if not changes:
+        raise refusals[0]
+    if heads == 'main' and _refines(main[1]) and 'loss_decode' in changes[0].settings:
+        # PointRend predicts a few uncertain points anew; the head before it predicts the rest.
+        changes += [_change(place, settings_of) for place in others[-1:]]
     return [change for change in changes if change.settings]
+
+
+def _refines(head: dict) -> bool:
+    known = MODELS.get(head['base_type'] if has_branches(head) else head['type'])
+    return isinstance(known, type) and issubclass(known, PointHead)
 
 
 def _change(

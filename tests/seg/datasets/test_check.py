@@ -1,5 +1,7 @@
 """What is wrong with segmentation data is named, in the files and in the set as a whole."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,12 @@ from mmengine.config import Config
 from PIL import Image
 
 from paco_seg.engine.problems import ProblemGroups
-from paco_seg.seg.datasets.check import check_files, check_label_maps, datasets_of
+from paco_seg.seg.datasets.check import (
+    check_files,
+    check_label_maps,
+    datasets_of,
+    unused_label_maps,
+)
 from paco_seg.seg.datasets.label_maps import NoLabelMapsError
 
 HEIGHT, WIDTH = 8, 12
@@ -331,3 +338,94 @@ def test_a_test_set_without_labels_is_left_out(scenes):
 def test_nothing_to_check_is_refused():
     with pytest.raises(ValueError, match=r'--loaders: expected a loader with a data set, got val'):
         datasets_of(Config(dict(default_scope='mmseg')), ['val_dataloader'])
+
+
+def evaluation(scenes, classes=('a', 'b', 'c'), **settings):
+    cfg = scenes.config(classes, **settings)
+    cfg.val_dataloader = cfg.pop('train_dataloader')
+    return cfg
+
+
+def lines_of(cfg, *loaders):
+    groups = ProblemGroups(5)
+    check_files(datasets_of(cfg, loaders), cfg, 1, groups)
+    return list(groups.lines())
+
+
+def test_a_metric_that_counts_void_as_mistakes(scenes):
+    scenes.add(blocks(0, 1, 2, 11))
+    cfg = evaluation(scenes, head=dict(ignore_index=11))
+    cfg.val_evaluator = [dict(type='IoUMetric'), dict(type='Other')]
+    (line,) = lines_of(cfg, 'val_dataloader')
+    assert line == (
+        'val_evaluator.ignore_index: expected the label that the label maps hold for void, 11, got '
+        '255, with which void counts as mistakes. Set ignore_index=11 in val_evaluator'
+    )
+    with pytest.raises(ValueError, match='with which void counts as mistakes'):
+        check_label_maps(cfg)
+    cfg.val_evaluator = dict(type='IoUMetric', ignore_index=11)
+    assert lines_of(cfg, 'val_dataloader') == []
+
+
+def test_a_main_head_of_fewer_classes(scenes):
+    scenes.add(blocks(0, 1, 2))
+    cfg = scenes.config()
+    cfg.model.decode_head.num_classes = 2
+    (line,) = scenes.problems(cfg)
+    assert line.startswith('model.decode_head.num_classes: expected the 3 classes of the data set')
+    assert 'got 2. Set num_classes=3' in line
+
+
+def test_places_that_are_padded_with_a_label_that_counts_are_warned_of(scenes):
+    scenes.add(blocks(0, 1, 2, 11))
+    cfg = scenes.config(head=dict(ignore_index=11))
+    assert scenes.problems(cfg) == []  # nothing is padded
+    cfg.model.data_preprocessor = dict(type='SegDataPreProcessor', size=(8, 8))
+    with pytest.warns(UserWarning, match='seg_pad_val: expected the label that model.decode_head'):
+        check_label_maps(cfg)
+    cfg.model.data_preprocessor.seg_pad_val = 11
+    assert scenes.problems(cfg) == []
+
+
+def test_label_maps_of_images_that_are_not_chosen_are_no_orphans(scenes):
+    for _ in range(4):
+        scenes.add(blocks(0, 1, 2))
+    assert scenes.problems(scenes.config(indices=2)) == []
+
+
+def test_parts_of_a_data_set_share_a_folder_of_label_maps(scenes):
+    for _ in range(2):
+        scenes.add(blocks(0, 1, 2))
+    first = scenes.root / 'img' / '000.jpg'
+    Image.open(first).save(first.with_suffix('.png'))
+    first.unlink()
+    cfg = scenes.config()
+    part = cfg.train_dataloader.dataset
+    parts = [dict(part, img_suffix=suffix) for suffix in ('.jpg', '.png')]
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+    assert scenes.problems(cfg) == []
+
+
+def test_a_data_set_without_a_folder_of_label_maps_has_no_orphans(tmp_path, monkeypatch):
+    (tmp_path / 'x.png').touch()
+    monkeypatch.chdir(tmp_path)
+    dataset = SimpleNamespace(data_prefix=dict(img_path='img'), seg_map_suffix='.png')
+    assert list(unused_label_maps(SimpleNamespace(dataset=dataset, infos=[]), set())) == []
+
+
+def test_labels_that_the_inner_head_of_knet_ignores(scenes):
+    scenes.add(blocks(0, 1, 2, 11))
+    cfg = scenes.config()
+    inner = dict(cfg.model.decode_head, ignore_index=11)
+    cfg.model.auxiliary_head = []
+    cfg.model.decode_head = dict(type='IterativeDecodeHead', kernel_generate_head=inner)
+    assert scenes.problems(cfg) == []
+    del cfg.model.decode_head.kernel_generate_head['ignore_index']
+    (line,) = scenes.problems(cfg)
+    assert 'in model.decode_head.kernel_generate_head' in line
+
+
+def test_a_head_without_an_ignored_label(scenes):
+    scenes.add(blocks(0, 1))
+    cfg = evaluation(scenes, ('a', 'b'), head=dict(ignore_index=None))
+    assert lines_of(cfg, 'val_dataloader') == []

@@ -53,6 +53,20 @@ def build(dataset, **settings):
     return DATASETS.build(dict(type='mmseg.RareClassDataset', dataset=dataset, **settings))
 
 
+def test_ranks_and_epochs_that_start_from_one_seed_draw_other_images(data):
+    """MMEngine seeds all ranks alike, and workers that do not persist anew in every epoch."""
+    dataset = build(inner(data), temperature=10.0, min_pixels=30, min_crop_ratio=0)
+
+    def drawn(order):
+        np.random.seed(7)  # noqa: NPY002
+        return [dataset[index]['data_samples'].img_path[-5] for index in order]
+
+    first = drawn(range(8))
+    assert drawn(range(8)) == first
+    assert drawn(range(7, -1, -1)) != first
+    assert drawn(range(8, 16)) != first
+
+
 def test_draws_classes_by_rarity_and_keeps_them_in_the_crop(data):
     np.random.seed(0)  # noqa: NPY002
     dataset = build(inner(data), temperature=0.5, min_pixels=30, tries=200)

@@ -18,6 +18,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
+from paco_seg.seg.heads import GPaCoDecodeHead
 from paco_seg.seg.heads.projector import conv_projector
 
 BN = dict(type='BN', requires_grad=True)
@@ -220,3 +221,9 @@ def test_compiled_head_gives_the_same_losses():
 def test_bad_settings_name_the_key(settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings)
+
+
+def test_the_name_of_the_branch_is_taken():
+    branches = dict(gpaco=dict(type='RegionRebalanceBranch'))
+    with pytest.raises(ValueError, match=r'^training_branches\.gpaco: expected another name'):
+        GPaCoDecodeHead(base_type='FCNHead', training_branches=branches)

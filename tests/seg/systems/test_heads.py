@@ -292,3 +292,53 @@ def test_a_recipe_of_gpaco_is_gpaco_as_it_is(inputs):
     assert SYSTEMS['gpaco'].changes(recipe, {}, inputs) == []
     (change,) = SYSTEMS['gpaco'].changes(recipe, dict(alpha=0.5), inputs)
     assert change.settings == dict(loss_contrast=dict(alpha=0.5))
+
+
+POINT = dict(
+    type='PointHead', in_channels=[8], in_index=[0], channels=8, num_fcs=1, num_classes=3,
+    coarse_pred_each_layer=True, loss_decode=CE,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ['log-prior', 'seesaw', 'class-weighted-ce', 'focal'])
+def test_losses_of_pointrend_change_in_the_head_that_predicts_most_pixels(name, inputs):
+    cfg = config(decode_head=[dict(FCN, loss_decode=CE), POINT])
+    coarse, points = head(name, cfg, inputs)
+    assert coarse.loss_decode == points.loss_decode != CE
+
+
+def test_ohem_of_pointrend_is_that_of_the_head_before(inputs):
+    cfg = config(decode_head=[dict(FCN, loss_decode=CE), POINT])
+    with pytest.raises(ValueError, match='set heads=all for the head before it'):
+        head('ohem', cfg, inputs)
+    coarse, points = head('ohem', cfg, inputs, heads='all')
+    assert coarse.sampler.type == 'OHEMPixelSampler'
+    assert 'sampler' not in points
+    with pytest.raises(ValueError, match=r'^model\.decode_head\.0\.type'):  # none can
+        head('ohem', config(decode_head=[POINT]), inputs, heads='all')
+
+
+def test_ce_keeps_what_cross_entropy_knows_of_a_loss_of_ours(inputs):
+    loss = dict(
+        type='LogitAdjustedCrossEntropyLoss',
+        frequency_file=inputs.frequency_file,
+        loss_weight=0.4,
+        avg_non_ignore=True,
+        loss_name='loss_main',
+    )
+    found = head('ce', config(decode_head=dict(FCN, loss_decode=loss)), inputs).loss_decode
+    assert found == dict(
+        type='CrossEntropyLoss',
+        use_sigmoid=False,
+        loss_weight=0.4,
+        avg_non_ignore=True,
+        loss_name='loss_main',
+    )
+    assert SYSTEMS.resolve('ce').change(config(decode_head=FCN), {}, inputs) == []
+
+
+def test_gpaco_beside_a_log_prior_of_weight_zero_has_none(inputs):
+    cfg = config(decode_head=FCN)
+    found = head('gpaco+log-prior', cfg, inputs, **{'log-prior.tau': 0.0})
+    assert found.loss_contrast.class_prior is False
+    MODELS.build(found)
