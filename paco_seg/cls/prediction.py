@@ -41,6 +41,8 @@ class ClassificationPredictor:
         bare = config_for_inferencer(cfg, str(cfg.filename))
         # MMPretrain's inferencer reads every file as colour, whatever the pipeline says.
         steps = bare.test_dataloader.dataset.pipeline
+        preprocessor = bare.model.get('data_preprocessor') or bare.get('data_preprocessor') or {}
+        self._is_grey = len(preprocessor.get('mean') or ()) == 1
         loading = [step for step in steps if step['type'] == 'LoadImageFromFile']
         self._load = TRANSFORMS.build(loading[0]) if loading else None
         self.inferencer = ImageClassificationInferencer(bare, pretrained=False, device=device)
@@ -54,6 +56,8 @@ class ClassificationPredictor:
             # Data sets in memory, such as CIFAR, are RGB: their pipelines load nothing.
             pixels = mmcv.imread(image, 'color') if isinstance(image, str) else image
             image = np.ascontiguousarray(pixels[..., ::-1])
+            if self._is_grey:
+                image = mmcv.rgb2gray(image, keepdim=True)
         elif isinstance(image, str):
             image = self._load(dict(img_path=image))['img']
         (batch,) = self.inferencer.preprocess([image])

@@ -27,7 +27,7 @@ class GPaCoClassifier(MultiViewClassifier):
 
     Args:
         backbone: config, as all further arguments of ``ImageClassifier``.
-        joint_pass: all views in one pass: faster, one set of BatchNorm statistics.
+        joint_pass: all views, of one size, in one pass: faster, one set of BatchNorm statistics.
         **kwargs: ``neck``, ``head``, ``train_cfg``, ``data_preprocessor`` and so on.
 
     Raises:
@@ -63,9 +63,16 @@ class GPaCoClassifier(MultiViewClassifier):
 
         Raises:
             TypeError: a stage of the backbone is not one tensor.
+            ValueError: the views differ in size, and pass together.
         """
         views = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         if self.joint_pass:
+            sizes = {tuple(view.shape[1:]) for view in views}
+            if len(sizes) > 1:
+                raise ValueError(
+                    f'model.joint_pass: expected views of one size, got {sorted(sizes)}. Set '
+                    'joint_pass=False, or one size in the pipeline'
+                )
             feats = self.extract_feat(torch.cat(views))
         else:
             passes = [self.extract_feat(view) for view in views]

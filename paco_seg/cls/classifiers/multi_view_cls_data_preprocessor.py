@@ -58,7 +58,7 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
             ``inputs`` and ``data_samples``.
 
         Raises:
-            ValueError: the batch has another number of views.
+            ValueError: the batch has another number of views, or several are to be mixed.
         """
         views = _views(data['inputs'])
         found = 1 if views is None else len(views)
@@ -66,6 +66,12 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         if views is None:
             return super().forward(data, training)
         first, *others = views
+        if training and others and self.batch_augments is not None:
+            # A schedule that switches it on later escapes the look at the model.
+            raise ValueError(
+                f'model.train_cfg.augments: expected none with {found} views of an image. Only the '
+                'first view would be mixed: take it out of the schedule (SwitchRecipeHook)'
+            )
         batch = super().forward({**data, 'inputs': first}, training)
         inputs = [batch['inputs'], *map(self._preprocess_view, others)]
         return {**batch, 'inputs': inputs if len(inputs) > 1 else inputs[0]}

@@ -57,12 +57,18 @@ class DualSamplingDataset:
         self.dataset.full_init()
         labels = class_labels(self.dataset)
         # A class without images is never drawn.
+        self._labels = labels
         self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         self._fully_initialized = True
 
     def get_gt_labels(self) -> np.ndarray:
         """Return the labels of the instance-balanced images, (N,) int64."""
         return class_labels(self.dataset)
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the class of the instance-balanced image idx, as a list of one."""
+        self.full_init()
+        return [int(self._labels[idx])]
 
     def get_data_info(self, idx: int) -> dict:
         """Return the annotation of the instance-balanced image idx."""

@@ -114,10 +114,12 @@ class HybridClsHead(PooledClsHead):
         contrast = self.contrast_module(
             unit_embeddings(self.projector, views), labels.repeat(len(views) // len(labels))
         )
-        classify = self.loss_module(self.fc(others), balanced, **kwargs)
+        logits = self.fc(others)
+        classify = self.loss_module(logits, balanced, **kwargs)
         weight = self.contrast_weight
         return dict(
             loss_contrast=weight * contrast,
             loss_ce=(1.0 - weight) * classify,
             curriculum_weight=features.new_full((), weight),
+            **self.accuracies(logits, balanced),
         )

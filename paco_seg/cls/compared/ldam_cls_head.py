@@ -69,7 +69,8 @@ class LDAMClsHead(PooledClsHead):
             ``loss``.
         """
         labels = hard_labels(data_samples, self)
-        return dict(loss=self.loss_module(self._cosines(feats), labels))
+        cosines = self._cosines(feats)
+        return dict(loss=self.loss_module(cosines, labels), **self.accuracies(cosines, labels))
 
     def _cosines(self, feats: tuple[Tensor, ...]) -> Tensor:
         return cosine_logits(self.pre_logits(feats), self.fc.weight)

@@ -110,4 +110,6 @@ class LIFTClsHead(PooledClsHead):
     ) -> dict[str, Tensor]:
         """Compute the loss of a batch; arguments as in ``ClsHead``."""
         labels = hard_labels(data_samples, self)
-        return dict(loss=self.loss_module(self(feats), labels, **kwargs))
+        logits = self(feats)
+        loss = self.loss_module(logits, labels, **kwargs)
+        return dict(loss=loss, **self.accuracies(logits, labels))

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from paco_seg.cls.heads.features import check_tensor, hard_labels
 from paco_seg.cls.heads.loss_config import with_defaults
+from paco_seg.cls.heads.pooled_cls_head import PooledClsHead
 from paco_seg.core.checks import check_bool, check_choice, check_range
 from paco_seg.core.compared.tau_norm import tau_normalize
 
@@ -20,7 +21,7 @@ BRANCHES = ('conv', 'norm')
 
 
 @MODELS.register_module()
-class ResLTClsHead(LinearClsHead):
+class ResLTClsHead(PooledClsHead):
     """Branches for all, medium-and-tail and tail classes whose logits add up (arXiv 2101.10633).
 
     It takes the feature map of the backbone (no pooling neck): the branches come before the
@@ -79,6 +80,11 @@ class ResLTClsHead(LinearClsHead):
             self.conv = nn.Conv2d(in_channels, 3 * in_channels, 1, bias=False)
         # One norm over the channels of all branches is one norm per branch.
         self.norm = build_norm_layer(norm_cfg or dict(type='BN'), 3 * in_channels)[1]
+        if not isinstance(self.norm, _BatchNorm):
+            raise ValueError(
+                f'model.head.norm_cfg: expected a BatchNorm, got {norm_cfg}. Others mix the '
+                'channels of the branches'
+            )
         check_bool('model.head.pool_first', pool_first)
         check_bool('model.head.test_pool_first', test_pool_first)
         self.pool_first = pool_first
@@ -130,7 +136,10 @@ class ResLTClsHead(LinearClsHead):
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Sum the logits of the branches that are trained, (N, C)."""
-        return self.branch_logits(feats)[: self.loss_module.num_branches].sum(dim=0)
+        return self._summed(self.branch_logits(feats))
+
+    def _summed(self, logits: Tensor) -> Tensor:
+        return logits[: self.loss_module.num_branches].sum(dim=0)
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
         """Compute the loss of a batch.
@@ -143,4 +152,6 @@ class ResLTClsHead(LinearClsHead):
             ``loss``.
         """
         labels = hard_labels(data_samples, self)
-        return dict(loss=self.loss_module(self.branch_logits(feats), labels))
+        logits = self.branch_logits(feats)
+        loss = self.loss_module(logits, labels)
+        return dict(loss=loss, **self.accuracies(self._summed(logits), labels))

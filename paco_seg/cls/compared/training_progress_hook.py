@@ -25,13 +25,18 @@ class TrainingProgressHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Refuse settings that do not fit the length of the training, before the first step."""
-        model = bare_model(runner.model)
-        self._parts = [part for part in model.modules() if hasattr(part, 'set_progress')]
+        self._find(runner)
         self._tell(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
-        """Tell the epoch."""
+        """Tell the epoch, also a loss that came with this one (``SwitchRecipeHook``)."""
+        if batch_idx == 0:
+            self._find(runner)
         self._tell(runner)
+
+    def _find(self, runner: Runner) -> None:
+        model = bare_model(runner.model)
+        self._parts = [part for part in model.modules() if hasattr(part, 'set_progress')]
 
     def _tell(self, runner: Runner) -> None:
         epoch, max_epochs = runner.epoch, runner.max_epochs

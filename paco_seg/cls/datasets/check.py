@@ -177,11 +177,19 @@ def check_list_file(config: dict, key: str) -> None:
     if not os.path.isfile(path):
         return
     wrong = []
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file, start=1):
-            image, _, label = line.strip().rpartition(' ')
-            if not image or not label.isascii() or not label.isdigit():
-                wrong.append(f'{path}:{number}: {line.rstrip()!r} is not "path label"')
+    try:
+        with open(path, encoding='utf-8') as file:
+            lines = list(file)
+    except UnicodeDecodeError as error:
+        raise ImageListError(
+            f'{key}.ann_file: expected text in UTF-8 with lines "path label", got byte '
+            f'{error.object[error.start]:#04x} at {error.start} of {path}. Write the list in UTF-8',
+            [],
+        ) from None
+    for number, line in enumerate(lines, start=1):
+        image, _, label = line.strip().rpartition(' ')
+        if not image or not label.isascii() or not label.isdigit():
+            wrong.append(f'{path}:{number}: {line.rstrip()!r} is not "path label"')
     if wrong:
         raise ImageListError(
             f'{key}.ann_file: expected lines "path label", got {len(wrong)} others. Correct '

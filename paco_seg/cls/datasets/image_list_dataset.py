@@ -39,8 +39,10 @@ class ImageListDataset(CustomDataset):
 
     Args:
         ann_file: the list.
-        num_classes: number of classes; labels must be below it. Without ``metainfo`` the class
-            names are the label numbers.
+        num_classes: number of classes; labels must be below it. Without ``classes`` and
+            ``metainfo`` the class names are the label numbers.
+        metainfo: of the data set; its ``classes`` as below.
+        classes: names of the classes, or a file with a name in each line.
         every_class: require at least one image of each class (training lists: a class without
             images has no prior).
         check_files: require every listed image to exist. Directories are listed once each, so
@@ -59,6 +61,7 @@ class ImageListDataset(CustomDataset):
         ann_file: str,
         num_classes: int,
         metainfo: dict | None = None,
+        classes: str | Sequence[str] | None = None,
         every_class: bool = False,
         check_files: bool = True,
         **kwargs,
@@ -67,7 +70,11 @@ class ImageListDataset(CustomDataset):
         check_bool('every_class', every_class)
         check_bool('check_files', check_files)
         metainfo = dict(metainfo or {})
+        if classes is not None:
+            metainfo['classes'] = classes
         metainfo.setdefault('classes', tuple(str(label) for label in range(num_classes)))
+        if isinstance(metainfo['classes'], str):  # a file of names, as MMEngine has it
+            metainfo['classes'] = list_from_file(os.path.expanduser(metainfo['classes']))
         if len(metainfo['classes']) != num_classes:
             raise ValueError(
                 f'metainfo.classes: expected {num_classes} names, got {len(metainfo["classes"])}. '

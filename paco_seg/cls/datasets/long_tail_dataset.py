@@ -32,6 +32,7 @@ def long_tail_counts(
         (C,) int64.
 
     Raises:
+        TypeError: the dataset is a wrapper.
         ValueError: a setting is out of range, or a class would get no image.
     """
     _check_profile(imbalance_factor, imbalance_type)
@@ -123,6 +124,12 @@ class LongTailDataset:
                 f'{max_count!r}. Leave it out for the class size of a balanced dataset'
             )
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        if not hasattr(self.dataset, 'prepare_data'):
+            raise TypeError(
+                'train_dataloader.dataset.dataset: expected a data set of MMPretrain, whose images '
+                f'are drawn, got the wrapper {type(self.dataset).__name__}. Put LongTailDataset '
+                'inside of it'
+            )
         self.imbalance_factor = imbalance_factor
         self.imbalance_type = imbalance_type
         self.max_count = max_count

@@ -57,7 +57,10 @@ class ImageNetCError(BaseMetric):
                     "Add meta_keys=('corruption', 'severity') to PackInputs and use the ImageNetC "
                     'dataset'
                 )
-            correct = int(sample['pred_label']) == int(sample['gt_label'])
+            # Of augmentations at test the scores are merged, the label is that of the first.
+            score = sample.get('pred_score')
+            label = sample['pred_label'] if score is None else score.argmax()
+            correct = int(label) == int(sample['gt_label'])
             self.results.append((sample['corruption'], sample['severity'], correct))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -72,12 +72,20 @@ class ClassCountHook(Hook):
             if found is not None:
                 model.data_preprocessor.check_views(found)
         counts = _class_counts(loader.dataset, model.head)
+        self._counts = counts
         _fill(model, counts)
         if isinstance(loader.sampler, ClassAwareSampler):
             _warn_of_two_corrections(runner, model)
         loss = getattr(model.head, 'loss_module', None)
         if hasattr(model.head, 'contrast_rows') and isinstance(loss, GPaCoLoss):
             self._report_alpha(runner, model, loss, counts, batch_size)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+        """Fill what has come with another loss since (``SwitchRecipeHook``), once an epoch."""
+        if batch_idx == 0:
+            model = bare_model(runner.model)
+            if any(not len(part.counts) for part in _holders(model)):
+                _fill(model, self._counts)
 
     def before_val(self, runner: Runner) -> None:
         """Count on the config's training set what prediction reads and nobody knows."""

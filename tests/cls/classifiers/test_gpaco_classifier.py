@@ -37,6 +37,13 @@ class TestPasses:
         assert torch.equal(loss, twin.head.loss((feats,), samples([0, 1, 1, 3]), 2)['loss'])
         assert all(int(layer.num_batches_tracked) == 2 for layer in batch_norms(model))
 
+    def test_views_of_two_sizes_do_not_pass_together(self):
+        one, two = views()
+        model = build_classifier()
+        model.joint_pass = True
+        with pytest.raises(ValueError, match=r'^model\.joint_pass: expected views of one size'):
+            model.loss([one, two[..., :4]], samples([0, 1, 1, 3]))
+
     def test_joint_pass_is_a_switch(self):
         with pytest.raises(TypeError, match=r"model\.joint_pass: expected True .* got 'no'$"):
             MODELS.build(classifier_config('GPaCo') | dict(joint_pass='no'))

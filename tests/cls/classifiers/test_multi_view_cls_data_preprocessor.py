@@ -50,6 +50,12 @@ def test_each_view_is_what_the_stock_class_makes_of_it(collate):
     assert [int(sample.gt_label) for sample in data['data_samples']] == [0, 1, 2]
 
 
+def test_mixing_that_is_switched_on_later_is_refused():
+    preprocessor = build(batch_augments=dict(augments=[dict(type='Mixup', alpha=0.8)]))
+    with pytest.raises(ValueError, match=r'^model\.train_cfg\.augments: expected none with 2 vi'):
+        preprocessor(batch([0, 1]), training=True)
+
+
 def test_views_may_differ_in_size():
     data = batch([0, 1])
     data['inputs'][1] = tuple(image[:, :4, :4] for image in data['inputs'][1])

@@ -136,3 +136,14 @@ def test_a_pipeline_without_result_is_refused():
     data.balanced_pipeline = lambda info: None
     with pytest.raises(RuntimeError, match='balanced_pipeline: expected a sample, got None'):
         data[0]
+
+
+def test_it_has_the_classes_of_the_instance_balanced_images():
+    data = DATASETS.build(
+        dict(
+            type='DualSamplingDataset',
+            dataset=dict(type='NumberedImages', pipeline=[PACK]),
+            balanced_pipeline=[PACK],
+        )
+    )
+    assert [data.get_cat_ids(index) for index in (0, 60, 99)] == [[0], [1], [4]]

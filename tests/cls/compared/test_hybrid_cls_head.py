@@ -111,3 +111,11 @@ def test_hybrid_without_its_hook_dataset_or_with_a_prior_is_refused():
         build(loss=dict(type='BalancedSoftmaxLoss'))
     with pytest.raises(ValueError, match=r"curriculum: expected one of 'parabolic', 'linear'"):
         build(curriculum='cosine')
+
+
+def test_hybrid_accuracy_is_that_of_the_class_balanced_images():
+    head = build(cal_acc=True)
+    losses, _ = run(head, epoch=0)
+    (feats,), _ = batch()
+    right = (head.fc(feats[-4:]).argmax(1) == torch.tensor(BALANCED)).double().mean()
+    assert float(losses['accuracy_top-1'][0]) == pytest.approx(100 * float(right))

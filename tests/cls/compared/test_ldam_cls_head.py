@@ -110,3 +110,13 @@ def test_ldam_settings_out_of_range(loss, message):
 def test_ldam_settings_of_another_kind(settings, message):
     with pytest.raises((TypeError, ValueError), match=r'^model\.head\.loss\.' + message):
         build(**settings)
+
+
+def test_ldam_accuracy_of_a_batch():
+    torch.manual_seed(0)
+    loss = dict(class_counts=COUNTS, drw_start_epoch=None)
+    settings = dict(num_classes=5, in_channels=6, loss=loss, cal_acc=True)
+    head = MODELS.build(dict(type='LDAMClsHead', **settings)).double()
+    found = head.loss((features(),), samples(LABELS))['accuracy_top-1']
+    right = (head((features(),)).argmax(1) == LABELS).double().mean()
+    assert float(found[0]) == pytest.approx(100 * float(right))

@@ -59,3 +59,18 @@ def test_ratio_of_the_minimum_and_resume():
     expected = released(10, low=0.002)
     assert rates(10, eta_min_ratio=0.01) == pytest.approx(expected, abs=1e-12)
     assert rates(10, resume_at=4, eta_min_ratio=0.01) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_later_begin_ends_at_the_minimum():
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.2)
+    scheduler = PARAM_SCHEDULERS.build(
+        dict(type='OneBasedCosineLR', begin=5, end=20, eta_min=0.01),
+        default_args=dict(optimizer=optimizer),
+    )
+    found = []
+    for _ in range(20):
+        found.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        scheduler.step()
+    assert found[5:] == sorted(found[5:], reverse=True)
+    assert found[-1] == pytest.approx(0.01)

@@ -175,3 +175,20 @@ def test_pooled_features_are_a_map_of_one_place():
         build()((x.mean((2, 3)),))
     with pytest.raises(TypeError, match=r'model\.backbone: expected one tensor per stage'):
         head(([x, x],))
+
+
+def test_a_norm_that_mixes_the_branches_is_refused():
+    with pytest.raises(ValueError, match=r'^model\.head\.norm_cfg: expected a BatchNorm, got'):
+        MODELS.build(
+            dict(
+                type='ResLTClsHead', num_classes=5, in_channels=4,
+                norm_cfg=dict(type='GN', num_groups=2), loss=dict(groups=(3, 2)),
+            )
+        )  # fmt: skip
+
+
+def test_accuracy_of_the_summed_branches():
+    head = build(cal_acc=True)
+    losses = head.loss(maps(), samples(LABELS))
+    right = (head(maps()).argmax(1) == torch.tensor(LABELS)).double().mean()
+    assert float(losses['accuracy_top-1'][0]) == pytest.approx(100 * float(right))

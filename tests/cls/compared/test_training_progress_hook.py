@@ -51,6 +51,21 @@ def test_fractions_of_an_epoch_in_a_loop_by_iteration():
     assert tell(False, [1, 7, 19]) == [(0, 5), (0.25, 5), (1.75, 5), (4.75, 5)]
 
 
+def test_a_loss_that_comes_later_is_told():
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    model = nn.Sequential(nn.Linear(1, 1))
+    runner = SimpleNamespace(
+        model=model, train_loop=loop, train_dataloader=range(4), epoch=0, max_epochs=5
+    )
+    hook = HOOKS.build(dict(type='TrainingProgressHook'))
+    hook.before_train(runner)
+    model.append(Listener())
+    runner.epoch = 3
+    hook.before_train_iter(runner, 0)
+    hook.before_train_iter(runner, 1)
+    assert model[1].told == [(3, 5), (3, 5)]
+
+
 HYBRID = """
 custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)
 model = dict(

@@ -45,6 +45,18 @@ def test_class_names_are_kept(root):
     assert data.metainfo['classes'] == ('x', 'y')
 
 
+def test_class_names_are_an_argument_or_a_file(root):
+    config = write(root, 'val/c.jpg 1')
+    assert ImageListDataset(num_classes=2, classes=['x', 'y'], **config).CLASSES == ['x', 'y']
+    (root / 'names.txt').write_text('cat\nbig dog\n')
+    file = str(root / 'names.txt')
+    for names in (dict(classes=file), dict(metainfo=dict(classes=file))):
+        data = ImageListDataset(num_classes=2, **names, **config)
+        assert list(data.metainfo['classes']) == ['cat', 'big dog']
+    with pytest.raises(ValueError, match='expected 3 names, got 2'):
+        ImageListDataset(num_classes=3, classes=file, **config)
+
+
 def test_a_byte_order_mark_is_no_part_of_a_path(root):
     (root / 'list.txt').write_bytes(b'\xef\xbb\xbfval/c.jpg 1\r\n')
     data = ImageListDataset(num_classes=2, data_root=str(root), ann_file='list.txt')

@@ -97,6 +97,16 @@ def test_it_is_a_dataset_wrapper():
     assert 'imbalance_factor=0.2' in repr(data)
 
 
+def test_around_another_wrapper_it_says_where_it_goes():
+    inner = DATASETS.build(dict(type='LabelsOnly', labels=interleaved(3, 10).tolist()))
+    for wrapper in (
+        dict(type='RepeatDataset', times=2, dataset=inner),
+        dict(type='LongTailDataset', imbalance_factor=0.5, dataset=inner),
+    ):
+        with pytest.raises(TypeError, match=r'got the wrapper \w+\. Put LongTailDataset inside'):
+            DATASETS.build(dict(type='LongTailDataset', imbalance_factor=0.2, dataset=wrapper))
+
+
 def test_class_balanced_sampling_on_top(monkeypatch):
     # as in a run: MMEngine's own wrappers look up types in the default scope
     monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())

@@ -29,6 +29,14 @@ def test_both_averages():
     )
 
 
+def test_augmentations_at_test_count_by_their_merged_score():
+    # MMPretrain merges the scores, and keeps the label of the first augmentation.
+    sample = DataSample().set_gt_label(1).set_pred_label(0).set_pred_score(torch.tensor([0.4, 0.6]))
+    metric = ImageNetCError()
+    metric.process(None, [dict(sample.to_dict(), corruption='fog', severity=1)])
+    assert metric.evaluate(1)['imagenet-c/error_fog'] == 0.0
+
+
 def test_alexnet_itself_has_an_mce_of_100():
     metric = ImageNetCError()
     for corruption, error in ALEXNET_ERRORS.items():

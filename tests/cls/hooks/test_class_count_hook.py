@@ -86,6 +86,19 @@ class TestCounts:
         model = prepare(config)[0].model
         assert model.head.loss_module.class_prior().tolist() == COUNTS
 
+    def test_reach_a_loss_that_comes_later(self, prepare):
+        config = classifier_config() | dict(type='ImageClassifier')
+        config['head'] = dict(type='LinearClsHead', num_classes=5, in_channels=16)
+        hook = HOOKS.build(dict(type='ClassCountHook'))
+        runner = prepare(config)[0]
+        hook.before_run(runner)
+        head = runner.model.head
+        head.loss_module = MODELS.build(dict(type='BalancedSoftmaxLoss', class_prior='auto'))
+        hook.before_train_iter(runner, 1)
+        assert len(head.loss_module.class_prior.counts) == 0
+        hook.before_train_iter(runner, 0)  # of the next epoch
+        assert head.loss_module.class_prior().tolist() == COUNTS
+
     def test_reach_losses_and_heads_of_stock_classifiers(self, prepare):
         config = classifier_config() | dict(type='ImageClassifier')
         config['head'] = dict(
