@@ -50,6 +50,10 @@ QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
                 'paco',
                 'class-weighted-ce',
                 'class-aware-sampling',
+                'crt',
+                'reslt',
+                'supcon-joint',
+                'hybrid-psc',
             )
         ],
     },

@@ -122,7 +122,7 @@ def tile_figure(tiles: int = 6) -> Figure:
 BEST = 'rare-class-sampling+region-rebalance'
 SHOWN = {
     'camvid': ('ce', 'gpaco', 'dice', 'region-rebalance', 'rare-class-sampling', BEST),
-    'cifar100-lt-ir100': ('ce', 'class-weighted-ce', 'balanced-softmax', 'bcl', 'gpaco'),
+    'cifar100-lt-ir100': ('ce', 'reslt', 'balanced-softmax', 'bcl', 'gpaco'),
 }
 
 
