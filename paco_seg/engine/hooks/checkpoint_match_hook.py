@@ -20,6 +20,9 @@ TRAINING_ONLY = re.compile(
     r'\w*(projector|queue|momentum|prior)\w*)'
     r'(\.|$)'
 )
+# Class counts of a loss that a schedule (SwitchRecipeHook) has exchanged by the time of the
+# checkpoint, and exchanges again after it is loaded: they are counted again, too.
+COUNTS_OF_LOSS = re.compile(r'(^|\.)loss_module\.\w+\.counts$')
 # A list in an error message stops here; the log has the rest.
 SHOWN = 8
 
@@ -35,7 +38,8 @@ class CheckpointMatchHook(Hook):
         require: what the checkpoint must bring.
             ``'inference'``: everything that prediction uses. Auxiliary heads, projectors, key
             queues and momentum encoders may be missing, and surplus keys are ignored.
-            ``'all'``: exactly the keys of the model (to resume).
+            ``'all'``: exactly the keys of the model (to resume), but for the class counts of a loss
+            that the config brings later.
             ``'any'``: at least one matching tensor (``load_from`` of a training).
     """
 
@@ -99,6 +103,7 @@ def load_matching(model: nn.Module, checkpoint: dict, require: str) -> None:
     if require == 'any':
         failed = (sharded and bool(misshaped)) or len(missing) + len(misshaped) >= len(expected)
     elif require == 'all':
+        unexpected = [key for key in unexpected if not COUNTS_OF_LOSS.search(key)]
         failed = bool(missing or unexpected or misshaped)
     else:
         missing = [key for key in missing if not TRAINING_ONLY.search(key)]

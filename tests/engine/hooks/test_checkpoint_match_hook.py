@@ -41,6 +41,16 @@ def test_training_only_parts_may_be_missing_or_left_over_in_a_test():
         check('all', stock, gpaco.state_dict())
 
 
+def test_a_loss_that_the_config_brings_later_does_not_prevent_resuming():
+    """SwitchRecipeHook exchanges the loss again once the weights are loaded."""
+    state = Model().state_dict()
+    state['head.loss_module.class_prior.counts'] = torch.ones(3)
+    check('all', Model(), state)
+    state['head.loss_module.weight'] = torch.ones(3)
+    with pytest.raises(ValueError, match=r'1 unexpected: head\.loss_module\.weight'):
+        check('all', Model(), state)
+
+
 def test_a_test_needs_every_weight_it_uses():
     """The same backbone below another head: most entries match, the metrics would be noise."""
     state = Model().state_dict()
