@@ -42,7 +42,9 @@ class ClassificationPredictor:
         # MMPretrain's inferencer reads every file as colour, whatever the pipeline says.
         steps = bare.test_dataloader.dataset.pipeline
         preprocessor = bare.model.get('data_preprocessor') or bare.get('data_preprocessor') or {}
-        self._is_grey = len(preprocessor.get('mean') or ()) == 1
+        mean, std = preprocessor.get('mean'), preprocessor.get('std')
+        # One value each, of one channel: a single number may be meant for three.
+        self._is_grey = all(isinstance(v, (list, tuple)) and len(v) == 1 for v in (mean, std))
         loading = [step for step in steps if step['type'] == 'LoadImageFromFile']
         self._load = TRANSFORMS.build(loading[0]) if loading else None
         self.inferencer = ImageClassificationInferencer(bare, pretrained=False, device=device)

@@ -83,8 +83,11 @@ def check_baseline(
     Raises:
         ValueError: it did not.
     """
-    own = [run['test']['metrics'].get(metric) for run in baseline.runs.values()]
-    values = [value for value in own if value is not None]
+    values = {
+        seed: value
+        for seed, run in baseline.runs.items()
+        if (value := run['test']['metrics'].get(metric)) is not None
+    }
     for part in parts:
         _check_means(values, part, margin)
 
@@ -139,7 +142,7 @@ def merge(
     if not parts:
         return dict(results), dict(costs)
     metric, baseline = results['metric'], results['baseline']
-    own = list(values_of(results, baseline).values())
+    own = values_of(results, baseline)
     rows = {system['name']: system for system in results['systems']}
     came_from: dict[str, Part] = {}
     for part in parts:
@@ -155,7 +158,8 @@ def merge(
     merged = dict(results)
     merged['systems'] = systems
     for key in ('refused', 'failed'):  # of what is told, and has no row or a row of that part
-        told = [list(entry) for entry in results[key]]
+        own_told = [list(entry) for entry in results[key]]
+        told = [entry for entry in own_told if entry[0].split('/')[0] not in came_from]
         for part in parts:
             for subject, why in part.results[key]:
                 name = subject.split('/')[0]
@@ -205,13 +209,18 @@ def _machines(parts: Sequence[Part], came_from: Mapping[str, Part]) -> list[dict
     return found
 
 
-def _check_means(own: Sequence[float], part: Part, margin: float) -> None:
+def _check_means(own: Mapping[int, float], part: Part, margin: float) -> None:
+    """Refuse a baseline whose mean over the common seeds differs by more than the margin."""
     other = part.baseline()
-    if not own or not other or abs(fmean(own) - fmean(other.values())) <= margin:
+    common = own.keys() & other.keys()
+    if not common:
+        return
+    here, there = (fmean(values[seed] for seed in common) for values in (own, other))
+    if abs(here - there) <= margin:
         return
     raise ValueError(
         f'--merge: expected the baseline {part.results["baseline"]!r} within {margin:g} points of '
-        f'the {fmean(own):.1f} of this comparison, got {fmean(other.values()):.1f} in '
+        f'the {here:.1f} of this comparison, got {there:.1f} in '
         f'{str(part.folder / RESULTS)!r}: it is another training. Compare with the same options, '
         'or leave the folder out'
     )

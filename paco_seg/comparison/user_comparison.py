@@ -226,13 +226,7 @@ class _Comparison:
         if repeated and not self.request.force:
             more = [f'... and {len(repeated) - _TOLD} more'] * (len(repeated) > _TOLD)
             print('\n'.join([*repeated[:_TOLD], *more]), flush=True)
-        runner = CellRunner(
-            self.out,
-            total_cost=study.total_cost,
-            force=self.request.force,
-            gpus=self.request.gpus,
-            keep_replaced=True,
-        )
+        runner = self._runner(study)
         self._tell(parts, grouping, study, iters, estimate, finished, len(runner.repeated))
         if self.request.dry_run:
             return []
@@ -241,7 +235,10 @@ class _Comparison:
         if self.merged:  # their rows stand beside this baseline, which is known first
             tie = replace(study, systems=study.systems[:1], failed=[], _cells={})
             (baseline,) = tie.run(runner)
+            if not baseline.runs:
+                return list(tie.failed)
             check_baseline(baseline, self.merged, self.metric, self.request.margin)
+            runner = self._runner(study)  # which counts it as done
         found = study.run(runner)
         if not study.failed:
             runner.end()
@@ -265,6 +262,15 @@ class _Comparison:
             print(f'- {line}'.replace('*', ''))
         print(f'\nReport: {self.request.out / PAGE} and {self.request.out / REPORT}')
         return list(study.failed)
+
+    def _runner(self, study: UserStudy) -> CellRunner:
+        return CellRunner(
+            self.out,
+            total_cost=study.total_cost,
+            force=self.request.force,
+            gpus=self.request.gpus,
+            keep_replaced=True,
+        )
 
     def _divide(self) -> DataParts:
         with stage(f'while reading the data of {self.request.config}'):

@@ -123,7 +123,8 @@ def paired_values(
         raw[system['name']] = {
             run['seed']: run['metrics'][metric]
             for run in system['runs']
-            if run['metrics'].get(metric) is not None
+            # Of another machine, beside a baseline that has this seed there as well.
+            if run['metrics'].get(metric) is not None and run.get('baseline', 0.0) is not None
         }
         for run in system['runs']:
             if run.get('baseline') is not None:

@@ -129,6 +129,20 @@ def test_failures_are_told_of_what_has_no_row_or_a_row_from_there(tmp_path):
     assert data['refused'] == [['odd', 'no such head']]
 
 
+def test_failures_here_are_not_told_of_a_row_from_there(tmp_path):
+    part = written(tmp_path / 'part', SLOW_CE, SLOW_UP)
+    data = results(CE, TWO, failed=[('up/seed_1', 'killed')], refused=[('up', 'no such head')])
+    data, _ = merge(data, costs_of([CE, TWO], data, batch_size=1), [part], margin=1.0)
+    assert data['failed'] == data['refused'] == []
+
+
+def test_a_seed_that_the_baseline_there_lacks_is_not_judged(tmp_path):
+    there = result(system('ce'), (50.9, 51.9))
+    part = written(tmp_path / 'part', there, result(system('same'), (50.9, 51.9, 99.0)))
+    verdict = merged(part)[0]['verdicts']['same']
+    assert (verdict['seeds'], verdict['difference']) == (2, pytest.approx(0.0))
+
+
 def test_the_row_with_the_most_runs_is_taken(tmp_path):
     short = result(system('up'), (60.0,))
     first = written(tmp_path / 'first', SLOW_CE, short)

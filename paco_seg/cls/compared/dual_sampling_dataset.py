@@ -55,9 +55,8 @@ class DualSamplingDataset:
         if self._fully_initialized:
             return
         self.dataset.full_init()
-        labels = class_labels(self.dataset)
+        self._labels = labels = class_labels(self.dataset)
         # A class without images is never drawn.
-        self._labels = labels
         self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         self._fully_initialized = True
 

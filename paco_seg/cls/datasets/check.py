@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,8 +179,7 @@ def check_list_file(config: dict, key: str) -> None:
         return
     wrong = []
     try:
-        with open(path, encoding='utf-8') as file:
-            lines = list(file)
+        lines = Path(path).read_bytes().decode('utf-8').splitlines()
     except UnicodeDecodeError as error:
         raise ImageListError(
             f'{key}.ann_file: expected text in UTF-8 with lines "path label", got byte '

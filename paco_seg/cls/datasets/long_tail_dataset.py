@@ -32,7 +32,6 @@ def long_tail_counts(
         (C,) int64.
 
     Raises:
-        TypeError: the dataset is a wrapper.
         ValueError: a setting is out of range, or a class would get no image.
     """
     _check_profile(imbalance_factor, imbalance_type)
@@ -91,6 +90,7 @@ class LongTailDataset:
         lazy_init: do not read the annotations yet.
 
     Raises:
+        TypeError: the dataset is a wrapper.
         ValueError: a setting is out of range, or a class has fewer images than the profile asks
             for (names the classes).
 

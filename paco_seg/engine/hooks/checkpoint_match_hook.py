@@ -20,8 +20,8 @@ TRAINING_ONLY = re.compile(
     r'\w*(projector|queue|momentum|prior)\w*)'
     r'(\.|$)'
 )
-# Class counts of a loss that a schedule (SwitchRecipeHook) has exchanged by the time of the
-# checkpoint, and exchanges again after it is loaded: they are counted again, too.
+# Class counts of a loss that MMPretrain's SwitchRecipeHook had brought by the time of the
+# checkpoint, and brings again once it is loaded: they are counted again, too.
 COUNTS_OF_LOSS = re.compile(r'(^|\.)loss_module\.\w+\.counts$')
 # A list in an error message stops here; the log has the rest.
 SHOWN = 8
@@ -62,16 +62,23 @@ class CheckpointMatchHook(Hook):
             is_model_wrapper(model) and not isinstance(model, FullyShardedDataParallel)
         ) or isinstance(model, BaseTTAModel):
             model = model.module
-        load_matching(model, checkpoint, self.require)
+        schedules = [
+            hook.schedule for hook in runner.hooks if type(hook).__name__ == 'SwitchRecipeHook'
+        ]
+        later = any('loss' in recipe for schedule in schedules for recipe in schedule.values())
+        load_matching(model, checkpoint, self.require, later_loss=later)
 
 
-def load_matching(model: nn.Module, checkpoint: dict, require: str) -> None:
+def load_matching(
+    model: nn.Module, checkpoint: dict, require: str, *, later_loss: bool = False
+) -> None:
     """Load the weights of a checkpoint into a model, and refuse those of another model.
 
     Args:
         model: without wrappers but that of FSDP.
         checkpoint: content of a file, or a bare state dict, as MMEngine accepts it too.
         require: as of :class:`CheckpointMatchHook`.
+        later_loss: whether the config brings another loss in the course of the training.
 
     Raises:
         ValueError: lists missing, unexpected and wrongly shaped entries.
@@ -103,7 +110,8 @@ def load_matching(model: nn.Module, checkpoint: dict, require: str) -> None:
     if require == 'any':
         failed = (sharded and bool(misshaped)) or len(missing) + len(misshaped) >= len(expected)
     elif require == 'all':
-        unexpected = [key for key in unexpected if not COUNTS_OF_LOSS.search(key)]
+        if later_loss:
+            unexpected = [key for key in unexpected if not COUNTS_OF_LOSS.search(key)]
         failed = bool(missing or unexpected or misshaped)
     else:
         missing = [key for key in missing if not TRAINING_ONLY.search(key)]

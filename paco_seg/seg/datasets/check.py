@@ -326,11 +326,15 @@ class SetSummary:
             for key, value in _evaluators(maps, cfg):
                 for label in sorted(self.ignored - {value}):
                     if label >= number:
+                        both = value in self.ignored  # a metric ignores one label alone
                         yield Problem(
                             f'{key}.ignore_index',
                             'expected the label that the label maps hold for void',
                             f', {label}, got {value}, with which void counts as mistakes',
-                            f'Set ignore_index={label} in {key}',
+                            f'Write void as {value} everywhere'
+                            if both
+                            else f'Set ignore_index={label} in {key}',
+                            certain=not both,
                         )
             return
         if number == 1:  # and one logit, of which MMSegmentation makes the labels 0 and 1
@@ -344,13 +348,19 @@ class SetSummary:
         main = [(key, head) for key, head in heads_of(cfg) if key.startswith('model.decode_head')]
         for key, head in main[-1:]:
             stated = head.get('num_classes')
-            if isinstance(stated, int) and stated < number:
+            # One logit tells two classes apart; a class that every head ignores needs no output.
+            if not isinstance(stated, int) or (stated, number) == (1, 2):
+                continue
+            accepted = head.get('ignore_index', 255)
+            beyond = [label for label in range(stated, number) if label != accepted]
+            if beyond:
                 yield Problem(
                     f'{key}.num_classes',
                     f'expected the {number} classes of the data set',
                     f', got {stated}',
                     f'Set num_classes={number} in every head, or choose classes with '
                     f'{maps.key}.metainfo',
+                    certain=bool(self.images[beyond].any()),
                 )
         yield from self._padding(cfg)
         for key, head in _class_heads(maps, cfg):

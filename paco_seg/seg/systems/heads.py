@@ -22,7 +22,8 @@ from paco_seg.seg.heads.feature_taps import REFUSED_HEADS, is_mask_head
 IMPORTS = ('paco_seg.seg',)
 HEADS = ('main', 'all')
 # Setting of every system that changes heads: 'main' is the head that predicts (the last one of a
-# cascade), 'all' also the earlier heads of a cascade and the auxiliary heads, as far as they can.
+# cascade; of PointRend see change_heads), 'all' also the earlier heads of a cascade and the
+# auxiliary heads, as far as they can.
 SETTINGS = dict(heads='main')
 
 # What systems act on; two that act on the same do not combine.
@@ -74,7 +75,10 @@ def _heads(model: dict) -> Iterator[tuple[HeadPath, dict]]:
 def change_heads(
     cfg: Config, heads: str, settings_of: Callable[[str, dict], dict[str, Any]]
 ) -> list[ModelChange]:
-    """List the changes of the main head, or of all heads that can take them.
+    """List the changes of the head that predicts, or of all heads that can take them.
+
+    Of PointRend, whose last head predicts some uncertain points anew, losses change in the head
+    before it as well, which predicts the rest; with 'all' the last one may refuse.
 
     Args:
         cfg: a segmentation config.
@@ -82,25 +86,29 @@ def change_heads(
         settings_of: (config key of a head, its config) -> its new settings.
 
     Raises:
-        ValueError: the config has no decode head, or none of the heads can take the change.
+        ValueError: the config has no decode head, or the main one cannot take the change.
     """
     check_choice('heads', heads, HEADS)
     *others, main = heads_of_model(cfg)
-    changes, refusals = [], []
+    coarse = [place for place in others if place[0][0] == 'decode_head'][-1:]
+    changes = []
     for place in [main, *others] if heads == 'all' else [main]:
+        # With all heads, an auxiliary one of another kind stays what it is.
+        needed = coarse[0] if coarse and heads == 'all' and _refines(main) else main
         try:
             changes.append(_change(place, settings_of))
-        except ValueError as error:  # a head of another kind stays what it is
-            refusals.append(error)
-    if not changes:
-        raise refusals[0]
-    if heads == 'main' and _refines(main[1]) and 'loss_decode' in changes[0].settings:
-        # PointRend predicts a few uncertain points anew; the head before it predicts the rest.
-        changes += [_change(place, settings_of) for place in others[-1:]]
+        except ValueError:
+            if place is needed or heads == 'main':
+                raise
+    if heads == 'main' and _refines(main) and 'loss_decode' in changes[0].settings:
+        changes += [_change(place, settings_of) for place in coarse]
     return [change for change in changes if change.settings]
 
 
-def _refines(head: dict) -> bool:
+def _refines(place: tuple[HeadPath, dict]) -> bool:
+    head = place[1]
+    if not isinstance(head.get('type'), str):
+        return False
     known = MODELS.get(head['base_type'] if has_branches(head) else head['type'])
     return isinstance(known, type) and issubclass(known, PointHead)
 

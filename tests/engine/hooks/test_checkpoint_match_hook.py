@@ -19,9 +19,10 @@ class Model(nn.Module):
             self.head.register_buffer('queue', torch.zeros(2))
 
 
-def check(require: str, model: nn.Module, state: dict) -> None:
+def check(require: str, model: nn.Module, state: dict, *hooks) -> None:
     hook = CheckpointMatchHook(require=require)
-    hook.after_load_checkpoint(SimpleNamespace(model=model), {'state_dict': state})
+    runner = SimpleNamespace(model=model, hooks=[hook, *hooks])
+    hook.after_load_checkpoint(runner, {'state_dict': state})
 
 
 def test_the_same_model_passes_everywhere():
@@ -41,14 +42,24 @@ def test_training_only_parts_may_be_missing_or_left_over_in_a_test():
         check('all', stock, gpaco.state_dict())
 
 
+class SwitchRecipeHook:
+    """As much of MMPretrain's as is looked at."""
+
+    def __init__(self, **recipe):
+        self.schedule = {5: recipe}
+
+
 def test_a_loss_that_the_config_brings_later_does_not_prevent_resuming():
-    """SwitchRecipeHook exchanges the loss again once the weights are loaded."""
+    """It comes again once the weights are loaded."""
     state = Model().state_dict()
     state['head.loss_module.class_prior.counts'] = torch.ones(3)
-    check('all', Model(), state)
+    check('all', Model(), state, SwitchRecipeHook(loss=nn.Identity()))
+    for hooks in ((), (SwitchRecipeHook(batch_augments=None),)):
+        with pytest.raises(ValueError, match=r'1 unexpected: head\.loss_module\.class_prior\.coun'):
+            check('all', Model(), state, *hooks)
     state['head.loss_module.weight'] = torch.ones(3)
     with pytest.raises(ValueError, match=r'1 unexpected: head\.loss_module\.weight'):
-        check('all', Model(), state)
+        check('all', Model(), state, SwitchRecipeHook(loss=nn.Identity()))
 
 
 def test_a_test_needs_every_weight_it_uses():

@@ -429,3 +429,26 @@ def test_a_head_without_an_ignored_label(scenes):
     scenes.add(blocks(0, 1))
     cfg = evaluation(scenes, ('a', 'b'), head=dict(ignore_index=None))
     assert lines_of(cfg, 'val_dataloader') == []
+
+
+def test_one_logit_of_two_classes(scenes):
+    scenes.add(blocks(0, 1))
+    cfg = scenes.config(('a', 'b'))
+    cfg.model.decode_head.update(num_classes=1, out_channels=1)
+    assert scenes.problems(cfg) == []
+
+
+def test_a_last_class_that_is_ignored_needs_no_output(scenes):
+    scenes.add(blocks(0, 1, 2, 3))
+    cfg = scenes.config(('a', 'b', 'c', 'clutter'))
+    for head in (cfg.model.decode_head, *cfg.model.auxiliary_head):
+        head.update(num_classes=3, ignore_index=3)
+    assert [line for line in scenes.problems(cfg) if 'num_classes' in line] == []
+
+
+def test_two_void_labels_of_which_a_metric_ignores_one(scenes):
+    scenes.add(blocks(0, 1, 11, 255))
+    cfg = evaluation(scenes, head=dict(ignore_index=11))
+    cfg.val_evaluator = dict(type='IoUMetric')
+    with pytest.warns(UserWarning, match='Write void as 255 everywhere'):
+        check_label_maps(cfg)

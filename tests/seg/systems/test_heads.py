@@ -342,3 +342,12 @@ def test_gpaco_beside_a_log_prior_of_weight_zero_has_none(inputs):
     found = head('gpaco+log-prior', cfg, inputs, **{'log-prior.tau': 0.0})
     assert found.loss_contrast.class_prior is False
     MODELS.build(found)
+
+
+@pytest.mark.parametrize('name', ['log-prior', 'seesaw', 'class-weighted-ce'])
+def test_an_auxiliary_head_does_not_stand_in_for_the_one_that_predicts(name, inputs):
+    cfg = config(decode_head=dict(FCN, out_channels=1), auxiliary_head=dict(FCN, loss_decode=CE))
+    with pytest.raises(
+        ValueError, match=r'^model\.decode_head\.out_channels: expected one channel'
+    ):
+        head(name, cfg, inputs, heads='all')
