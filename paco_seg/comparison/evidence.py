@@ -153,12 +153,23 @@ def _difference(loaded: tuple[dict, dict] | None, first: str, second: str) -> li
     values = {name: runs for name, runs in values.items() if runs}
     if not values.keys() >= {first, second}:
         return [NOT_RUN] * 2
-    found = judge(values, second, only=[first]).get(first)
+    tie = results.get('baseline')
+    machines = {s['name']: _machine(s) for s in results['systems']}
+    one, other = machines[first], machines[second]
+    is_apart = tie not in (first, second) and any(
+        one[seed] != other[seed] for seed in one.keys() & other.keys()
+    )
+    found = judge(values, second, only=[first], apart=[first] if is_apart else ()).get(first)
     if found is None:
         return [NOT_RUN] * 2
     runs, base = values[first], values[second]
     common = [runs[seed] - base[seed] for seed in runs if seed in base]
     return [mean_and_deviation(common), f'{found.says} ({found.seeds} seeds)']
+
+
+def _machine(system: Mapping[str, Any]) -> dict[int, float | None]:
+    """Return seed -> value of the baseline where a row was measured; None for here."""
+    return {run['seed']: run.get('baseline') for run in system['runs']}
 
 
 def _two_means(loaded: tuple[dict, dict] | None, name: str) -> list[str]:

@@ -20,7 +20,7 @@ The rule:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, variance
 
@@ -132,6 +132,7 @@ def judge(
     *,
     only: Iterable[str] | None = None,
     margin: float = MARGIN,
+    apart: Collection[str] = (),
 ) -> dict[str, Verdict]:
     """Compare systems with the baseline.
 
@@ -142,6 +143,9 @@ def judge(
         only: systems that a question is about. The correction counts these, the noise is that of
             all. None: all.
         margin: points within which a difference does not matter.
+        apart: systems of another machine than ``baseline``, where that is not what ties the
+            machines together. Their values are distances to what does, and so are those of
+            ``baseline``: the difference of two differences has twice the variance.
 
     Returns:
         name -> verdict; a system without a common seed is left out.
@@ -157,7 +161,7 @@ def judge(
     differences = {
         name: difference
         for name in names
-        if (difference := _difference(values, baseline, name, noise)) is not None
+        if (difference := _difference(values, baseline, name, noise, name in apart)) is not None
     }
     raw = {name: found.p() for name, found in differences.items() if _is_tested(found)}
     corrected = holm(raw)
@@ -216,7 +220,9 @@ def _f_test(added: float, added_freedom: int, rest: float, freedom: int) -> floa
     return float(stats.f.sf(ratio, added_freedom, freedom))
 
 
-def _difference(values: Values, baseline: str, name: str, noise: Noise) -> Difference | None:
+def _difference(
+    values: Values, baseline: str, name: str, noise: Noise, is_apart: bool
+) -> Difference | None:
     base, own = values[baseline], values[name]
     pairs = [own[seed] - base[seed] for seed in sorted(own) if seed in base]
     if not pairs:
@@ -224,7 +230,7 @@ def _difference(values: Values, baseline: str, name: str, noise: Noise) -> Diffe
     scatter = variance(pairs) if len(pairs) > 1 else 0.0
     if noise.outside & {baseline, name}:
         return Difference(fmean(pairs), len(pairs), math.sqrt(scatter), len(pairs) - 1)
-    deviation = math.sqrt(max(2 * noise.variance, scatter))
+    deviation = math.sqrt(max((4 if is_apart else 2) * noise.variance, scatter))
     return Difference(fmean(pairs), len(pairs), deviation, noise.freedom)
 
 

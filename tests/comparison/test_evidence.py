@@ -194,3 +194,24 @@ def test_what_cannot_serve_the_model_does_not_leave_a_table_partial(tmp_path):
     table = evidence_table(tmp_path, ['ce', 'up', 'ceco'])
     assert table.startswith('**Complete.** ceco cannot serve this model: no map.')
     assert evidence_table(tmp_path, ['ce', 'two']).startswith('**Partial**, not run: two. ceco')
+
+
+def test_rows_of_two_machines_are_judged_with_twice_the_variance(tmp_path):
+    content = comparison(
+        tmp_path / 'a', ce=[50.0, 51.0, 49.2], here=[53.1, 53.9, 52.0], there=[53.4, 54.4, 52.2]
+    )
+    content['baseline'] = 'ce'
+    file = tmp_path / 'a' / 'results.json'
+
+    def row(pair):
+        file.write_text(json.dumps(content))
+        return differences_table({'A': tmp_path / 'a'}, [pair]).splitlines()[-1]
+
+    one_machine = row(('there', 'here'))
+    assert '0.3 ± 0.2' in one_machine
+    assert 'better' in one_machine
+    for run, value in zip(content['systems'][2]['runs'], (50.0, 51.0, 49.2), strict=True):
+        run['baseline'] = value  # it came out alike on the other machine
+    assert '0.3 ± 0.2' in row(('there', 'here'))
+    assert 'equivalent within the noise' in row(('there', 'here'))
+    assert 'better' in row(('there', 'ce'))

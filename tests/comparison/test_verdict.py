@@ -201,3 +201,17 @@ def test_correction_counts_the_systems_that_are_asked_about():
 def test_rule_names_the_test_and_the_margin():
     assert 't-test, two-sided, with the residual variance of all' in rule(0.5)
     assert '0.5 points' in rule(0.5)
+
+
+def test_rows_of_two_machines_differ_with_twice_the_variance():
+    values = {
+        'ce': {0: 50.0, 1: 51.0, 2: 49.2},
+        'here': {0: 53.1, 1: 53.9, 2: 52.0},
+        'there': {0: 54.2, 1: 55.3, 2: 53.1},
+    }
+    near = judge(values, 'here', only=['there'])['there']
+    apart = judge(values, 'here', only=['there'], apart=['there'])['there']
+    assert near.difference == apart.difference
+    half = [(found.interval[1] - found.interval[0]) / 2 for found in (near, apart)]
+    assert half[1] == pytest.approx(half[0] * 2**0.5)
+    assert near.p < apart.p
