@@ -159,8 +159,9 @@ def test_models_that_cannot_be_cut_are_refused():
 
 
 def test_one_process_of_flexible_runner_is_guarded(tiny_seg, run_tool, tmp_path):
-    """Hooks, stages and data checks as in the ordinary Runner; the class count is wrong here."""
-    config = tiny_seg("runner_type = 'FlexibleRunner'\n", num_classes=3)
+    """Hooks and stages as in the ordinary Runner; the class count is wrong here."""
+    settings = "runner_type = 'FlexibleRunner'\ndata_check = False\n"  # which would find it first
+    config = tiny_seg(settings, num_classes=3)
     with pytest.raises(ValueError, match=r'model\.decode_head\.num_classes: expected 4'):
         run_tool('train', config)
     options = ('model.decode_head.num_classes=4', 'train_cfg.max_iters=3')

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -205,7 +206,7 @@ class TestCheckpoints:
 
     def test_a_test_accepts_it_and_predicts_the_same(self):
         stock, model = self.stock().eval(), build_classifier().eval()
-        runner = type('Runner', (), dict(model=model))
+        runner = SimpleNamespace(model=model, hooks=[])
         CheckpointMatchHook('inference').after_load_checkpoint(runner, stock.state_dict())
         model.load_state_dict(stock.state_dict(), strict=False)
         image = views()[0]

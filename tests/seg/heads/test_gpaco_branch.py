@@ -407,7 +407,8 @@ def test_checkpoints_with_the_queue_in_the_loss_load():
         assert torch.equal(value, resumed.queue.state_dict()[name])
     model = torch.nn.ModuleDict(dict(gpaco=build(queue_size=64, embed_channels=D).branch))
     CheckpointMatchHook('all').after_load_checkpoint(
-        SimpleNamespace(model=model), {f'gpaco.{key}': value for key, value in former.items()}
+        SimpleNamespace(model=model, hooks=[]),
+        {f'gpaco.{key}': value for key, value in former.items()},
     )
     load_state_dict(model, {f'gpaco.{key}': value for key, value in former.items()}, strict=True)
     assert torch.equal(model['gpaco'].queue.keys, branch.queue.keys)
