@@ -37,7 +37,7 @@ _SAME = (
     'groups',
 )
 # The same, where a part tells them: older results do not.
-_SAME_IF_TOLD = ('test_samples', 'search_samples', 'validations')
+_SAME_IF_TOLD = ('test_samples', 'search_samples', 'validations', 'options')
 
 
 def check_part(part: Part, facts: Mapping[str, Any]) -> None:

@@ -59,6 +59,8 @@ BASELINE = 'ce'
 RARE = 'rare_classes.json'
 _EXAMPLES = 6  # rare classes of which the tests keep samples
 _TOLD = 5  # finished trainings that would be repeated and are named
+# Settings that say how a machine loads the data, and decide nothing.
+OF_MACHINE = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'data_root')
 SEARCH_SHARE = 0.2  # length of a search training relative to a final one
 # task -> what a class is measured by, and the metric that chooses and is judged. Accuracy is the
 # mean over the classes: the share of right images hardly notices the rare ones where the test has
@@ -218,6 +220,11 @@ class _Comparison:
             test_samples=parts.test_samples,
             search_samples=parts.search_samples,
             validations=self.request.validations,
+            options={
+                key: str(value)
+                for key, value in self.request.options.items()
+                if key.rsplit('.', 1)[-1] not in OF_MACHINE
+            },
         )
         for part in self.merged:
             check_part(part, facts)

@@ -110,6 +110,9 @@ def test_parts_of_a_comparison_become_one_table(tiny_cls, tmp_path, run_tool, ca
         run_tool('plot', 'confusion', second, '--system', 'focal')
     with pytest.raises(ValueError, match='--merge: expected the same iters as in this comparison'):
         run_tool('compare', config, *words, '--iters', '3')
+    options_ = ('--cfg-options', 'train_dataloader.num_workers=1', 'optim_wrapper.optimizer.lr=0.1')
+    with pytest.raises(ValueError, match=r'expected the same options as in this .*, .*lr": "0\.1"'):
+        run_tool('compare', config, *words, *options_)
     with pytest.raises(ValueError, match='--merge: expected folders of other comparisons, got'):
         run_tool('compare', config, *words, '--merge', second)
 
