@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from paco_seg.comparison.machine import elsewhere_text
+from paco_seg.comparison.part import values_of
 from paco_seg.comparison.tables import mean_and_deviation, text_table
 from paco_seg.comparison.user_report import (
     RELATIVE,
@@ -148,12 +149,11 @@ def _difference(loaded: tuple[dict, dict] | None, first: str, second: str) -> li
     if loaded is None:
         return [NOT_RUN] * 2
     results = loaded[0]
-    # Those of the tests have no baseline, and one machine.
-    values = paired_values(results['systems'], results['metric'], results.get('baseline', ''))
+    tie = results.get('baseline', '')  # those of the tests have none, and one machine
+    values = paired_values(results['systems'], results['metric'], tie)
     values = {name: runs for name, runs in values.items() if runs}
     if not values.keys() >= {first, second}:
         return [NOT_RUN] * 2
-    tie = results.get('baseline')
     machines = {s['name']: _machine(s) for s in results['systems']}
     one, other = machines[first], machines[second]
     is_apart = tie not in (first, second) and any(
@@ -174,22 +174,11 @@ def _machine(system: Mapping[str, Any]) -> dict[int, float | None]:
 
 def _two_means(loaded: tuple[dict, dict] | None, name: str) -> list[str]:
     """Return the metric on the data that choose, and on those that are reported."""
-    if loaded is None or not _values(loaded[0], name):
+    if loaded is None or not values_of(loaded[0], name):
         return [NOT_RUN] * 2
     runs = [
         run for system in loaded[0]['systems'] if system['name'] == name for run in system['runs']
     ]
     chosen = [run['validation'][-1][1] for run in runs if run.get('validation')]
-    reported = list(_values(loaded[0], name).values())
+    reported = list(values_of(loaded[0], name).values())
     return [mean_and_deviation(chosen), mean_and_deviation(reported)]
-
-
-def _values(results: Mapping[str, Any], name: str) -> dict[int, float]:
-    metric = results['metric']
-    return {
-        run['seed']: run['metrics'][metric]
-        for system in results['systems']
-        if system['name'] == name
-        for run in system['runs']
-        if run['metrics'].get(metric) is not None
-    }

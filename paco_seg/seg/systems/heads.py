@@ -91,15 +91,14 @@ def change_heads(
     check_choice('heads', heads, HEADS)
     *others, main = heads_of_model(cfg)
     coarse = [place for place in others if place[0][0] == 'decode_head'][-1:]
+    needed = coarse[0] if coarse and heads == 'all' and _refines(main) else main
     changes = []
     for place in [main, *others] if heads == 'all' else [main]:
-        # With all heads, an auxiliary one of another kind stays what it is.
-        needed = coarse[0] if coarse and heads == 'all' and _refines(main) else main
         try:
             changes.append(_change(place, settings_of))
         except ValueError:
-            if place is needed or heads == 'main':
-                raise
+            if place is needed:
+                raise  # another one, of another kind, stays what it is
     if heads == 'main' and _refines(main) and 'loss_decode' in changes[0].settings:
         changes += [_change(place, settings_of) for place in coarse]
     return [change for change in changes if change.settings]
