@@ -62,7 +62,8 @@ class DualSamplingDataset:
 
     def get_gt_labels(self) -> np.ndarray:
         """Return the labels of the instance-balanced images, (N,) int64."""
-        return class_labels(self.dataset)
+        self.full_init()
+        return self._labels.copy()
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the class of the instance-balanced image idx, as a list of one."""

@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
 from paco_seg.cls.datasets import ALEXNET_ERRORS, IMAGENET_R_INDICES
+from paco_seg.cls.evaluation.predicted_label import predicted_label
 
 
 @METRICS.register_module()
@@ -57,10 +58,7 @@ class ImageNetCError(BaseMetric):
                     "Add meta_keys=('corruption', 'severity') to PackInputs and use the ImageNetC "
                     'dataset'
                 )
-            # Of augmentations at test the scores are merged, the label is that of the first.
-            score = sample.get('pred_score')
-            label = sample['pred_label'] if score is None else score.argmax()
-            correct = int(label) == int(sample['gt_label'])
+            correct = predicted_label(sample) == int(sample['gt_label'])
             self.results.append((sample['corruption'], sample['severity'], correct))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from paco_seg.cls.datasets import class_counts
+from paco_seg.cls.evaluation.predicted_label import predicted_label
 from paco_seg.core.checks import check_bool, check_count
 from paco_seg.core.frequency import (
     SHOT_GROUPS,
@@ -166,9 +167,9 @@ class LongTailAccuracy(BaseMetric):
         """Keep prediction, label and number of classes of each sample."""
         for sample in data_samples:
             score = sample.get('pred_score')
-            pred = sample['pred_label'] if score is None else score.argmax()
+            pred = predicted_label(sample)
             width = -1 if score is None else len(score)
-            self.results.append((int(pred), int(sample['gt_label']), width))
+            self.results.append((pred, int(sample['gt_label']), width))
 
     def compute_metrics(self, results: list) -> dict[str, Any]:
         """Reduce the samples of all ranks."""

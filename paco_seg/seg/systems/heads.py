@@ -108,8 +108,14 @@ def _refines(place: tuple[HeadPath, dict]) -> bool:
     head = place[1]
     if not isinstance(head.get('type'), str):
         return False
+    known = _class_of(head)
+    return known is not None and issubclass(known, PointHead)
+
+
+def _class_of(head: dict) -> type | None:
+    """Return the class of a head, branches around it or not; None if it is not registered."""
     known = MODELS.get(head['base_type'] if has_branches(head) else head['type'])
-    return isinstance(known, type) and issubclass(known, PointHead)
+    return known if isinstance(known, type) else None
 
 
 def _change(
@@ -179,8 +185,8 @@ def with_branch(
 
 def classifies_masks(head: dict) -> bool:
     """Tell whether a head is one of MaskFormer or Mask2Former, branches around it or not."""
-    known = MODELS.get(head['base_type'] if has_branches(head) else head['type'])
-    return isinstance(known, type) and is_mask_head(known)
+    known = _class_of(head)
+    return known is not None and is_mask_head(known)
 
 
 def pixel_classifier(key: str, head: dict) -> type[BaseDecodeHead]:
