@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import datetime
+import gc
 import logging
 import os
 import re
@@ -139,8 +140,6 @@ def prepare_launch(cfg: Config) -> None:
     if not distributed.is_initialized():
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))
-        # While Python still runs: a thread of gloo that lets go of a tensor later aborts the
-        # process, after a training that succeeded (pytorch/pytorch#179291).
         atexit.register(_close_process_group)
     print_log(f'No accelerator: {os.environ["WORLD_SIZE"]} CPU processes, gloo', 'current')
 
@@ -195,8 +194,19 @@ def _check_whole_variable(
 
 
 def _close_process_group() -> None:
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    """End the threads of gloo while Python still runs.
+
+    A thread that lets go of a tensor later aborts the process, after a training that succeeded
+    (pytorch/pytorch#179291). The threads end with the last reference to their group. The wrapped
+    model has one, in cycles that only the collector finds. Ours goes last: it alone is given up
+    without the interpreter's lock, which those threads may need to finish.
+    """
+    if not distributed.is_initialized():
+        return
+    group = distributed.group.WORLD
+    distributed.destroy_process_group()
+    gc.collect()
+    del group
 
 
 def _train_in_float32_without_amp(cfg: Config) -> None:
