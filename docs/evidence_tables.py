@@ -77,6 +77,7 @@ EVIDENCE_SETS = {
 EVIDENCE_PARTS = {
     'cifar100-c10-lt-ir100': ('10 classes, ratio 100', 'mmpretrain'),
     'cifar100-c30-lt-ir100': ('30 classes, ratio 100', 'mmpretrain'),
+    'cifar100-lt-ir100': ('100 classes, ratio 100', 'mmpretrain'),
     'cifar100-c10-lt-ir10': ('10 classes, ratio 10', 'mmpretrain'),
     'cifar100-c30-lt-ir10': ('30 classes, ratio 10', 'mmpretrain'),
     'cifar100-lt-ir10': ('100 classes, ratio 10', 'mmpretrain'),
@@ -138,6 +139,34 @@ def parts_table() -> str:
     folders = {title: EVIDENCE / folder for folder, (title, _) in EVIDENCE_PARTS.items()}
     pairs = [('gpaco', 'ce'), ('balanced-softmax', 'ce'), ('gpaco', 'balanced-softmax')]
     return differences_table(folders, pairs)
+
+
+# Iterations of a training on CamVid -> folder of the JSON.
+SCHEDULES = {800: 'camvid', 1600: 'camvid-1600i'}
+SCHEDULED = (
+    'gpaco',
+    LIGHT,
+    'dice',
+    'region-rebalance',
+    'rare-class-sampling',
+    'rare-class-sampling+region-rebalance',
+)
+
+
+def schedule_table() -> str:
+    """Return what systems gain over cross entropy after trainings of different length."""
+    rows = [(f'`{name}`', name) for name in SCHEDULED]
+    return '\n\n'.join(
+        variants_table(EVIDENCE / folder, [(f'ce, {iters} iterations', 'ce', rows)])
+        for iters, folder in SCHEDULES.items()
+    )
+
+
+def schedule_command() -> str:
+    """Return the command of the longer trainings."""
+    iters, folder = list(SCHEDULES.items())[-1]
+    options = [f'--iters {iters}', '--search none', f'--validations {VALIDATIONS}']
+    return _command(f'configs/evidence/{CAMVID}', folder, options, ['ce', *SCHEDULED])
 
 
 Settings = Mapping[str, Any]
