@@ -118,6 +118,13 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ValueError(
             f'--out: expected a folder outside IMAGES, got {args.out!r}. Choose another folder'
         )
+    for name in ('pictures', 'labels'):
+        written = (out / name).resolve()  # a link leads elsewhere
+        if written == images or written in images.parents:
+            raise ValueError(
+                f'--out: expected a folder whose {name!r} has none of IMAGES, got {args.out!r}, '
+                'where they would be written over. Choose another folder'
+            )
 
 
 def titles_of(args: argparse.Namespace) -> list[str]:

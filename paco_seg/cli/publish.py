@@ -182,12 +182,16 @@ def build_for_inference(cfg: Config, weights: dict[str, Tensor]) -> nn.Module:
 
 
 def logits_of(cfg: Config, weights: dict[str, Tensor]) -> Tensor:
-    """Logits of one image of noise, the same in every call."""
-    model = build_for_inference(cfg, weights)
-    image = torch.randn(1, *input_shape(cfg), generator=torch.Generator().manual_seed(0))
+    """Logits that one image of noise is predicted from, the same in every call."""
+    model: Any = build_for_inference(cfg, weights)
+    channels, *size = input_shape(cfg)
+    image = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
+    meta = dict(img_shape=size, ori_shape=size, pad_shape=size, padding_size=[0] * 4)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)  # for heads that start from random bases at inference
-        return model(image, mode='tensor')
+        # Not mode='tensor', which leaves out what a head does in predict(), such as a log prior.
+        scores: Tensor = model.encode_decode(image, [meta])
+        return scores
 
 
 def run(args: argparse.Namespace) -> None:
@@ -220,9 +224,11 @@ def run(args: argparse.Namespace) -> None:
         published = stock_config(cfg)
         kept, dropped = strip_branches(weights, cfg, published, args.checkpoint)
         if not torch.equal(logits_of(cfg, weights), logits_of(published, kept)):
+            head = cfg.model.decode_head
+            head = head[-1] if isinstance(head, list) else head  # a cascade
             raise ValueError(
                 f'{args.checkpoint}: expected a head whose training branches vanish at inference, '
-                f'got {cfg.model.decode_head.type}, which predicts otherwise without them. '
+                f'got {head.type}, which predicts otherwise without them. '
                 'Publish it without --stock.'
             )
         weights = kept

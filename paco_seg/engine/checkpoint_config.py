@@ -7,17 +7,30 @@ anything there, and what a config names, MMEngine imports and calls: ``type='os.
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
-import mmengine.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 
 # Packages whose registries a config may name and whose modules it may import.
 PACKAGES = ('paco_seg', 'mmengine', 'mmcv', 'mmseg', 'mmpretrain', 'mmdet')
 # Keys whose value is looked up in a registry, and from there in all of Python.
-TYPE_KEYS = ('type', 'base_type')
+TYPE_KEYS = (
+    'type',
+    'base_type',
+    'ema_type',
+    'runner_type',
+    'constructor',
+    'auto_wrap_policy',
+    'check_fn',
+)
+# What may follow the dot of a file name, which is then no name in a module (test.txt).
+FILE_ENDINGS = ('.txt', '.json', '.csv', '.npy', '.npz', '.pth', '.pt', '.png', '.jpg', '.py')
 REMEDY = 'If you know the training, pass its config file with --config'
 
 
@@ -62,6 +75,18 @@ def check_config_of_stranger(cfg: Config, source: str) -> None:
                 f'{source}: meta.cfg: {key}: expected a class that the MM packages registered, '
                 f'got {value!r}. {REMEDY}'
             )
+        # Other keys may reach a registry too, some day or in some class: none is told where.
+        imported = key.startswith('custom_imports.')  # looked at below
+        if not imported and isinstance(value, str) and _names_foreign_code(value, registered):
+            raise ValueError(
+                f'{source}: meta.cfg: {key}: expected a plain value, got {value!r}, which names '
+                f'something in a Python package. {REMEDY}'
+            )
+        if last == 'trust_remote_code' and value:
+            raise ValueError(
+                f'{source}: meta.cfg: {key}: expected False, got {value!r}, which runs code from '
+                f'the network. {REMEDY}'
+            )
         if last == '_scope_' and value not in PACKAGES:
             raise ValueError(
                 f'{source}: meta.cfg: {key}: expected one of {PACKAGES}, got {value!r}. {REMEDY}'
@@ -91,11 +116,26 @@ def _walk(value: Any, key: str) -> Iterator[tuple[str, Any]]:
             yield from _walk(item, f'{key}[{number}]')
 
 
+def _names_foreign_code(value: str, registered: set[str]) -> bool:
+    """Whether a lookup of this name would import a module; nothing is imported to find out."""
+    if value in registered or not re.fullmatch(r'[^\W\d]\w*(\.[^\W\d]\w*)+', value):
+        return False
+    if PurePath(value).suffix in FILE_ENDINGS:
+        return False
+    try:
+        return importlib.util.find_spec(value.partition('.')[0]) is not None
+    except ValueError:  # a module without a spec, such as __main__
+        return True
+
+
 def _registered_names() -> set[str]:
     """Every name by which a config may call for a registered class: bare, scoped or in full."""
-    roots = [item for item in vars(mmengine.registry).values() if isinstance(item, Registry)]
+    modules = [sys.modules.get(f'{package}.registry') for package in PACKAGES]
+    found = [item for module in modules if module for item in vars(module).values()]
+    # MMPretrain has registries without a parent: batch augmentations, tokenizers.
+    roots = {id(item): item for item in found if isinstance(item, Registry) and not item.parent}
     names: set[str] = set()
-    for root in roots:
+    for root in roots.values():
         for registry in (root, *root.children.values()):
             registry.import_from_location()  # as a lookup does; registers what the package has
             for name, cls in registry.module_dict.items():

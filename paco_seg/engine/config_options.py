@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentError, ArgumentParser, Namespace
 from typing import Any
 
 from mmengine.config import DictAction
@@ -23,7 +23,9 @@ class ConfigOptions(DictAction):
     ) -> None:
         """Add the options to those of the namespace."""
         for pair in values:
-            key, _, value = pair.partition('=')
+            key, sign, value = pair.partition('=')
+            if not (key and sign):
+                raise ArgumentError(self, f'expected KEY=VALUE, got {pair!r}')
             if value.startswith('='):
                 former = getattr(namespace, self.dest) or {}
                 setattr(namespace, self.dest, {**former, key: value[1:]})

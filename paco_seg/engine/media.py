@@ -118,10 +118,17 @@ def _unique(files: list[Path]) -> tuple[str, ...]:
     """Names without suffix, but for files that would share one."""
     stems = [_readable(file.with_suffix('').as_posix()) for file in files]
     number = Counter(stems)
-    return tuple(
-        stem if number[stem] == 1 else f'{stem}_{file.suffix[1:]}'
-        for stem, file in zip(stems, files, strict=True)
-    )
+    taken = {stem for stem in stems if number[stem] == 1}
+    names = []
+    for stem, file in zip(stems, files, strict=True):
+        name = stem
+        if number[stem] > 1:
+            name = f'{stem}_{file.suffix[1:]}'
+            while name in taken:  # a.png beside a.jpg and a_png.bmp
+                name += '_'
+            taken.add(name)
+        names.append(name)
+    return tuple(names)
 
 
 def _readable(name: str) -> str:

@@ -14,8 +14,9 @@ from paco_seg.engine.checkpoint import UnsafeCheckpointError, load_from_local
 
 # Written by MMEngine beside the checkpoints: the path of the newest.
 LAST = 'last_checkpoint'
-# iter_3000.pth, epoch_12.pth; not best_mIoU_iter_3000.pth, nor what is written aside (.iter_...).
-NUMBERED = re.compile(r'(?P<kind>(?!best_)[^.]*?)(?P<number>\d+)\.pth')
+# iter_3000.pth, epoch_12.pth; not best_mIoU_iter_3000.pth, nor what is written aside (.iter_...),
+# nor what CheckpointHook published, with the start of its hash (iter_3000-e5432409.pth).
+NUMBERED = re.compile(r'(?P<kind>(?!best_)(?!.*-[0-9a-f]{8}\.pth)[^.]*?)(?P<number>\d+)\.pth')
 
 
 def newest_checkpoint(work_dir: str | Path) -> str | None:

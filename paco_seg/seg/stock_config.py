@@ -109,6 +109,11 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
             f'{key}.ignore_index: expected a label of 8 bits, got {config["ignore_index"]}. Plain '
             'MMSegmentation loads no wider label maps: evaluate with paco_seg'
         )
+    if 'get_label_map' in vars(cls):
+        raise ValueError(
+            f'{key}.type: expected a data set whose labels plain MMSegmentation reads alike, got '
+            f'{cls.__name__}, which maps them. Publish it without --stock'
+        )
     if 'base_type' in config:
         base = mmseg.registry.MODELS.get(config.pop('base_type'))
     else:

@@ -243,12 +243,28 @@ def test_a_video_is_not_written_over_itself(tiny_seg, run_tool, save_checkpoint,
     assert video.read_bytes() == before
 
 
+def linked(folder, name):
+    """The same folder under a name that the command writes to."""
+    (folder.parent / name).symlink_to(folder)
+    return folder.parent / name
+
+
 @pytest.mark.parametrize(
     ('spoil', 'message'),
     [
         (lambda a: a.update(images='nowhere'), r'^IMAGES: expected an existing file or folder'),
         (lambda a: a.update(checkpoint='no.pth'), r'^checkpoint: expected an existing file'),
         (lambda a: a.update(out=a['images'] / 'out'), r'^--out: expected a folder outside IMAGES'),
+        (
+            lambda a: a.update(out=a['images'].parent, images=linked(a['images'], 'pictures')),
+            r"^--out: expected a folder whose 'pictures' has none of IMAGES",
+        ),
+        (
+            lambda a: a.update(
+                out=a['images'].parent, images=linked(a['images'], 'labels') / '0.png'
+            ),
+            r"^--out: expected a folder whose 'labels' has none of IMAGES",
+        ),
         (lambda a: a.update(out=a['checkpoint']), r'^--out: expected a folder, got'),
         (lambda a: a.update(images=a['checkpoint']), r'^IMAGES: .* or a video'),
         (lambda a: (a['images'] / 'bad.png').write_bytes(b'no'), r'1 that cannot: \S*bad\.png'),

@@ -187,6 +187,20 @@ def test_a_branch_that_acts_at_inference_is_refused(trained, monkeypatch):
     assert not checkpoint.with_name('iter_6_published.pth').exists()
 
 
+def test_a_log_prior_at_test_is_no_training_branch(tiny_seg, save_checkpoint, tmp_path):
+    """The head subtracts it in predict(), which the logits of its forward pass do not show."""
+    frequency = tmp_path / 'frequency.json'
+    counts = dict(
+        classes=['a', 'b', 'c', 'd'], pixels=[1000, 100, 10, 1], images=[2, 2, 2, 1], num_images=2
+    )
+    frequency.write_text(json.dumps(counts))
+    head = f"type='LogitAdjustedDecodeHead', base_type='FCNHead', frequency_file={str(frequency)!r}"
+    config = tiny_seg(f'model["decode_head"].update({head})\n')
+    arguments = ['publish', save_checkpoint(config), '--config', config, '--stock']
+    with pytest.raises(ValueError, match='got LogitAdjustedDecodeHead, which predicts otherwise'):
+        cli.run([str(argument) for argument in arguments])
+
+
 def test_a_checkpoint_without_config_needs_one(tmp_path):
     path = tmp_path / 'weights.pth'
     torch.save(dict(state_dict={}), path)

@@ -69,6 +69,12 @@ def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):
     run_tool('test', config, checkpoint, '--out', tmp_path / 'maps')
     maps = sorted((tmp_path / 'maps').iterdir())
     assert [path.name for path in maps] == ['0.png', '1.png']
+    labels = tmp_path / 'data/labels/val'
+    before = [path.read_bytes() for path in sorted(labels.iterdir())]
+    for folder in (labels, labels / 'new'):
+        with pytest.raises(ValueError, match=r'^--out: expected a folder outside .*seg_map_path'):
+            run_tool('test', config, checkpoint, '--out', folder)
+    assert [path.read_bytes() for path in sorted(labels.iterdir())] == before
     predicted = cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED)
     run_tool('test', config, checkpoint, '--out', tmp_path / 'out.pkl')
     samples = mmengine.load(tmp_path / 'out.pkl')

@@ -45,10 +45,23 @@ def test_stock_configs_pass(config):
     check_config_of_stranger(config_from_text(cfg.pretty_text, 'a.pth'), 'a.pth')
 
 
+def test_registries_without_a_parent_count_too():
+    pytest.importorskip('paco_seg.cls')
+    check_config_of_stranger(Config(dict(augments=[dict(type='Mixup')])), 'a.pth')
+
+
 @pytest.mark.parametrize('name', ['FCNHead', 'mmseg.FCNHead', 'GPaCoDecodeHead', 'mmcv.BN'])
 def test_registered_names_pass(name):
     cfg = Config(dict(model=dict(decode_head=dict(type=name, _scope_='mmseg'))))
     check_config_of_stranger(cfg, 'a.pth')
+
+
+@pytest.mark.parametrize(
+    'value', ['test.txt', 'os/train.txt', 'decode_head.conv_seg', 'backbone.', 'v1.0', 'a.b', '.py']
+)
+def test_texts_with_a_dot_are_no_names(value):
+    imports = dict(imports=['paco_seg.seg', 'mmseg.models'])
+    check_config_of_stranger(Config(dict(a=dict(x=value), custom_imports=imports)), 'a.pth')
 
 
 @pytest.mark.parametrize(
@@ -61,6 +74,14 @@ def test_registered_names_pass(name):
         ),
         (dict(a=dict(base_type='builtins.exec')), r"a\.base_type: .*'builtins\.exec'"),
         (dict(a=dict(type='mmengine.os.system')), r"a\.type: .*'mmengine\.os\.system'"),
+        (dict(a=[dict(type='EMAHook', ema_type='torch.hub.load')]), r"a\[0\]\.ema_type: .*'torch"),
+        (dict(a=dict(ema_type='antigravity')), r"a\.ema_type: .*'antigravity'"),
+        (dict(runner_type='os.system'), r"runner_type: .*'os\.system'"),
+        (dict(a=dict(constructor='this')), r"a\.constructor: .*'this'"),
+        (dict(a=dict(some_fn='torch.hub.load')), r"some_fn: expected a plain .*'torch\.hub\.load'"),
+        (dict(a=dict(some_fn='mmengine.os.system')), r"a\.some_fn: .*'mmengine\.os\.system'"),
+        (dict(a=dict(some_fn='__main__.x')), r"some_fn: expected a plain .*'__main__\.x'"),
+        (dict(a=dict(trust_remote_code=True)), r'trust_remote_code: expected False, got True'),
         (dict(a=dict(type='NoSuchClass')), r"a\.type: .*'NoSuchClass'"),
         (dict(a=dict(type='BN', _scope_='evil')), r"a\._scope_: .*'evil'"),
         (dict(a=['{{$X:1}}']), r"a\[0\]: expected a plain value, got '{{"),

@@ -8,11 +8,11 @@ from paco_seg.engine.media import find_media
 
 
 def test_names_that_would_collide_keep_their_suffix(tmp_path):
-    for name in ('a.png', 'a.jpg', 'b.png', '.c.png', 'sub/a.png'):
+    for name in ('a.png', 'a.jpg', 'a_png.bmp', 'b.png', '.c.png', 'sub/a.png'):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
-    assert find_media(tmp_path).names == ('a_jpg', 'a_png', 'b', 'sub/a')
+    assert find_media(tmp_path).names == ('a_jpg', 'a_png_', 'a_png', 'b', 'sub/a')
 
 
 def test_a_file_is_one_image_and_an_empty_folder_none(tmp_path):

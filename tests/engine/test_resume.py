@@ -119,3 +119,10 @@ def test_a_seed_that_is_none(tmp_path):
     torch.save({'meta': {'seed': 'x'}}, tmp_path / 'a.pth')
     with pytest.raises(ValueError, match=r"a\.pth: meta\.seed: expected an integer >= 0, got 'x'"):
         use_resume(Config(dict(work_dir=str(tmp_path))), str(tmp_path / 'a.pth'))
+
+
+def test_a_published_file_is_no_checkpoint_to_resume(tmp_path):
+    """Its hash may look like a larger number of iterations."""
+    write(tmp_path, 3, 6)
+    (tmp_path / 'iter_6.pth').rename(tmp_path / 'iter_3-e5432409.pth')
+    assert newest(tmp_path) == 'iter_3.pth'

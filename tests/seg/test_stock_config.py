@@ -105,3 +105,10 @@ def test_what_has_no_counterpart_is_named():
 def test_the_input_of_models_that_do_not_normalise(preprocessor, backbone, shape):
     cfg = Config(dict(model=dict(data_preprocessor=preprocessor, backbone=backbone)))
     assert input_shape(cfg) == shape
+
+
+def test_a_data_set_that_maps_its_labels_is_refused():
+    """BaseSegDataset would take the void label of CamVid for a class."""
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(type='CamVidDataset', data_root='a'))))
+    with pytest.raises(ValueError, match=r'^test_dataloader\.dataset\.type: .* got CamVidDataset'):
+        stock_config(cfg)

@@ -48,7 +48,9 @@ class LoadLabelMap(LoadAnnotations):
         self.reduce_zero_label: bool | None
 
     def _load_seg_map(self, results: dict) -> None:
-        path = results['seg_map_path']
+        path = results.get('seg_map_path')
+        if path is None:  # an image alone: MMSegmentation takes its own step out by name
+            return
         content = fileio.get(path, backend_args=self.backend_args)
         stored = mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend)
         stored = stored.squeeze()

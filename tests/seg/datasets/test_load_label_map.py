@@ -71,3 +71,9 @@ def test_is_registered_and_says_its_settings():
     with DefaultScope.overwrite_default_scope('mmseg'):
         step = TRANSFORMS.build(dict(type='LoadLabelMap', ignore_index=7))
     assert 'ignore_index=7' in repr(step)
+
+
+def test_an_image_alone_has_no_labels():
+    """As in MMSegmentation's inference_model, which takes the stock step out by its name."""
+    info = dict(img_path='a.png', seg_fields=[])
+    assert LoadLabelMap()(info) == dict(img_path='a.png', seg_fields=[])
