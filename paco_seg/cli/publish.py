@@ -31,7 +31,9 @@ from paco_seg.engine.cli import PLUGINS, add_allow_pickle, weights_of
 from paco_seg.engine.model_changes import build_without_memory, read_config
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_output, write_text, written_aside
+from paco_seg.seg.scores import predicted_scores
 from paco_seg.seg.stock_config import input_shape, stock_config
+from paco_seg.seg.systems.heads import heads_of_model
 
 # What is kept of a checkpoint's meta: what inference reads, and how long the model was trained.
 META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
@@ -183,15 +185,12 @@ def build_for_inference(cfg: Config, weights: dict[str, Tensor]) -> nn.Module:
 
 def logits_of(cfg: Config, weights: dict[str, Tensor]) -> Tensor:
     """Logits that one image of noise is predicted from, the same in every call."""
-    model: Any = build_for_inference(cfg, weights)
+    model = build_for_inference(cfg, weights)
     channels, *size = input_shape(cfg)
     image = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
-    meta = dict(img_shape=size, ori_shape=size, pad_shape=size, padding_size=[0] * 4)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)  # for heads that start from random bases at inference
-        # Not mode='tensor', which leaves out what a head does in predict(), such as a log prior.
-        scores: Tensor = model.encode_decode(image, [meta])
-        return scores
+        return predicted_scores(model, image, size)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -224,11 +223,10 @@ def run(args: argparse.Namespace) -> None:
         published = stock_config(cfg)
         kept, dropped = strip_branches(weights, cfg, published, args.checkpoint)
         if not torch.equal(logits_of(cfg, weights), logits_of(published, kept)):
-            head = cfg.model.decode_head
-            head = head[-1] if isinstance(head, list) else head  # a cascade
+            _, head = heads_of_model(cfg)[-1]
             raise ValueError(
                 f'{args.checkpoint}: expected a head whose training branches vanish at inference, '
-                f'got {head.type}, which predicts otherwise without them. '
+                f'got {head["type"]}, which predicts otherwise without them. '
                 'Publish it without --stock.'
             )
         weights = kept

@@ -34,6 +34,7 @@ from paco_seg.engine.preflight import (
     check_imports,
     check_loader,
     check_work_dir,
+    data_folders,
     iter_datasets,
 )
 from paco_seg.engine.results import (
@@ -186,12 +187,12 @@ def use_out_folder(cfg: Config, out: str) -> None:
         )
     target = Path(out).resolve()
     for key, dataset in iter_datasets(cfg.test_dataloader.dataset, 'test_dataloader.dataset'):
-        for name, prefix in dict(dataset.get('data_prefix') or {}).items():
+        for name, prefix in data_folders(dataset).items():
             folder = Path(dataset.get('data_root') or '', prefix).expanduser().resolve()
-            if prefix and (target == folder or folder in target.parents):
+            if target == folder or folder in target.parents:
                 raise ValueError(
                     f'--out: expected a folder outside the data, got {out!r}, where files of '
-                    f'{key}.data_prefix.{name} would be written over. Choose another folder'
+                    f'{key}.{name} would be written over. Choose another folder'
                 )
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:

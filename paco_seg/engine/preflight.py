@@ -70,18 +70,22 @@ def _check_dataset(key: str, config: dict, scope: str | None) -> None:
     if config.get('backend_args') or config.get('file_client_args') or downloads(config, scope):
         return
     root = config.get('data_root') or ''
+    if root:
+        _check_path(f'{key}.data_root', '', root, is_folder=True)
+    for name, folder in data_folders(config).items():
+        _check_path(f'{key}.{name}', root, folder, is_folder=True)
+    if config.get('ann_file'):
+        _check_path(f'{key}.ann_file', root, config['ann_file'], is_folder=False)
+
+
+def data_folders(config: dict) -> dict[str, str]:
+    """Key of each folder that a dataset reads from -> the folder, below its ``data_root``."""
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, dict):
         folders = {f'data_prefix.{name}': folder for name, folder in prefix.items()}
     else:
         folders = {'data_prefix': prefix}
-    if root:
-        _check_path(f'{key}.data_root', '', root, is_folder=True)
-    for name, folder in folders.items():
-        if folder:
-            _check_path(f'{key}.{name}', root, folder, is_folder=True)
-    if config.get('ann_file'):
-        _check_path(f'{key}.ann_file', root, config['ann_file'], is_folder=False)
+    return {key: folder for key, folder in folders.items() if folder}
 
 
 def downloads(config: dict, scope: str | None) -> bool:

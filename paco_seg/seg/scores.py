@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -44,8 +45,21 @@ class SegmentationScores(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, C, H, W); one channel where the head has one logit of a foreground."""
-        size = self.shape[1:]
-        meta = dict(img_shape=size, ori_shape=size, pad_shape=size, padding_size=[0] * 4)
-        # MMSegmentation reads the first of them; their number would fix that of the images.
-        scores: Tensor = self.model.encode_decode(images, [meta])
-        return scores
+        return predicted_scores(self.model, images, self.shape[1:])
+
+
+def predicted_scores(model: Any, images: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the logits that a segmentor predicts from, (N, C, H, W).
+
+    Not those of ``mode='tensor'``, which leave out what a head does in ``predict()``, such as a
+    log prior.
+
+    Args:
+        model: a segmentor.
+        images: (N, 3, H, W), as the preprocessor returns them.
+        size: (H, W).
+    """
+    meta = dict(img_shape=size, ori_shape=size, pad_shape=size, padding_size=[0] * 4)
+    # MMSegmentation reads the first of them; their number would fix that of the images.
+    scores: Tensor = model.encode_decode(images, [meta])
+    return scores

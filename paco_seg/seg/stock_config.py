@@ -109,7 +109,8 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
             f'{key}.ignore_index: expected a label of 8 bits, got {config["ignore_index"]}. Plain '
             'MMSegmentation loads no wider label maps: evaluate with paco_seg'
         )
-    if 'get_label_map' in vars(cls):
+    own_classes = [parent for parent in cls.__mro__ if _module(parent) == PACKAGE]
+    if any('get_label_map' in vars(parent) for parent in own_classes):
         raise ValueError(
             f'{key}.type: expected a data set whose labels plain MMSegmentation reads alike, got '
             f'{cls.__name__}, which maps them. Publish it without --stock'
@@ -131,7 +132,7 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
                 'the config.'
             )
         base = theirs[0]
-    own = _arguments(parent for parent in cls.__mro__ if _module(parent) == PACKAGE)
+    own = _arguments(own_classes)
     known = _arguments(base.__mro__)
     for name, default in own.items():
         if name not in known:

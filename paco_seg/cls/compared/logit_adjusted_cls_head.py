@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from paco_seg.cls.heads.linear_keys import rename_linear_keys
+from paco_seg.cls.heads.linear_keys import AnyLinearClsHead
 from paco_seg.cls.losses import ClassCounts
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.balanced_softmax import posthoc_adjusted_logits
 
 
 @MODELS.register_module()
-class LogitAdjustedClsHead(LinearClsHead):
+class LogitAdjustedClsHead(AnyLinearClsHead):
     """``LinearClsHead`` that predicts from ``logits - tau * log prior`` (arXiv 2007.07314, 4.1).
 
     Training is that of ``LinearClsHead``, so a checkpoint trained with plain cross entropy, with
@@ -62,9 +61,3 @@ class LogitAdjustedClsHead(LinearClsHead):
     ) -> dict[str, Tensor]:
         """Compute the loss of the logits as they are; arguments as in ``ClsHead``."""
         return self._get_loss(super().forward(feats), data_samples, **kwargs)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        rename_linear_keys(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from paco_seg.cls.heads.linear_keys import rename_linear_keys
+from paco_seg.cls.heads.linear_keys import AnyLinearClsHead
 from paco_seg.core.compared.tau_norm import scaled_logits
 
 
 @MODELS.register_module()
-class LWSClsHead(LinearClsHead):
+class LWSClsHead(AnyLinearClsHead):
     """Learns one scale per class on a frozen classifier (arXiv 1910.09217, 4.3).
 
     Start from the stage-one checkpoint (``load_from``), with :class:`FrozenFeatureClassifier` and
@@ -40,7 +39,6 @@ class LWSClsHead(LinearClsHead):
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        rename_linear_keys(state_dict, prefix)
         logarithms = state_dict.pop(f'{prefix}log_scales', None)
         if logarithms is not None:
             state_dict[f'{prefix}scales'] = logarithms.exp()

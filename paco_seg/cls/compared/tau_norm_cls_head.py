@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from paco_seg.cls.heads.linear_keys import rename_linear_keys
+from paco_seg.cls.heads.linear_keys import AnyLinearClsHead
 from paco_seg.core.checks import check_range
 from paco_seg.core.compared.tau_norm import tau_normalized_logits
 
 
 @MODELS.register_module()
-class TauNormClsHead(LinearClsHead):
+class TauNormClsHead(AnyLinearClsHead):
     """``LinearClsHead`` that predicts with ``w_j / ||w_j||^tau`` and no bias (1910.09217, 4.2).
 
     Training is that of ``LinearClsHead``, so that a checkpoint trained with plain cross entropy,
@@ -48,9 +47,3 @@ class TauNormClsHead(LinearClsHead):
     ) -> dict[str, Tensor]:
         """Compute the loss of the trained classifier and its bias; arguments as in ``ClsHead``."""
         return self._get_loss(super().forward(feats), data_samples, **kwargs)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        rename_linear_keys(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmpretrain.evaluation.metrics import Accuracy
-from mmpretrain.models.heads import LinearClsHead
 from torch import Tensor
 
 from paco_seg.cls.heads.features import pooled_features
-from paco_seg.cls.heads.linear_keys import rename_linear_keys
+from paco_seg.cls.heads.linear_keys import AnyLinearClsHead
 
 
-class PooledClsHead(LinearClsHead):
+class PooledClsHead(AnyLinearClsHead):
     """What the heads of this package add to ``LinearClsHead``; arguments are its own."""
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
@@ -35,9 +32,3 @@ class PooledClsHead(LinearClsHead):
         # without a threshold: by default only logits above 0 count as predictions
         found = Accuracy.calculate(logits, labels, topk=self.topk, thrs=(None,))
         return {f'accuracy_top-{k}': value for k, value in zip(self.topk, found, strict=True)}
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        rename_linear_keys(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
