@@ -44,7 +44,7 @@ from paco_seg.engine.results import (
     describe_metrics,
     write_metrics,
 )
-from paco_seg.engine.resume import LAST, newest_checkpoint
+from paco_seg.engine.resume import LAST, PUBLISHED, newest_checkpoint
 from paco_seg.engine.safeguards import guard_test
 from paco_seg.engine.strategies import drop_strategy
 from paco_seg.files import check_output
@@ -104,7 +104,11 @@ def checkpoints_of(work_dir: str) -> dict[str, str]:
         )
     found = {'last': last}
     best = []
-    for path in Path(work_dir).glob('best_*.pth'):
+    # CheckpointHook.out_dir may be another folder.
+    folders = {Path(work_dir).resolve(): work_dir, Path(last).parent.resolve(): Path(last).parent}
+    for path in (path for folder in folders.values() for path in Path(folder).glob('best_*.pth')):
+        if re.search(f'{PUBLISHED}$', path.name):
+            continue
         name = re.fullmatch(r'best_(.*?)(?:_(?:epoch|iter)_(\d+))?', path.stem)
         assert name is not None
         best.append((name[1], int(name[2] or 0), path))

@@ -18,7 +18,7 @@ from paco_seg.engine.cli import (
 )
 from paco_seg.engine.preflight import check_data_folders, check_downloads, check_settings
 from paco_seg.engine.required_hooks import register_required_hooks
-from paco_seg.engine.resume import use_resume
+from paco_seg.engine.resume import use_resume, way_back
 from paco_seg.engine.safeguards import guard_training
 from paco_seg.engine.stages import Interrupted
 from paco_seg.engine.strategies import check_strategy
@@ -104,5 +104,5 @@ def run(args: argparse.Namespace) -> None:
         runner.train()
     except KeyboardInterrupt:
         raise Interrupted(
-            f'interrupted at iteration {runner.iter}: continue with --resume'
+            f'interrupted at iteration {runner.iter}: {way_back(runner)}'
         ) from None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from mmengine.runner import Runner
 
 from paco_seg.engine.bare_model import bare_model
-from paco_seg.engine.resume import LAST
+from paco_seg.engine.resume import own_last_checkpoint
 
 
 class DivergedTrainingError(ValueError):
@@ -22,13 +20,12 @@ class DivergedTrainingError(ValueError):
             runner: the training.
             what: what was found, such as ``'20 losses in a row'``.
         """
-        note = Path(runner.work_dir) / LAST
-        last = note.read_text(encoding='utf-8').strip() if note.is_file() else ''
+        last = own_last_checkpoint(runner)
         start = (
-            f'The last good checkpoint is kept: {last}. Continue from it with --resume, or start '
-            'again,'
-            if last
-            else 'No checkpoint was written yet. Start again'
+            'No checkpoint was written yet. Start again'
+            if last is None
+            else f'The last good checkpoint is kept: {last}. Continue from it with --resume, or '
+            'start again,'
         )
         return cls(
             f'training: expected finite losses and weights, got {what} at iteration '

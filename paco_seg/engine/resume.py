@@ -9,14 +9,18 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from paco_seg.engine.checkpoint import UnsafeCheckpointError, load_from_local
 
 # Written by MMEngine beside the checkpoints: the path of the newest.
 LAST = 'last_checkpoint'
+# What CheckpointHook published beside a checkpoint, with the start of its hash
+# (iter_3000-e5432409.pth).
+PUBLISHED = r'-[0-9a-f]{8}\.pth'
 # iter_3000.pth, epoch_12.pth; not best_mIoU_iter_3000.pth, nor what is written aside (.iter_...),
-# nor what CheckpointHook published, with the start of its hash (iter_3000-e5432409.pth).
-NUMBERED = re.compile(r'(?P<kind>(?!best_)(?!.*-[0-9a-f]{8}\.pth)[^.]*?)(?P<number>\d+)\.pth')
+# nor what was published.
+NUMBERED = re.compile(rf'(?P<kind>(?!best_)(?!.*{PUBLISHED})[^.]*?)(?P<number>\d+)\.pth')
 
 
 def newest_checkpoint(work_dir: str | Path) -> str | None:
@@ -86,6 +90,28 @@ def _candidates(folder: Path, named: str | None) -> Iterator[Path]:
             found.append((number, path))
     for _, path in sorted(found, reverse=True):
         yield path
+
+
+def own_last_checkpoint(runner: Runner) -> str | None:
+    """Path of the newest checkpoint that this training wrote or was resumed from.
+
+    ``last_checkpoint`` may be of an earlier training in the same folder.
+    """
+    return runner.message_hub.runtime_info.get('last_ckpt')
+
+
+def way_back(runner: Runner) -> str:
+    """Say how a training that ends early goes on: words that follow a colon."""
+    if own_last_checkpoint(runner) is not None:
+        return 'continue with --resume'
+    if runner.cfg.get('resume') and runner.cfg.get('load_from'):
+        return f'continue with --resume {runner.cfg.load_from}'
+    if (Path(runner.work_dir) / LAST).is_file():
+        return (
+            f'no checkpoint was written yet, start again; {LAST} in {runner.work_dir} is of an '
+            'earlier training, which --resume would continue'
+        )
+    return 'no checkpoint was written yet, start again'
 
 
 def use_resume(cfg: Config, resume: str) -> None:

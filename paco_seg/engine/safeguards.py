@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.config import Config
 
 import paco_seg.engine.hooks  # noqa: F401
@@ -32,7 +34,13 @@ def guard_training(cfg: Config) -> None:
 
 
 def guard_test(cfg: Config) -> None:
-    """Add the hooks that check a checkpoint before it is tested; changes ``cfg`` in place."""
+    """Add the hooks that check a checkpoint before it is tested; changes ``cfg`` in place.
+
+    The config in the work directory of a training has the hooks of the training as well. One of
+    them reads the training set, which need not be there.
+    """
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [hook for hook in hooks if type_name(hook) != 'ClassMemoryHook']
     add_hook(cfg, type='SettingsCheckHook')
     _require(cfg, 'inference')
     add_hook(cfg, type='ClassNamesCheckHook')
@@ -49,11 +57,23 @@ def _require(cfg: Config, what: str) -> None:
     add_hook(cfg, **hook)
 
 
+def default_checkpoint(cfg: Config) -> dict[str, Any]:
+    """Return the checkpoint hook of a config that names none.
+
+    That is MMEngine's, once an epoch. A loop of iterations is a single epoch to it: there the hook
+    writes whenever the loop validates.
+    """
+    loop = cfg.get('train_cfg') or {}
+    if loop.get('by_epoch', type_name(loop) != 'IterBasedTrainLoop'):
+        return dict(type='CheckpointHook', interval=1)
+    return dict(type='CheckpointHook', interval=loop.get('val_interval', 1000), by_epoch=False)
+
+
 def use_durable_checkpoints(cfg: Config) -> None:
     """Put :class:`DurableCheckpointHook` in the place of MMEngine's, with the same arguments."""
     hooks = dict(cfg.get('default_hooks') or {})
-    # MMEngine's default, if the config says nothing; None switches it off.
-    checkpoint = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
+    # None switches it off.
+    checkpoint = hooks.get('checkpoint', default_checkpoint(cfg))
     if checkpoint is not None and checkpoint.get('type') in STOCK_CHECKPOINT_HOOKS:
         cfg.default_hooks = dict(hooks, checkpoint=dict(checkpoint, type='DurableCheckpointHook'))
     cfg.custom_hooks = [

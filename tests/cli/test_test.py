@@ -63,6 +63,20 @@ def test_of_two_best_checkpoints_the_later_one_is_tested(tmp_path):
     }
 
 
+def test_best_checkpoints_beside_the_last_one_are_found(tmp_path):
+    """Of CheckpointHook.out_dir; what it published is the same once more."""
+    work, other = tmp_path / 'work', tmp_path / 'out/work'
+    for folder in (work, other):
+        folder.mkdir(parents=True)
+    last = other / 'iter_1000.pth'
+    torch.save(dict(state_dict={}), last)
+    (work / 'last_checkpoint').write_text(str(last))
+    for name in ('best_mIoU_iter_500.pth', 'best_mIoU_iter_500-0a1b2c3d.pth'):
+        (other / name).write_bytes(b'')
+    best = str(other / 'best_mIoU_iter_500.pth')
+    assert checkpoints_of(str(work)) == {'last': str(last), 'best on mIoU': best}
+
+
 def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):
     config = tiny_seg()
     checkpoint = save_checkpoint(config)

@@ -1,11 +1,12 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
 from paco_seg.engine import resume
-from paco_seg.engine.resume import newest_checkpoint, use_resume
+from paco_seg.engine.resume import newest_checkpoint, use_resume, way_back
 
 
 def write(folder, *numbers, last=None, kind='iter'):
@@ -126,3 +127,19 @@ def test_a_published_file_is_no_checkpoint_to_resume(tmp_path):
     write(tmp_path, 3, 6)
     (tmp_path / 'iter_6.pth').rename(tmp_path / 'iter_3-e5432409.pth')
     assert newest(tmp_path) == 'iter_3.pth'
+
+
+def ended_early(work_dir, cfg=None, **runtime_info):
+    hub = SimpleNamespace(runtime_info=runtime_info)
+    return way_back(SimpleNamespace(work_dir=work_dir, cfg=cfg or {}, message_hub=hub))
+
+
+def test_the_way_back_is_to_a_checkpoint_of_this_training(tmp_path):
+    write(tmp_path, 3, last=tmp_path / 'iter_3.pth')
+    assert ended_early(tmp_path, last_ckpt=str(tmp_path / 'iter_3.pth')) == 'continue with --resume'
+    message = ended_early(tmp_path)
+    assert message.startswith('no checkpoint was written yet, start again; last_checkpoint in')
+    assert 'is of an earlier training' in message
+    assert ended_early(tmp_path / 'new') == 'no checkpoint was written yet, start again'
+    resumed = Config(dict(resume=True, load_from='other/iter_3.pth'))
+    assert ended_early(tmp_path, resumed) == 'continue with --resume other/iter_3.pth'

@@ -1,4 +1,6 @@
+import pytest
 from mmengine.config import Config
+from mmengine.runner import IterBasedTrainLoop
 
 from paco_seg.engine.safeguards import guard_test, guard_training, use_durable_checkpoints
 
@@ -36,6 +38,26 @@ def test_a_hook_under_its_full_name_is_the_hook():
     cfg = Config(dict(custom_hooks=[dict(type=name, patience=200)]))
     guard_training(cfg)
     assert sum('NonFiniteLossHook' in kind for kind in types(cfg)) == 1
+
+
+def test_a_test_leaves_the_training_set_alone():
+    """It may be absent where a model is tested."""
+    cfg = Config(dict())
+    guard_training(cfg)
+    assert 'ClassMemoryHook' in types(cfg)
+    guard_test(cfg)
+    assert 'ClassMemoryHook' not in types(cfg)
+
+
+@pytest.mark.parametrize(
+    'loop', [dict(by_epoch=False), dict(type='IterBasedTrainLoop'), dict(type=IterBasedTrainLoop)]
+)
+def test_without_a_hook_an_iteration_loop_writes_when_it_validates(loop):
+    cfg = Config(dict(train_cfg=dict(loop, max_iters=9, val_interval=3)))
+    use_durable_checkpoints(cfg)
+    assert cfg.default_hooks.checkpoint == dict(
+        type='DurableCheckpointHook', interval=3, by_epoch=False
+    )
 
 
 def test_a_test_gets_those_about_the_checkpoint():

@@ -35,12 +35,15 @@ class ClassMemoryHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop the entries; MMEngine calls it when the file is read and the model untouched."""
         trained = classes_of_checkpoint(checkpoint)
-        classes = classes_of(runner.train_dataloader.dataset)
-        if runner.cfg.get('resume') or trained is None or classes in (None, trained):
-            return
-        state = checkpoint.get('state_dict', checkpoint)
         model = bare_model(runner.model)
         found = [name for name, part in model.named_modules() if isinstance(part, MEMORIES)]
+        if runner.cfg.get('resume') or trained is None or not found:
+            return
+        # Not earlier: where nothing is to be compared, the training data need not be there.
+        classes = classes_of(runner.train_dataloader.dataset)
+        if classes in (None, trained):
+            return
+        state = checkpoint.get('state_dict', checkpoint)
         left_out = [
             key
             for key in state

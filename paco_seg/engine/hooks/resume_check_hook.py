@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
@@ -60,6 +60,13 @@ class ResumeCheckHook(Hook):
         saved_config = _saved_config(checkpoint['meta'].get('cfg'), source)
         _check_optimizer(runner, checkpoint, saved_config, source)
         _compare_batch_sizes(runner.cfg, saved_config, source)
+        if any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
+            print_log(
+                f'{source}: EarlyStoppingHook keeps nothing in a checkpoint: its patience and its '
+                'best score start anew here',
+                'current',
+                logging.WARNING,
+            )
 
 
 def checkpoint_folder(runner: Runner) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from paco_seg.core.checks import check_count, check_range
 from paco_seg.engine.bare_model import bare_model
@@ -34,6 +34,7 @@ class SettingsCheckHook(Hook):
         """
         check_length(runner)
         check_learning_rates(runner.optim_wrapper)
+        check_checkpoint_interval(runner)
         check_save_best(runner)
         check_topk(runner)
 
@@ -72,6 +73,23 @@ def check_learning_rates(optim_wrapper: OptimWrapper | OptimWrapperDict) -> None
             if isinstance(group.get(name), float):
                 key = 'lr' if name == 'initial_lr' else name
                 check_range(f'optim_wrapper.optimizer.{key}', group[name], low=0.0)
+
+
+def check_checkpoint_interval(runner: Runner) -> None:
+    """Refuse an interval in epochs in a loop of iterations, which is one epoch to its end.
+
+    Raises:
+        ValueError: names the config key.
+    """
+    if not isinstance(runner.train_loop, IterBasedTrainLoop):
+        return
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.by_epoch and hook.interval > 0:
+            raise ValueError(
+                'default_hooks.checkpoint.by_epoch: expected False, since train_cfg counts '
+                f'iterations, got True: an interval of {hook.interval} epochs would write nothing '
+                'until the end. Set it, and interval to a number of iterations'
+            )
 
 
 def check_save_best(runner: Runner) -> None:

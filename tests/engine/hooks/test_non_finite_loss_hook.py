@@ -11,10 +11,11 @@ from paco_seg.engine.resume import newest_checkpoint
 NAN, INF = float('nan'), float('inf')
 
 
-def feed(hook, losses, work_dir='/nowhere'):
+def feed(hook, losses):
     """Number of losses after which the hook ends the training."""
     for number, loss in enumerate(losses, 1):
-        runner = SimpleNamespace(iter=number - 1, work_dir=work_dir)
+        hub = SimpleNamespace(runtime_info={})
+        runner = SimpleNamespace(iter=number - 1, message_hub=hub)
         try:
             hook.after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(loss), acc=NAN))
         except DivergedTrainingError as error:
@@ -45,3 +46,10 @@ def test_a_training_ends_and_its_last_good_checkpoint_stays(tmp_path):
     with pytest.raises(DivergedTrainingError, match=message):
         train(tmp_path, model__diverges_at=5, custom_hooks=hooks)
     assert newest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
+
+
+def test_the_checkpoint_of_an_earlier_training_is_not_named(tmp_path):
+    train(tmp_path)
+    hooks = [dict(type='NonFiniteLossHook', patience=1)]
+    with pytest.raises(DivergedTrainingError, match=r'iteration 1\. No checkpoint was written yet'):
+        train(tmp_path, model__diverges_at=1, custom_hooks=hooks)

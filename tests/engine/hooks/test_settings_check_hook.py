@@ -61,11 +61,21 @@ def runner(metrics=(), hooks=(), head=None, loop=None, optim=None):
 check = SettingsCheckHook().before_train
 
 
+def test_an_interval_of_epochs_in_a_loop_of_iterations_is_refused():
+    message = r'checkpoint\.by_epoch: expected False, since train_cfg counts .* 200 epochs would'
+    with pytest.raises(ValueError, match=message):
+        check(runner(hooks=[CheckpointHook(interval=200)]))
+    check(runner(hooks=[CheckpointHook(interval=200, by_epoch=False), CheckpointHook()]))
+
+
 def test_an_ordinary_training_passes():
     check(
         runner(
             [Accuracy((1, 3)), Groups()],
-            [CheckpointHook(save_best='mIoU'), EarlyStoppingHook(monitor='mIoU_head')],
+            [
+                CheckpointHook(interval=1, save_best='mIoU'),
+                EarlyStoppingHook(monitor='mIoU_head'),
+            ],
             dict(topk=(1, 3), cal_acc=True, num_classes=3),
             train_loop(EpochBasedTrainLoop, max_epochs=2, max_iters=0),
         )
