@@ -30,6 +30,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         IsADirectoryError: ``path`` is a folder.
+        FileExistsError: ``path`` is a device or a pipe, which a file would take the place of.
         OSError: the folder cannot be created or written to.
 
     Example:
@@ -39,6 +40,8 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f'{target}: expected a file to write, got an existing folder')
+    if _is_special(target):
+        raise FileExistsError(f'{target}: expected a file to write, got a device or a pipe')
     if target.is_symlink():  # the file that it names is replaced, not the link
         target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +58,10 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -75,7 +82,7 @@ def check_output(
     suffixes: Iterable[str] = (),
     key: str = '--out',
 ) -> None:
-    """Refuse an output that would destroy an input, is a folder, or has a foreign suffix.
+    """Refuse an output that would destroy an input, is no file, or has a foreign suffix.
 
     Call it before the work starts.
 
@@ -91,6 +98,10 @@ def check_output(
     target = Path(path)
     if target.is_dir():
         raise ValueError(f'{key}: expected a file, got the folder {str(path)!r}. Add a file name')
+    if _is_special(target):
+        raise ValueError(
+            f'{key}: expected a file, got {str(path)!r}, a device or a pipe. Give another name'
+        )
     wanted = tuple(suffixes)
     if wanted and target.suffix not in wanted:
         raise ValueError(

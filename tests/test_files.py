@@ -55,6 +55,18 @@ def test_refuses_a_folder(tmp_path):
         check_output(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes with names on this system')
+def test_a_device_or_pipe_is_not_replaced(tmp_path):
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match='a device or a pipe'), written_aside(pipe):
+        pass
+    assert pipe.is_fifo()
+    for path in (pipe, '/dev/null'):
+        with pytest.raises(ValueError, match=r'--out: expected a file, got .* a device or a pipe'):
+            check_output(path)
+
+
 def test_refuses_an_input(tmp_path):
     source = tmp_path / 'own.py'
     source.write_text('')

@@ -1,9 +1,12 @@
-"""What commands share about their arguments: ranges of numbers."""
+"""What commands share about their arguments: ranges of numbers, kinds of pictures."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+
+# What Matplotlib writes.
+PICTURES = ('.png', '.pdf', '.svg', '.eps', '.ps', '.jpg', '.jpeg', '.tif', '.tiff', '.webp')
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -73,7 +73,8 @@ def channel_order(cfg: Config, preprocessor: Mapping[str, Any]) -> str:
         kind = step.get('type')
         is_rgb ^= kind == 'NumpyToPIL' and bool(step.get('to_rgb'))
         is_rgb ^= kind == 'PILToNumpy' and bool(step.get('to_bgr'))
-    is_rgb ^= bool(preprocessor.get('bgr_to_rgb') or preprocessor.get('to_rgb'))
+    # Each of them exchanges the two, whatever its name says.
+    is_rgb ^= any(preprocessor.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb'))
     return 'RGB' if is_rgb else 'BGR'
 
 

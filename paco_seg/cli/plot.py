@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from paco_seg.cli.arguments import at_least
+from paco_seg.cli.arguments import PICTURES, at_least
 from paco_seg.comparison import long_tail
 from paco_seg.core.diagnostics import center_geometry
 from paco_seg.core.embeddings import unit_rows
@@ -42,9 +42,6 @@ from paco_seg.engine.cli import (
     require_keys,
 )
 from paco_seg.files import check_output
-
-# What Matplotlib writes.
-SUFFIXES = ('.png', '.pdf', '.svg', '.eps', '.ps', '.jpg', '.jpeg', '.tif', '.tiff', '.webp')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
         plot_runs(args)
         return
     out = args.out = args.out or f'{kind}.png'
-    check_output(out, inputs=[_file(source) for source in sources], suffixes=SUFFIXES)
+    check_output(out, inputs=[_file(source) for source in sources], suffixes=PICTURES)
     draw(args, sources)
     print(out)
 
@@ -92,7 +89,7 @@ def plot_runs(args: argparse.Namespace) -> None:
         )
     args.out = args.out or 'long_tail.png'
     runs = [long_tail.read_run(text, args.metric) for text in args.runs]
-    check_output(args.out, inputs=[run.file for run in runs], suffixes=SUFFIXES)
+    check_output(args.out, inputs=[run.file for run in runs], suffixes=PICTURES)
     metric = long_tail.common_metric(runs, args.metric)
     frequency = long_tail.frequencies(runs, args.by, args.frequency_file)
     print(long_tail.means_text(runs, metric, frequency.groups))

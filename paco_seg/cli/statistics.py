@@ -17,6 +17,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from paco_seg.cli.arguments import PICTURES
 from paco_seg.core.frequency import (
     GROUP_THRESHOLDS,
     ClassFrequency,
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out or default_name(args.config))
     check_output(out, inputs=[args.config])
     if args.plot:
-        check_output(args.plot, inputs=[args.config, out], key='--plot')
+        check_output(args.plot, inputs=[args.config, out], suffixes=PICTURES, key='--plot')
     frequency = write_statistics(
         args.config, out, loader=args.loader, jobs=jobs, options=args.cfg_options
     )

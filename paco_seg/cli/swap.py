@@ -206,6 +206,8 @@ def reference(path: Path, folder: Path, *, written: bool) -> str:
     beside = path.resolve().parent == folder.resolve()
     if not written or (path.is_absolute() and not beside):
         return path.as_posix()
+    if "'" in str(folder.resolve()):  # MMEngine writes the folder into the text of the config
+        return path.resolve().as_posix()
     return f'{HERE}/{Path(os.path.relpath(path, folder)).as_posix()}'
 
 
@@ -307,6 +309,8 @@ def run(args: argparse.Namespace) -> None:
     if args.list:
         list_systems()
         return
+    if args.with_ops and not args.check_all:
+        args.usage_error('--with-ops: expected --check-all beside it')
     settings = settings_of(args)
     if args.check_all:
         if args.with_ops:

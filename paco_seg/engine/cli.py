@@ -17,6 +17,7 @@ from mmengine.utils import import_modules_from_strings
 
 from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
+from paco_seg.engine.config_kinds import check_kinds
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.launch import check_local_rank, prepare_launch
 from paco_seg.engine.model_changes import type_name
@@ -109,6 +110,7 @@ def load_config(args: Namespace, config: str | None = None) -> Config:
     compat.require('mmengine', 'mmcv', scope)
     import_modules_from_strings([PLUGINS[scope]])
     cfg = with_names(cfg)
+    check_kinds(cfg, config)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
     if args.work_dir is not None:

@@ -213,9 +213,9 @@ def merged_hooks(cfg: Config, hooks: Sequence[str]) -> list[dict[str, Any]]:
     return [*present, *(dict(type=hook) for hook in hooks if hook not in kinds)]
 
 
-def type_name(part: Mapping[str, Any]) -> str:
+def type_name(part: Mapping[str, Any], default: str | None = None) -> str:
     """Return the type of a part of a config, a class or a name, without scope and module."""
-    kind = part.get('type')
+    kind = part.get('type', default)
     return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
 
 

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from paco_seg.engine.checkpoint import UnsafeCheckpointError, load_from_local
+from paco_seg.engine.model_changes import type_name
 
 # Written by MMEngine beside the checkpoints: the path of the newest.
 LAST = 'last_checkpoint'
@@ -129,7 +130,7 @@ def use_resume(cfg: Config, resume: str) -> None:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or is not the checkpoint of a training.
     """
-    if (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy':
+    if type_name(cfg.get('strategy') or {}) == 'DeepSpeedStrategy':
         # Folders, which DeepSpeed alone can read; without a path MMEngine looks for the latest.
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
         return

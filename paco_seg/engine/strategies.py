@@ -20,6 +20,7 @@ from torch import nn
 
 from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy
 from paco_seg.engine.launch import CPU_DDP, DATA_PARALLEL, DDP
+from paco_seg.engine.model_changes import type_name
 
 DDP_STRATEGY, FSDP, DEEPSPEED = 'DDPStrategy', 'FSDPStrategy', 'DeepSpeedStrategy'
 FSDP_WRAPPER = 'MMFullyShardedDataParallel'
@@ -32,8 +33,7 @@ def strategy_type(cfg: Config) -> str | None:
     """Return the name of the strategy that a config is trained by, None for an ordinary Runner."""
     if cfg.get('runner_type') != 'FlexibleRunner':
         return None
-    kind = (cfg.get('strategy') or {}).get('type', DDP_STRATEGY)
-    return kind if isinstance(kind, str) else kind.__name__
+    return type_name(cfg.get('strategy') or {}, DDP_STRATEGY)
 
 
 def check_strategy(cfg: Config) -> None:
@@ -75,11 +75,11 @@ def _faults(cfg: Config, kind: str) -> Iterator[tuple[str, str, Any, str]]:
     if kind == DDP_STRATEGY:
         return
     if kind == DEEPSPEED:
-        if optim.get('type', 'OptimWrapper') != 'DeepSpeedOptimWrapper':
+        if type_name(optim, 'OptimWrapper') != 'DeepSpeedOptimWrapper':
             yield (
                 'optim_wrapper.type',
                 "'DeepSpeedOptimWrapper'",
-                optim.get('type', 'OptimWrapper'),
+                type_name(optim, 'OptimWrapper'),
                 "Set optim_wrapper=dict(_delete_=True, type='DeepSpeedOptimWrapper', optimizer="
                 'dict(...)); accumulation and clipping are gradient_accumulation_steps and '
                 'gradient_clipping of the strategy',
@@ -118,15 +118,14 @@ def _faults(cfg: Config, kind: str) -> Iterator[tuple[str, str, Any, str]]:
             optim['paramwise_cfg']['flat_decay_mult'],
             f'{slices}all have one dimension. Use norm_decay_mult and bias_decay_mult',
         )
-    if (optim.get('optimizer') or {}).get('type') in LAYERWISE:
+    if type_name(optim.get('optimizer') or {}) in LAYERWISE:
         yield (
             'optim_wrapper.optimizer.type',
             'an optimizer that works element by element',
-            optim['optimizer']['type'],
+            type_name(optim['optimizer']),
             f'{slices}it would take their norms. Train with DDP',
         )
-    hooks = [hook.get('type') for hook in cfg.get('custom_hooks') or [] if isinstance(hook, dict)]
-    if 'EMAHook' in hooks:
+    if any(type_name(hook) == 'EMAHook' for hook in cfg.get('custom_hooks') or []):
         yield 'custom_hooks', 'no EMAHook', 'EMAHook', 'It copies a whole model. Train with DDP'
     wrapper = strategy.get('model_wrapper') or {}
     test_cfg = (cfg.get('model') or {}).get('test_cfg') or {}
@@ -148,7 +147,7 @@ def use_strategy(cfg: Config) -> None:
     if kind == DDP_STRATEGY and cfg.get('launcher', 'none') != 'none':
         chosen = cfg.pop('model_wrapper_cfg', None) or {**DATA_PARALLEL, 'type': DDP}
         wrapper = wrapper or dict(chosen)
-        if cpu and wrapper.get('type', DDP) == DDP:
+        if cpu and type_name(wrapper, DDP) == DDP:
             wrapper['type'] = CPU_DDP
     elif kind == FSDP:
         wrapper.setdefault('type', FSDP_WRAPPER)

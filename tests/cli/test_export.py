@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from paco_seg.cli import export as export_command
 from paco_seg.engine import export
 from paco_seg.seg import swap_loss
 from paco_seg.seg.scores import SegmentationScores
@@ -54,6 +55,18 @@ def test_a_classifier_of_one_size(tiny_cls, run_tool, save_checkpoint, tmp_path,
     about = json.loads((tmp_path / f'model.{kind}.json').read_text())
     assert about['input']['shape'] == [1, 3, 16, 16]
     assert about['largest_difference'] <= export.TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ('preprocessor', 'order'),
+    [({}, 'BGR'), (dict(bgr_to_rgb=True), 'RGB'), (dict(rgb_to_bgr=True), 'RGB'),
+     (dict(to_rgb=True), 'RGB')],
+)  # fmt: skip
+def test_the_order_of_the_channels(preprocessor, order):
+    """Files are read as BGR; whatever exchanges two channels makes that RGB."""
+    steps = [dict(type='LoadImageFromFile')]
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(type='A', pipeline=steps))))
+    assert export_command.channel_order(cfg, preprocessor) == order
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,11 @@ def test_a_folder_as_output_is_refused(tmp_path):
         cli.run(['statistics', CONFIG, '-o', str(tmp_path / 'a.json'), '--plot', str(tmp_path)])
 
 
+def test_a_picture_that_cannot_be_written_is_refused_before_counting(tmp_path):
+    with pytest.raises(ValueError, match=r'^--plot: expected a name that ends in \.png'):
+        cli.run(['statistics', CONFIG, '-o', str(tmp_path / 'a.json'), '--plot', 'a.xyz'])
+
+
 @pytest.mark.parametrize('content', ['{"files": "a', '[]', '{"files": 3}'])
 def test_a_damaged_state_is_named(data, tmp_path, content):
     state = tmp_path / 'frequency.json.part'

@@ -40,6 +40,13 @@ def test_a_config_written_through_a_link_finds_its_base(tmp_path, run_tool, tiny
         assert head.type == 'GPaCoDecodeHead'
 
 
+def test_a_folder_with_an_apostrophe(tmp_path, run_tool, tiny_seg):
+    out = tmp_path / "it's mine/new.py"
+    run_tool('swap', tiny_seg(), '--system', 'log-prior', '-o', out)
+    loss = Config.fromfile(out).model.decode_head.loss_decode
+    assert Path(loss.frequency_file).is_file()
+
+
 def test_prints_without_out(run_tool, capsys, monkeypatch):
     if Path('/proc/self').exists():  # a folder that nobody can write to
         monkeypatch.chdir('/proc')
@@ -192,6 +199,12 @@ def test_config_or_check_all(run_tool, capsys):
     with pytest.raises(SystemExit):
         run_tool('swap')
     assert 'expected either CONFIG or --check-all' in capsys.readouterr().err
+
+
+def test_an_option_of_check_all_alone(run_tool, capsys):
+    with pytest.raises(SystemExit):
+        run_tool('swap', 'config.py', '--with-ops')
+    assert '--with-ops: expected --check-all' in capsys.readouterr().err
 
 
 def test_list_prints_the_systems_of_both_tasks(run_tool, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import distributed, nn
 
@@ -162,10 +162,11 @@ AMP = dict(type='AmpOptimWrapper', loss_scale='dynamic', dtype='bfloat16', use_f
 SHARED = dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=4, clip_grad=None)
 
 
-def test_mixed_precision_becomes_float32_on_the_cpu(one_process):
+@pytest.mark.parametrize('kind', ['AmpOptimWrapper', 'mmengine.AmpOptimWrapper', AmpOptimWrapper])
+def test_mixed_precision_becomes_float32_on_the_cpu(one_process, kind):
     lines = []
     one_process.setattr(launch, 'print_log', lambda text, *_: lines.append(text))
-    cfg = Config({'launcher': 'none', 'optim_wrapper': {**AMP, **SHARED}})
+    cfg = Config({'launcher': 'none', 'optim_wrapper': {**AMP, 'type': kind, **SHARED}})
     prepare_launch(cfg)
     assert cfg.optim_wrapper == dict(type='OptimWrapper', **SHARED)
     assert lines == [

@@ -123,6 +123,7 @@ def test_the_optimizer_belongs_to_deepspeed(recipe, with_deepspeed):
             r'^optim_wrapper\.optimizer\.type: expected an optimizer that works element',
         ),
         ("custom_hooks = [dict(type='EMAHook')]", r'^custom_hooks: expected no EMAHook'),
+        ("custom_hooks = [dict(type='mmengine.EMAHook')]", r'^custom_hooks: expected no EMAHook'),
         (
             "strategy = dict(model_wrapper=dict(auto_wrap_policy='x'))\n"
             "model = dict(test_cfg=dict(mode='slide'))",
