@@ -105,8 +105,9 @@ def checkpoints_of(work_dir: str) -> dict[str, str]:
     found = {'last': last}
     best = []
     # CheckpointHook.out_dir may be another folder.
-    folders = {Path(work_dir).resolve(): work_dir, Path(last).parent.resolve(): Path(last).parent}
-    for path in (path for folder in folders.values() for path in Path(folder).glob('best_*.pth')):
+    places = (Path(work_dir), Path(last).parent)
+    folders = {folder.resolve(): folder for folder in places}.values()
+    for path in (path for folder in folders for path in folder.glob('best_*.pth')):
         if re.search(f'{PUBLISHED}$', path.name):
             continue
         name = re.fullmatch(r'best_(.*?)(?:_(?:epoch|iter)_(\d+))?', path.stem)
