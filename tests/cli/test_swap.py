@@ -153,6 +153,11 @@ def test_alpha_is_derived_where_frequencies_are_known(tmp_path, run_tool, tiny_s
         type='PixelGPaCoLoss', alpha='auto', frequency_file=str(given)
     )
     assert 'loss_contrast.alpha' not in capsys.readouterr().out
+    content = json.loads(given.read_text())
+    images_only = tmp_path / 'images_only.json'
+    images_only.write_text(json.dumps(dict(content, pixels=None)))
+    run_tool('swap', config, '-o', out, '--frequency-file', images_only)
+    assert 'alpha' not in Config.fromfile(out).model.decode_head.loss_contrast
     given.rename(tmp_path / 'config_class-frequency.json')
     run_tool('swap', config, '-o', out, '--alpha', 0.02)
     loss = Config.fromfile(out).model.decode_head.loss_contrast

@@ -32,8 +32,8 @@ class PixelAlpha:
         alpha: the weight, > 0; or 'auto': the most frequent class then meets alpha |P| = 1.
         frequency_file: class frequencies of the training set, needed by 'auto'. With a number,
             the product alpha |P| of head, common and tail classes is logged at the first step,
-            with a warning outside the range of the published recipes. Without it the log says how
-            to get this report.
+            with a warning outside the range of the published recipes. Without it, or where it
+            counts no pixels, the log says how to get this report.
         within_image: whether a contrast set is one image (else many images).
 
     Raises:
@@ -44,9 +44,11 @@ class PixelAlpha:
         self, alpha: float | str, frequency_file: str | None, *, within_image: bool
     ) -> None:
         self.frequency: ClassFrequency | None = None
+        self._shares: Tensor | None = None
         if frequency_file is not None:
             self.frequency = load_class_frequency(frequency_file, FILE_KEY)
-            self._shares = pixel_shares(self.frequency, within_image=within_image)
+            if alpha == 'auto' or self.frequency.pixels is not None:
+                self._shares = pixel_shares(self.frequency, within_image=within_image)
         elif alpha == 'auto':
             raise ValueError(
                 f"{FILE_KEY}: expected a file because alpha is 'auto', got None. {REMEDY}"
@@ -69,21 +71,25 @@ class PixelAlpha:
         """Return alpha for sets of ``num_rows`` pixels; log the scale of alpha the first time."""
         if num_rows not in self._resolved:
             first = not self._resolved
-            if self.frequency is None:
+            if self.frequency is None or self._shares is None:
                 self._resolved[num_rows] = float(self.alpha)
                 if first:
                     print_log(
                         f'{KEY}: {self.alpha:g}. What acts is alpha |P|, its product with the '
-                        'positives of a pixel: set loss_contrast.frequency_file to have it '
-                        f'reported by class group. {REMEDY}',
+                        'positives of a pixel: set loss_contrast.frequency_file to one that '
+                        f'counts pixels to have it reported by class group. {REMEDY}',
                         logger='current',
                     )
             else:
-                self._resolved[num_rows] = self._from_frequencies(self.frequency, num_rows, first)
+                self._resolved[num_rows] = self._from_frequencies(
+                    self.frequency, self._shares, num_rows, first
+                )
         return self._resolved[num_rows]
 
-    def _from_frequencies(self, frequency: ClassFrequency, num_rows: int, report: bool) -> float:
-        positives = expected_positives(self._shares, max(num_rows - 1, 1))
+    def _from_frequencies(
+        self, frequency: ClassFrequency, shares: Tensor, num_rows: int, report: bool
+    ) -> float:
+        positives = expected_positives(shares, max(num_rows - 1, 1))
         if self.alpha == 'auto':
             alpha = auto_alpha(positives, SEGMENTATION.target)
         else:

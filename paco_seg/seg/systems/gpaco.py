@@ -17,7 +17,7 @@ ATTACHED = Attachment('GPaCoDecodeHead', ('loss_contrast',), 'PixelGPaCoLoss')
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """List the heads that get projector and contrastive loss.
 
-    A head that has them keeps its settings but for those that are given. With class frequencies
+    A head that has them keeps its settings but for those that are given. Where pixels were counted
     ``alpha`` of others is 'auto' unless it is given, for the paper's 0.01 is that of data sets of
     many classes.
     """
@@ -26,7 +26,9 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     if 'log-prior' in inputs.partners:
         # Without the prior in its centers the contrast pulls the classifier back to it.
         asked = {'class_prior': inputs.partners['log-prior']['tau'] or False, **counts, **asked}
-    loss = {'alpha': 'auto', **counts, **asked} if counts else asked
+    loss = {**counts, **asked}
+    if counts and (inputs.frequency is None or inputs.frequency.pixels is not None):
+        loss = {'alpha': 'auto', **loss}
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
         if head['type'] == ATTACHED.head:  # a recipe of GPaCo is GPaCo as it is

@@ -110,11 +110,18 @@ def test_auto_without_a_file_names_the_key():
         MODELS.build(dict(type='PixelGPaCoLoss', alpha='auto'))
 
 
-def test_image_counts_alone_do_not_do(tmp_path):
+def test_image_counts_do_for_a_number_alone(tmp_path, monkeypatch):
     path = tmp_path / 'images_only.json'
     save_class_frequency(ClassFrequency(('a', 'b'), (3, 1), None, 3), path)
     with pytest.raises(ValueError, match=r"frequency_file: expected 'pixels' counts"):
         PixelAlpha('auto', str(path), within_image=True)
+    lines = []
+    monkeypatch.setattr(pixel_alpha, 'print_log', lambda text, **_: lines.append(text))
+    alpha = PixelAlpha(0.02, str(path), within_image=True)
+    assert alpha.resolve(100) == 0.02
+    assert 'set loss_contrast.frequency_file to one that counts pixels' in lines[0]
+    with pytest.raises(ValueError, match='expected class 0 to be'):
+        alpha.check_class_names(['b', 'a'])
 
 
 def test_a_file_of_other_classes_is_refused_when_the_head_is_built(file):
