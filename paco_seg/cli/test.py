@@ -11,8 +11,10 @@
 """
 
 import argparse
+import logging
 import re
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -27,7 +29,7 @@ from paco_seg.engine.cli import (
     require_keys,
     use_test_time_augmentation,
 )
-from paco_seg.engine.pictures import select_pictures
+from paco_seg.engine.pictures import images_of_one_name, select_pictures
 from paco_seg.engine.preflight import (
     check_data_folders,
     check_downloads,
@@ -204,6 +206,29 @@ def use_out_folder(cfg: Config, out: str) -> None:
         evaluator.output_dir = out
 
 
+def check_names(dataset: Any, *, label_maps: bool) -> None:
+    """Refuse label maps of which some would replace others; of pictures, say so.
+
+    Raises:
+        ValueError: names two such images.
+    """
+    same = images_of_one_name(dataset, 'stem' if label_maps else 'name')
+    if same is None:
+        return
+    if label_maps:
+        raise ValueError(
+            f'--out: expected images of different names, since a label map is called after its '
+            f'image, got {same[0]} and {same[1]}. paco-seg predict keeps the folders: give it the '
+            'folder of the images'
+        )
+    print_log(
+        f'--show-dir: {same[0]} and {same[1]} have the same name: of their pictures the later one '
+        'stays',
+        'current',
+        logging.WARNING,
+    )
+
+
 def use_confusion(evaluator: Evaluator) -> ConfusionRecorder:
     """Add a metric that counts which class is taken for which.
 
@@ -274,6 +299,8 @@ def run(args: argparse.Namespace) -> None:
         select_pictures(runner.hooks, args.show_interval, args.show_limit)
     # Building the loop now gives access to its metrics; Runner.test() takes it as it is.
     runner._test_loop = runner.build_test_loop(runner._test_loop)
+    if args.show_dir or (args.out and kind not in FILES):
+        check_names(runner.test_dataloader.dataset, label_maps=bool(args.out) and kind not in FILES)
     evaluator = runner.test_evaluator
     if kind in ('.pkl', '.pickle'):
         evaluator.metrics.append(DumpPredictions(out_file_path=args.out))

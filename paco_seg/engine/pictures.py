@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 
+from paco_seg.engine.staged_runner import inner_datasets
 from paco_seg.files import written_aside
 
 # The hooks of MMSegmentation and MMPretrain that paint predictions.
@@ -90,6 +91,29 @@ def encode_picture(path: Path, image: np.ndarray, options: Sequence[int] = ()) -
     if not fine:
         raise OSError(f'{path}: expected a picture that OpenCV encodes, got {image.dtype}')
     return encoded.tobytes()
+
+
+def images_of_one_name(dataset: Any, part_of_name: str = 'name') -> tuple[str, str] | None:
+    """Find two images of a data set, in different folders, with the same file name.
+
+    What the MM packages write about an image is called after its file name alone: of such two only
+    the later one would be left.
+
+    Args:
+        dataset: as built; wrappers are entered, and data in memory are passed over.
+        part_of_name: 'name', or 'stem' to leave out the suffix.
+    """
+    found: dict[str, str] = {}
+    for part in inner_datasets(dataset):
+        for index in range(len(part)):
+            info = part.get_data_info(index)
+            path = info.get('img_path') if isinstance(info, dict) else None
+            if path is None:
+                continue
+            other = found.setdefault(getattr(Path(path), part_of_name), path)
+            if other != path:
+                return other, path
+    return None
 
 
 class PictureSelection:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import cv2
 import mmengine
@@ -75,6 +76,20 @@ def test_best_checkpoints_beside_the_last_one_are_found(tmp_path):
         (other / name).write_bytes(b'')
     best = str(other / 'best_mIoU_iter_500.pth')
     assert checkpoints_of(str(work)) == {'last': str(last), 'best on mIoU': best}
+
+
+def test_label_maps_that_would_replace_each_other_are_refused(
+    tiny_seg, run_tool, save_checkpoint, tmp_path
+):
+    config = tiny_seg()
+    checkpoint = save_checkpoint(config)
+    for kind in ('images', 'labels'):
+        (first, _) = sorted((tmp_path / f'data/{kind}/val').iterdir())
+        (first.parent / 'more').mkdir()
+        shutil.copy(first, first.parent / 'more' / first.name)
+    with pytest.raises(ValueError, match=r'--out: expected images of different names.*more/0'):
+        run_tool('test', config, checkpoint, '--out', tmp_path / 'maps')
+    assert not list((tmp_path / 'maps').iterdir())
 
 
 def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):

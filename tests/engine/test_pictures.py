@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ from helpers.file_names import NOT_UTF8, ends_well
 from paco_seg.engine.pictures import (
     CheckedLocalVisBackend,
     PictureSelection,
+    images_of_one_name,
     read_picture,
     write_picture,
 )
@@ -35,6 +37,32 @@ def test_every_nth_up_to_a_limit():
     assert painted(3, None, [2, 2, 2, 2]) == [0, 3, 6]
     assert painted(2, 2, [4, 4]) == [0, 2]
     assert painted(1, 3, [2, 2, 2]) == [0, 1, 2]
+
+
+class InMemory:
+    """A data set of files, as far as their names matter."""
+
+    def __init__(self, *paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def get_data_info(self, index):
+        path = self.paths[index]
+        return {} if path is None else dict(img_path=path)
+
+    def prepare_data(self, index): ...
+
+
+def test_images_that_would_be_written_under_one_name():
+    assert images_of_one_name(InMemory('a/1.png', 'a/2.png', None, None)) is None
+    assert images_of_one_name(InMemory('a/1.png', 'b/1.png')) == ('a/1.png', 'b/1.png')
+    suffixes = InMemory('a/1.png', 'a/1.jpg')
+    assert images_of_one_name(suffixes) is None
+    assert images_of_one_name(suffixes, 'stem') == ('a/1.png', 'a/1.jpg')
+    both = SimpleNamespace(datasets=[InMemory('a/1.png'), InMemory('a/1.png', 'b/1.png')])
+    assert images_of_one_name(both) == ('a/1.png', 'b/1.png')
 
 
 def test_a_picture_is_what_was_written(tmp_path):

@@ -34,6 +34,12 @@ def test_an_honest_resume_is_exact(tmp_path, first):
     assert_same_run(tmp_path / 'c/iter_6.pth', tmp_path / 'b/iter_6.pth')
 
 
+def test_an_early_stop_starts_anew_and_says_so(tmp_path, first, capsys):
+    hooks = [dict(type='EarlyStoppingHook', monitor='acc', patience=9)]
+    resume(tmp_path / 'b', first / 'iter_4.pth', custom_hooks=hooks)
+    assert 'EarlyStoppingHook keeps nothing in a checkpoint' in ''.join(capsys.readouterr())
+
+
 def test_resume_runs_no_python_of_the_checkpoint(tmp_path, first):
     trace = tmp_path / 'trace'
     config = f'import os\nos.system("touch {trace}")\ngpu_ids = [0]\n'
