@@ -294,7 +294,7 @@ def run(args: argparse.Namespace) -> None:
     guard_test(cfg)
 
     drop_strategy(cfg)
-    runner = build_runner(cfg)
+    runner = build_runner(cfg, to_test=True)
     if args.show or args.show_dir:
         select_pictures(runner.hooks, args.show_interval, args.show_limit)
     # Building the loop now gives access to its metrics; Runner.test() takes it as it is.

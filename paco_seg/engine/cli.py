@@ -23,7 +23,7 @@ from paco_seg.engine.launch import check_local_rank, prepare_launch
 from paco_seg.engine.model_changes import type_name
 from paco_seg.engine.preflight import expand_home, iter_datasets
 from paco_seg.engine.pure_python_config import with_names
-from paco_seg.engine.staged_runner import StagedFlexibleRunner, StagedRunner
+from paco_seg.engine.staged_runner import StagedFlexibleRunner, StagedRunner, StagedTestRunner
 from paco_seg.engine.stages import stage
 from paco_seg.engine.strategies import check_strategy, use_strategy
 
@@ -201,8 +201,12 @@ def add_hook(cfg: Config, **hook: Any) -> None:
         cfg.custom_hooks = [*hooks, hook]
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, *, to_test: bool = False) -> Runner:
     """Builds the Runner that the config asks for, launched for this machine.
+
+    Args:
+        cfg: the complete config.
+        to_test: whether it tests, in what may be the folder of a training.
 
     Raises:
         ValueError: the strategy of a ``FlexibleRunner`` cannot be used as the config has it.
@@ -212,7 +216,10 @@ def build_runner(cfg: Config) -> Runner:
     kind = cfg.get('runner_type', 'Runner')
     if kind == 'FlexibleRunner':
         use_strategy(cfg)
-    staged = {'Runner': StagedRunner, 'FlexibleRunner': StagedFlexibleRunner}
+    staged = {
+        'Runner': StagedTestRunner if to_test else StagedRunner,
+        'FlexibleRunner': StagedFlexibleRunner,
+    }
     return staged[kind].from_cfg(cfg) if kind in staged else RUNNERS.build(cfg)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from mmengine.dist import master_only
 from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
@@ -27,6 +29,20 @@ class _Stages(_Base):
     # Where the loops are; read only when something goes wrong.
     _place = 'while preparing the run'
     _in_step = False
+    # A test has another config than the training whose folder it is started in.
+    _keeps_config = False
+
+    @master_only
+    def dump_config(self) -> None:
+        """As in the base class, but no file is lost: of a test the config goes beside its log.
+
+        So does that of a run whose config was read from the very file.
+        """
+        name = Path(self.cfg.filename or f'{self.timestamp}.py')
+        target = Path(self.work_dir) / name.name
+        if self._keeps_config or (target.exists() and name.exists() and target.samefile(name)):
+            target = Path(self.log_dir) / name.name
+        self.cfg.dump(target)
 
     def build_log_processor(self, log_processor: Any) -> Any:
         """As in the base class; a line of results names its tables of classes, without values."""
@@ -169,6 +185,12 @@ class StagedRunner(_Stages, Runner):
         key = partial(failing_part, config=scheduler, key='param_scheduler')
         with stage(lambda error: f'while building {key(error)}'):
             return super().build_param_scheduler(scheduler)
+
+
+class StagedTestRunner(StagedRunner):
+    """The same for a test, which leaves the config of the training in its folder."""
+
+    _keeps_config = True
 
 
 class StagedFlexibleRunner(_Stages, FlexibleRunner):

@@ -15,6 +15,22 @@ def test_it_says_what_it_does_before_the_first_step(tiny_seg, run_tool, capsys):
     assert printed.index('Building the model') < printed.index('train_dataloader: 7 items')
 
 
+def test_no_config_is_replaced_by_another(tiny_seg, run_tool, tmp_path):
+    config = tiny_seg('train_cfg["max_iters"] = 3\n')
+    run_tool('train', config)
+    left = tmp_path / 'work/config.py'
+    before = left.read_text()
+    # Of a test, which has load_from and other hooks.
+    run_tool('test', config, tmp_path / 'work/iter_3.pth')
+    assert left.read_text() == before
+    # Of a training, in the place of the very file that was read.
+    own = tmp_path / 'work/own.py'
+    own.write_text(f"_base_ = '{config}'  # short\n")
+    run_tool('train', own)
+    assert own.read_text().endswith('# short\n')
+    assert len(list((tmp_path / 'work').glob('*/own.py'))) == 1
+
+
 def test_a_line_of_results_has_no_tables(tiny_seg, run_tool, capsys, tmp_path, monkeypatch):
     from mmseg.evaluation import IoUMetric
 
