@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-# What Matplotlib writes.
+# Of the formats that Matplotlib writes, those that are offered.
 PICTURES = ('.png', '.pdf', '.svg', '.eps', '.ps', '.jpg', '.jpeg', '.tif', '.tiff', '.webp')
 
 

@@ -201,12 +201,18 @@ def is_outdated(config: str, file: Path) -> bool:
         return False
 
 
-def reference(path: Path, folder: Path, *, written: bool) -> str:
-    """Return how a config in ``folder`` names a file: beside it they can be moved together."""
-    beside = path.resolve().parent == folder.resolve()
-    if not written or (path.is_absolute() and not beside):
+def reference(path: Path, out: str | None) -> str:
+    """Return how a config, written to ``out``, names a file: beside it they can be moved together.
+
+    Printed, without ``out``, it names the file as it was given.
+    """
+    if out is None:
         return path.as_posix()
-    if "'" in str(folder.resolve()):  # MMEngine writes the folder into the text of the config
+    folder = Path(out).resolve().parent
+    if path.is_absolute() and path.resolve().parent != folder:
+        return path.as_posix()
+    # MMEngine writes the folder into the text of the config, between quotes.
+    if "'" in f'{folder}{os.path.abspath(out)}':
         return path.resolve().as_posix()
     return f'{HERE}/{Path(os.path.relpath(path, folder)).as_posix()}'
 
@@ -263,7 +269,7 @@ def inputs_of(
         found = frequency_file(args.config, folder, given, required=system.needs.class_frequencies)
     if found is None:
         return inputs
-    name = reference(found, folder, written=bool(args.out))
+    name = reference(found, args.out)
     frequency = load_class_frequency(found, '--frequency-file')
     return replace(inputs, frequency_file=name, frequency=frequency)
 

@@ -299,8 +299,10 @@ def run(args: argparse.Namespace) -> None:
         select_pictures(runner.hooks, args.show_interval, args.show_limit)
     # Building the loop now gives access to its metrics; Runner.test() takes it as it is.
     runner._test_loop = runner.build_test_loop(runner._test_loop)
-    if args.show_dir or (args.out and kind not in FILES):
-        check_names(runner.test_dataloader.dataset, label_maps=bool(args.out) and kind not in FILES)
+    label_maps = bool(args.out) and kind not in FILES
+    # MMSegmentation numbers its pictures.
+    if label_maps or (args.show_dir and cfg.default_scope == 'mmpretrain'):
+        check_names(runner.test_dataloader.dataset, label_maps=label_maps)
     evaluator = runner.test_evaluator
     if kind in ('.pkl', '.pickle'):
         evaluator.metrics.append(DumpPredictions(out_file_path=args.out))

@@ -16,7 +16,7 @@ from paco_seg.engine.cli import (
     load_config,
     require_keys,
 )
-from paco_seg.engine.model_changes import type_name
+from paco_seg.engine.model_changes import mmengine_name
 from paco_seg.engine.preflight import check_data_folders, check_downloads, check_settings
 from paco_seg.engine.required_hooks import register_required_hooks
 from paco_seg.engine.resume import use_resume, way_back
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def use_amp(cfg: Config) -> None:
     """Switches to ``AmpOptimWrapper``, which runs on accelerators only."""
-    kind = type_name(cfg.optim_wrapper, 'OptimWrapper')
+    kind = mmengine_name(cfg.optim_wrapper, 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(
             f"optim_wrapper.type: expected 'OptimWrapper', since --amp was given, got {kind!r}. "

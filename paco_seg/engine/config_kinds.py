@@ -10,9 +10,8 @@ from mmengine.config import Config
 # Keys of MMEngine's Runner whose value is a dict; with a star, each value of a dict.
 DICTS = (
     'model',
-    'model.backbone',
-    'model.neck',
     'model.data_preprocessor',
+    'data_preprocessor',
     'train_cfg',
     'val_cfg',
     'test_cfg',
@@ -41,6 +40,9 @@ DICTS_OR_LISTS = (
     'param_scheduler',
     'val_evaluator',
     'test_evaluator',
+    # Parts that MMEngine makes a sequence of, such as the neck of HRNet.
+    'model.backbone',
+    'model.neck',
     'model.decode_head',
     'model.auxiliary_head',
     'model.head',
@@ -72,7 +74,7 @@ def check_kinds(cfg: Config, source: str) -> None:
                 wanted = 'a list of dicts' if pattern in LISTS else 'a dict, or a list of dicts'
                 raise _error(source, key, wanted, value)
             for number, item in enumerate(value):
-                if item is not None and not isinstance(item, Mapping):
+                if not isinstance(item, Mapping):
                     raise _error(source, f'{key}[{number}]', 'a dict', item)
 
 
@@ -90,7 +92,10 @@ def _find(cfg: Any, pattern: str) -> Iterator[tuple[str, Any]]:
 
 def _error(source: str, key: str, wanted: str, value: Any) -> ValueError:
     shown = repr(value)
-    remedy = f'Write {key}=[dict(...)]' if 'list' in wanted else f'Set keys in it: {key}.NAME'
+    if 'list' in wanted:
+        remedy = f'Write {key}=[dict(...)]'
+    else:
+        remedy = 'Write dict(type=...)' if key.endswith(']') else f'Set keys in it: {key}.NAME'
     return ValueError(
         f'{source}: {key}: expected {wanted}, got '
         f'{shown if len(shown) <= 80 else f"a {type(value).__name__}"}. {remedy}'

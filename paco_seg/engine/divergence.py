@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import Runner
 
 from paco_seg.engine.bare_model import bare_model
-from paco_seg.engine.resume import own_last_checkpoint
+from paco_seg.engine.resume import last_written
 
 
 class DivergedTrainingError(ValueError):
@@ -20,13 +20,14 @@ class DivergedTrainingError(ValueError):
             runner: the training.
             what: what was found, such as ``'20 losses in a row'``.
         """
-        last = own_last_checkpoint(runner)
-        start = (
-            'No checkpoint was written yet. Start again'
-            if last is None
-            else f'The last good checkpoint is kept: {last}. Continue from it with --resume, or '
-            'start again,'
-        )
+        last, resumed = last_written(runner), runner.cfg.get('load_from')
+        if last is not None:
+            start = f'The last good checkpoint is kept: {last}. Continue from it with --resume, or '
+            start += 'start again,'
+        elif runner.cfg.get('resume') and resumed:
+            start = f'Continue with --resume {resumed}, or start again,'
+        else:
+            start = 'No checkpoint was written yet. Start again'
         return cls(
             f'training: expected finite losses and weights, got {what} at iteration '
             f'{runner.iter + 1}. {start} with a smaller optim_wrapper.optimizer.lr, a warm-up or '

@@ -25,7 +25,7 @@ from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS
 from torch import distributed, nn
 
-from paco_seg.engine.model_changes import type_name
+from paco_seg.engine.model_changes import mmengine_name
 
 # Where each launcher says which process this is.
 RANK_VARIABLES = {
@@ -167,7 +167,7 @@ def _choose_wrapper(cfg: Config) -> None:
             'exchange its gradients, got True. Leave it out'
         )
     # Another wrapper (FSDP, separate DDP) was chosen by its user, who also chooses its device.
-    if type_name(wrapper, DDP) == DDP:
+    if mmengine_name(wrapper, DDP) == DDP:
         cfg.model_wrapper_cfg = {**wrapper, 'type': CPU_DDP if get_device() == 'cpu' else DDP}
 
 
@@ -213,7 +213,7 @@ def _close_process_group() -> None:
 
 def _train_in_float32_without_amp(cfg: Config) -> None:
     wrapper = cfg.get('optim_wrapper') or {}
-    if type_name(wrapper) != 'AmpOptimWrapper' or get_device() in AMP_DEVICES:
+    if mmengine_name(wrapper) != 'AmpOptimWrapper' or get_device() in AMP_DEVICES:
         return
     kept = {key: value for key, value in wrapper.items() if key not in AMP_SETTINGS}
     cfg.optim_wrapper = {**kept, 'type': 'OptimWrapper'}

@@ -213,10 +213,20 @@ def merged_hooks(cfg: Config, hooks: Sequence[str]) -> list[dict[str, Any]]:
     return [*present, *(dict(type=hook) for hook in hooks if hook not in kinds)]
 
 
-def type_name(part: Mapping[str, Any], default: str | None = None) -> str:
+def type_name(part: Mapping[str, Any]) -> str:
     """Return the type of a part of a config, a class or a name, without scope and module."""
-    kind = part.get('type', default)
+    kind = part.get('type')
     return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
+
+
+def mmengine_name(part: Mapping[str, Any], default: str = '') -> str:
+    """Return the type of a part, as :func:`type_name` does where the class is MMEngine's.
+
+    A class of the same name elsewhere is another one: its name stays in full.
+    """
+    kind = part.get('type', default)
+    full = kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
+    return full.rsplit('.', 1)[-1] if full.startswith('mmengine.') else full
 
 
 def render_config(

@@ -96,8 +96,8 @@ def encode_picture(path: Path, image: np.ndarray, options: Sequence[int] = ()) -
 def images_of_one_name(dataset: Any, part_of_name: str = 'name') -> tuple[str, str] | None:
     """Find two images of a data set, in different folders, with the same file name.
 
-    What the MM packages write about an image is called after its file name alone: of such two only
-    the later one would be left.
+    Label maps of MMSegmentation and pictures of MMPretrain are called after the file name alone: of
+    such two only the later one would be left.
 
     Args:
         dataset: as built; wrappers are entered, and data in memory are passed over.

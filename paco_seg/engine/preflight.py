@@ -131,7 +131,7 @@ def check_settings(cfg: Config) -> None:
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if checkpoint.get('interval', -1) != -1:
         _check_whole('default_hooks.checkpoint.interval', checkpoint['interval'], 1)
-    if checkpoint.get('max_keep_ckpts') is not None:
+    if 'max_keep_ckpts' in checkpoint:  # -1 = all; None is no number to MMEngine
         _check_whole('default_hooks.checkpoint.max_keep_ckpts', checkpoint['max_keep_ckpts'], -1)
     seed = (cfg.get('randomness') or {}).get('seed')
     if seed is not None:

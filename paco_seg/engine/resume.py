@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from paco_seg.engine.checkpoint import UnsafeCheckpointError, load_from_local
-from paco_seg.engine.model_changes import type_name
+from paco_seg.engine.model_changes import mmengine_name
 
 # Written by MMEngine beside the checkpoints: the path of the newest.
 LAST = 'last_checkpoint'
@@ -93,17 +93,18 @@ def _candidates(folder: Path, named: str | None) -> Iterator[Path]:
         yield path
 
 
-def own_last_checkpoint(runner: Runner) -> str | None:
-    """Path of the newest checkpoint that this training wrote or was resumed from.
+def last_written(runner: Runner) -> str | None:
+    """Path of the newest checkpoint that this training has written.
 
-    ``last_checkpoint`` may be of an earlier training in the same folder.
+    Neither ``last_checkpoint`` nor the message hub says so: the one may be of an earlier training
+    in the same folder, the other of the checkpoint that is resumed.
     """
-    return runner.message_hub.runtime_info.get('last_ckpt')
+    return next((hook.written for hook in runner.hooks if getattr(hook, 'written', None)), None)
 
 
 def way_back(runner: Runner) -> str:
     """Say how a training that ends early goes on: words that follow a colon."""
-    if own_last_checkpoint(runner) is not None:
+    if last_written(runner) is not None:
         return 'continue with --resume'
     if runner.cfg.get('resume') and runner.cfg.get('load_from'):
         return f'continue with --resume {runner.cfg.load_from}'
@@ -130,7 +131,7 @@ def use_resume(cfg: Config, resume: str) -> None:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or is not the checkpoint of a training.
     """
-    if type_name(cfg.get('strategy') or {}) == 'DeepSpeedStrategy':
+    if mmengine_name(cfg.get('strategy') or {}) == 'DeepSpeedStrategy':
         # Folders, which DeepSpeed alone can read; without a path MMEngine looks for the latest.
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
         return

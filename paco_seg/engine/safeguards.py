@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import LOOPS
+from mmengine.runner import IterBasedTrainLoop
 
 import paco_seg.engine.hooks  # noqa: F401
 from paco_seg.engine.cli import add_hook
@@ -64,7 +66,9 @@ def default_checkpoint(cfg: Config) -> dict[str, Any]:
     writes whenever the loop validates.
     """
     loop = cfg.get('train_cfg') or {}
-    if loop.get('by_epoch', type_name(loop) != 'IterBasedTrainLoop'):
+    kind = loop.get('type')
+    cls = LOOPS.get(kind) if isinstance(kind, str) else kind
+    if loop.get('by_epoch', cls is None or not issubclass(cls, IterBasedTrainLoop)):
         return dict(type='CheckpointHook', interval=1)
     return dict(type='CheckpointHook', interval=loop.get('val_interval', 1000), by_epoch=False)
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy
 from paco_seg.engine.launch import CPU_DDP, DATA_PARALLEL, DDP
-from paco_seg.engine.model_changes import type_name
+from paco_seg.engine.model_changes import mmengine_name, type_name
 
 DDP_STRATEGY, FSDP, DEEPSPEED = 'DDPStrategy', 'FSDPStrategy', 'DeepSpeedStrategy'
 FSDP_WRAPPER = 'MMFullyShardedDataParallel'
@@ -33,7 +33,7 @@ def strategy_type(cfg: Config) -> str | None:
     """Return the name of the strategy that a config is trained by, None for an ordinary Runner."""
     if cfg.get('runner_type') != 'FlexibleRunner':
         return None
-    return type_name(cfg.get('strategy') or {}, DDP_STRATEGY)
+    return mmengine_name(cfg.get('strategy') or {}, DDP_STRATEGY)
 
 
 def check_strategy(cfg: Config) -> None:
@@ -75,11 +75,11 @@ def _faults(cfg: Config, kind: str) -> Iterator[tuple[str, str, Any, str]]:
     if kind == DDP_STRATEGY:
         return
     if kind == DEEPSPEED:
-        if type_name(optim, 'OptimWrapper') != 'DeepSpeedOptimWrapper':
+        if mmengine_name(optim, 'OptimWrapper') != 'DeepSpeedOptimWrapper':
             yield (
                 'optim_wrapper.type',
                 "'DeepSpeedOptimWrapper'",
-                type_name(optim, 'OptimWrapper'),
+                mmengine_name(optim, 'OptimWrapper'),
                 "Set optim_wrapper=dict(_delete_=True, type='DeepSpeedOptimWrapper', optimizer="
                 'dict(...)); accumulation and clipping are gradient_accumulation_steps and '
                 'gradient_clipping of the strategy',
@@ -147,15 +147,15 @@ def use_strategy(cfg: Config) -> None:
     if kind == DDP_STRATEGY and cfg.get('launcher', 'none') != 'none':
         chosen = cfg.pop('model_wrapper_cfg', None) or {**DATA_PARALLEL, 'type': DDP}
         wrapper = wrapper or dict(chosen)
-        if cpu and type_name(wrapper, DDP) == DDP:
+        if cpu and mmengine_name(wrapper, DDP) == DDP:
             wrapper['type'] = CPU_DDP
     elif kind == FSDP:
         wrapper.setdefault('type', FSDP_WRAPPER)
         if cpu:
             wrapper['device_id'] = 'cpu'  # MMEngine passes the index of a GPU
-        kind = ResumableFSDPStrategy.__name__
+        strategy = {**strategy, 'type': ResumableFSDPStrategy.__name__}
     if wrapper:
-        cfg.strategy = {**strategy, 'type': kind, 'model_wrapper': wrapper}
+        cfg.strategy = {'type': kind, **strategy, 'model_wrapper': wrapper}
     cfg.setdefault('env_cfg', dict(dist_cfg=dict(backend='nccl')))  # as in the ordinary Runner
 
 

@@ -56,6 +56,7 @@ SETTINGS = [
     ('param_scheduler.0.end=-3', r'param_scheduler\[0\]'),
     ('default_hooks.checkpoint.interval=0', 'default_hooks.checkpoint.interval'),
     ('default_hooks.checkpoint.max_keep_ckpts=few', 'default_hooks.checkpoint.max_keep_ckpts'),
+    ('default_hooks.checkpoint.max_keep_ckpts=None', 'default_hooks.checkpoint.max_keep_ckpts'),
     ('optim_wrapper=SGD', 'optim_wrapper: expected a dict'),
     ('custom_hooks=[EMAHook]', r'custom_hooks\[0\]: expected a dict'),
     ('default_hooks.checkpoint.type=CheckpointHok', 'default_hooks.checkpoint'),

@@ -41,10 +41,13 @@ def test_a_config_written_through_a_link_finds_its_base(tmp_path, run_tool, tiny
 
 
 def test_a_folder_with_an_apostrophe(tmp_path, run_tool, tiny_seg):
-    out = tmp_path / "it's mine/new.py"
-    run_tool('swap', tiny_seg(), '--system', 'log-prior', '-o', out)
-    loss = Config.fromfile(out).model.decode_head.loss_decode
-    assert Path(loss.frequency_file).is_file()
+    (tmp_path / 'plain').mkdir()
+    (tmp_path / "it's a link").symlink_to(tmp_path / 'plain')
+    for folder in ("it's mine", "it's a link"):
+        out = tmp_path / folder / 'new.py'
+        run_tool('swap', tiny_seg(), '--system', 'log-prior', '-o', out)
+        loss = Config.fromfile(out).model.decode_head.loss_decode
+        assert Path(loss.frequency_file).is_file()
 
 
 def test_prints_without_out(run_tool, capsys, monkeypatch):

@@ -2,6 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from paco_seg.engine.config_kinds import check_kinds
+from paco_seg.engine.model_changes import read_config
 
 COMPLETE = dict(
     model=dict(backbone=dict(type='A'), neck=None, decode_head=[dict(type='B'), dict(type='C')]),
@@ -20,6 +21,12 @@ def test_complete_and_empty_configs_pass():
     check_kinds(Config(dict(default_hooks=None, custom_hooks=None)), 'a.py')
 
 
+def test_a_sequence_of_parts_passes():
+    cfg = read_config('mmpretrain::hrnet/hrnet-w18_4xb32_in1k.py')
+    assert isinstance(cfg.model.neck, list)
+    check_kinds(cfg, 'hrnet')
+
+
 @pytest.mark.parametrize(
     ('change', 'named'),
     [
@@ -28,10 +35,12 @@ def test_complete_and_empty_configs_pass():
             r'^a\.py: train_cfg: expected a dict, got 5\. Set keys in it: train_cfg\.',
         ),
         (dict(model='ResNet'), r"model: expected a dict, got 'ResNet'"),
-        (dict(model=dict(backbone=['A'])), r"model\.backbone: expected a dict, got \['A'\]"),
+        (dict(data_preprocessor=5), r'data_preprocessor: expected a dict, got 5'),
+        (dict(model=dict(backbone=['A'])), r"model\.backbone\[0\]: expected a dict, got 'A'"),
         (dict(default_hooks=dict(checkpoint=2)), r'default_hooks\.checkpoint: expected a dict'),
         (dict(custom_hooks=dict(type='EMAHook')), r'custom_hooks: expected a list of dicts, got'),
-        (dict(custom_hooks=['EMAHook']), r"custom_hooks\[0\]: expected a dict, got 'EMAHook'"),
+        (dict(custom_hooks=['EMAHook']), r"custom_hooks\[0\]: .*'EMAHook'\. Write dict\(type"),
+        (dict(custom_hooks=[None]), r'custom_hooks\[0\]: expected a dict, got None'),
         (dict(param_scheduler='PolyLR'), r'param_scheduler: expected a dict, or a list of dicts'),
         (dict(model=dict(decode_head=[3])), r'model\.decode_head\[0\]: expected a dict, got 3'),
         (dict(optim_wrapper=dict(optimizer='S' * 99)), r'optim_wrapper\.optimizer: .*got a str\.'),

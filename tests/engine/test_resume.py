@@ -129,17 +129,18 @@ def test_a_published_file_is_no_checkpoint_to_resume(tmp_path):
     assert newest(tmp_path) == 'iter_3.pth'
 
 
-def ended_early(work_dir, cfg=None, **runtime_info):
-    hub = SimpleNamespace(runtime_info=runtime_info)
-    return way_back(SimpleNamespace(work_dir=work_dir, cfg=cfg or {}, message_hub=hub))
+def ended_early(work_dir, cfg=None, written=None):
+    hooks = [SimpleNamespace(), SimpleNamespace(written=written)]
+    return way_back(SimpleNamespace(work_dir=work_dir, cfg=cfg or {}, hooks=hooks))
 
 
 def test_the_way_back_is_to_a_checkpoint_of_this_training(tmp_path):
     write(tmp_path, 3, last=tmp_path / 'iter_3.pth')
-    assert ended_early(tmp_path, last_ckpt=str(tmp_path / 'iter_3.pth')) == 'continue with --resume'
+    assert ended_early(tmp_path, written='iter_3.pth') == 'continue with --resume'
     message = ended_early(tmp_path)
     assert message.startswith('no checkpoint was written yet, start again; last_checkpoint in')
     assert 'is of an earlier training' in message
     assert ended_early(tmp_path / 'new') == 'no checkpoint was written yet, start again'
+    # Resumed from a checkpoint that may not be the one that --resume alone would take.
     resumed = Config(dict(resume=True, load_from='other/iter_3.pth'))
     assert ended_early(tmp_path, resumed) == 'continue with --resume other/iter_3.pth'

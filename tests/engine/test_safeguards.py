@@ -50,7 +50,13 @@ def test_a_test_leaves_the_training_set_alone():
 
 
 @pytest.mark.parametrize(
-    'loop', [dict(by_epoch=False), dict(type='IterBasedTrainLoop'), dict(type=IterBasedTrainLoop)]
+    'loop',
+    [
+        dict(by_epoch=False),
+        dict(type='IterBasedTrainLoop'),
+        dict(type='mmengine.IterBasedTrainLoop'),
+        dict(type=type('OwnLoop', (IterBasedTrainLoop,), {})),
+    ],
 )
 def test_without_a_hook_an_iteration_loop_writes_when_it_validates(loop):
     cfg = Config(dict(train_cfg=dict(loop, max_iters=9, val_interval=3)))

@@ -67,6 +67,9 @@ class DurableCheckpointHook(CheckpointHook):
     # Set by MMEngine's constructor and before_train.
     backend_args: dict | None
     file_backend: Any
+    last_ckpt: Any
+    # The newest checkpoint that is complete.
+    written: str | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Choose the way of writing; remove what a killed process left unfinished or behind."""
@@ -99,6 +102,7 @@ class DurableCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         if not self._durable:
             super()._save_checkpoint_with_step(runner, step, meta)
+            self.written = self.last_ckpt
             return
         check_weights_are_finite(runner)
         filename = self.filename_tmpl.format(step)
@@ -122,10 +126,11 @@ class DurableCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
-        if not is_main_process():
-            return
-        write_text(osp.join(runner.work_dir, LAST), self.last_ckpt)
-        self._remove(superfluous)
+        if is_main_process():
+            write_text(osp.join(runner.work_dir, LAST), self.last_ckpt)
+        self.written = self.last_ckpt
+        if is_main_process():
+            self._remove(superfluous)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._durable or not self.save_best:

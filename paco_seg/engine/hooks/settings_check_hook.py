@@ -86,9 +86,10 @@ def check_checkpoint_interval(runner: Runner) -> None:
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.by_epoch and hook.interval > 0:
             raise ValueError(
-                'default_hooks.checkpoint.by_epoch: expected False, since train_cfg counts '
-                f'iterations, got True: an interval of {hook.interval} epochs would write nothing '
-                'until the end. Set it, and interval to a number of iterations'
+                'CheckpointHook.by_epoch: expected False, since train_cfg counts iterations, got '
+                f'True: at an interval of {hook.interval} epochs nothing that --resume could '
+                'continue is written before the end. Set it, and interval to a number of '
+                'iterations; interval=-1 keeps the last one alone'
             )
 
 

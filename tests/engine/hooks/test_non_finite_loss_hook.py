@@ -14,8 +14,7 @@ NAN, INF = float('nan'), float('inf')
 def feed(hook, losses):
     """Number of losses after which the hook ends the training."""
     for number, loss in enumerate(losses, 1):
-        hub = SimpleNamespace(runtime_info={})
-        runner = SimpleNamespace(iter=number - 1, message_hub=hub)
+        runner = SimpleNamespace(iter=number - 1, hooks=[], cfg={})
         try:
             hook.after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(loss), acc=NAN))
         except DivergedTrainingError as error:
@@ -53,3 +52,6 @@ def test_the_checkpoint_of_an_earlier_training_is_not_named(tmp_path):
     hooks = [dict(type='NonFiniteLossHook', patience=1)]
     with pytest.raises(DivergedTrainingError, match=r'iteration 1\. No checkpoint was written yet'):
         train(tmp_path, model__diverges_at=1, custom_hooks=hooks)
+    back = dict(resume=True, load_from=str(tmp_path / 'iter_2.pth'), custom_hooks=hooks)
+    with pytest.raises(DivergedTrainingError, match=r'Continue with --resume \S+iter_2\.pth, or'):
+        train(tmp_path, model__diverges_at=1, **back)

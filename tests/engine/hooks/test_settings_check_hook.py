@@ -62,7 +62,7 @@ check = SettingsCheckHook().before_train
 
 
 def test_an_interval_of_epochs_in_a_loop_of_iterations_is_refused():
-    message = r'checkpoint\.by_epoch: expected False, since train_cfg counts .* 200 epochs would'
+    message = r'CheckpointHook\.by_epoch: expected False, since train_cfg counts .* 200 epochs'
     with pytest.raises(ValueError, match=message):
         check(runner(hooks=[CheckpointHook(interval=200)]))
     check(runner(hooks=[CheckpointHook(interval=200, by_epoch=False), CheckpointHook()]))
