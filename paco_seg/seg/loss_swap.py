@@ -89,7 +89,15 @@ def advice(cfg: Config, *, method: str = 'gpaco', **loss: Any) -> list[str]:
             "classes get fewer: with --frequency-file FILE alpha becomes 'auto' and training "
             f'reports the product. {REMEDY}'
         )
-    if not {'loss_weight', 'warmup_iters'} & set(loss) and not starts_from_weights(cfg):
+    if {'loss_weight', 'warmup_iters'} & set(loss):
+        return lines
+    if starts_from_weights(cfg):
+        lines.append(
+            'loss_contrast.loss_weight: 1, as in the papers, which train for long. In the short '
+            'trainings on photographs of docs/evidence.md a tenth was better, on fewer pixels: '
+            '--set loss_weight=0.1 num_pixels=1024'
+        )
+    else:
         lines.append(
             'loss_contrast.loss_weight: 1, and the config names no pretrained weights. From '
             'scratch the contrastive loss dominates at first (about 8 beside a cross entropy of '

@@ -195,7 +195,11 @@ def test_from_scratch_the_weight_or_a_warm_up_is_offered(tmp_path, run_tool, tin
         "model['backbone']['init_cfg'] = [dict(type='Pretrained', checkpoint='resnet18.pth')]\n",
     ):
         run_tool('swap', tiny_seg(extra), '-o', out)
-        assert 'from scratch' not in capsys.readouterr().out.lower()
+        printed = capsys.readouterr().out
+        assert 'from scratch' not in printed.lower()
+        assert '--set loss_weight=0.1 num_pixels=1024' in printed
+    run_tool('swap', tiny_seg(extra), '-o', out, '--set', 'loss_weight=0.1')
+    assert 'loss_contrast.loss_weight' not in capsys.readouterr().out
 
 
 def test_classification_takes_no_frequency_file(tmp_path, run_tool, tiny_cls):

@@ -113,7 +113,9 @@ def test_advice_is_about_what_is_not_settled():
     assert not advice(scratch, frequency_file='a.json', loss_weight=0.5)
     assert not advice(scratch, method='ceco', frequency_file='a.json')
     pretrained = dict(type='Pretrained', checkpoint='a.pth')
-    assert advice(config(decode_head=FCN, backbone=dict(init_cfg=pretrained))) == [alpha]
+    first, weight = advice(config(decode_head=FCN, backbone=dict(init_cfg=pretrained)))
+    assert first == alpha
+    assert '--set loss_weight=0.1 num_pixels=1024' in weight
 
 
 @pytest.mark.parametrize(
