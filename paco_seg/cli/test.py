@@ -223,7 +223,7 @@ def check_names(dataset: Any, *, label_maps: bool) -> None:
         )
     print_log(
         f'--show-dir: {same[0]} and {same[1]} have the same name: of their pictures the later one '
-        'stays',
+        'stays. paco-seg predict keeps the folders',
         'current',
         logging.WARNING,
     )

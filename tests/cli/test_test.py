@@ -92,6 +92,18 @@ def test_label_maps_that_would_replace_each_other_are_refused(
     assert not list((tmp_path / 'maps').iterdir())
 
 
+def test_pictures_that_replace_each_other_are_named(
+    tiny_cls, run_tool, save_checkpoint, tmp_path, capsys
+):
+    config = tiny_cls()
+    for folder in (tmp_path / 'data/val').iterdir():
+        os.replace(min(folder.iterdir()), folder / 'same.png')
+    run_tool('test', config, save_checkpoint(config), '--show-dir', tmp_path / 'shown')
+    assert 'have the same name: of their pictures the later one stays' in ''.join(
+        capsys.readouterr()
+    )
+
+
 def test_predictions(tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path):
     config = tiny_seg()
     checkpoint = save_checkpoint(config)
