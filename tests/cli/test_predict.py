@@ -156,6 +156,18 @@ def test_a_classifier_loads_images_as_its_pipeline_does(
         )
 
 
+def check_files_are_seen_as_the_test_set(run_tool, config, checkpoint, tmp_path):
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'expected.pkl')
+    out = tmp_path / 'out'
+    run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', out, '--show-limit', 0)
+    rows = json.loads((out / 'predictions.json').read_text())['images']
+    found = [
+        [row['classes'][name]['confidence'] for name in sorted(CLASSES)] for row in rows.values()
+    ]
+    scores = [sample['pred_score'].tolist() for sample in mmengine.load(tmp_path / 'expected.pkl')]
+    np.testing.assert_allclose(found, scores, atol=1e-4)
+
+
 @DATASETS.register_module()
 class RGBInMemory(CustomDataset):
     """Images in memory as CIFAR has them."""
@@ -178,18 +190,33 @@ def test_a_classifier_of_images_in_memory_sees_files_as_those(
         "data.update(type='RGBInMemory', pipeline=[dict(type='PackInputs')])\n"
         f'data_preprocessor.update(to_rgb={swaps})\n'
     )
-    checkpoint = save_checkpoint(config)
-    run_tool('test', config, checkpoint, '--out', tmp_path / 'expected.pkl')
-    out = tmp_path / 'out'
-    run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', out, '--show-limit', 0)
-    rows = json.loads((out / 'predictions.json').read_text())['images']
-    found = [
-        [row['classes'][name]['confidence'] for name in sorted(CLASSES)] for row in rows.values()
-    ]
-    scores = [sample['pred_score'].tolist() for sample in mmengine.load(tmp_path / 'expected.pkl')]
-    np.testing.assert_allclose(found, scores, atol=1e-4)
+    check_files_are_seen_as_the_test_set(run_tool, config, save_checkpoint(config), tmp_path)
     order = channel_order(Config.fromfile(config), dict(to_rgb=swaps))
     assert order == ('BGR' if swaps else 'RGB')
+
+
+@DATASETS.register_module()
+class GreyInMemory(CustomDataset):
+    """Images in memory as MNIST has them, without a channel."""
+
+    def load_data_list(self):
+        infos = super().load_data_list()
+        return [
+            dict(img=cv2.imread(info['img_path'], cv2.IMREAD_GRAYSCALE), gt_label=info['gt_label'])
+            for info in infos
+        ]
+
+
+def test_a_classifier_of_grey_images_in_memory(tiny_cls, run_tool, save_checkpoint, tmp_path):
+    config = tiny_cls(
+        "data = test_dataloader['dataset']\n"
+        "data.update(type='GreyInMemory', pipeline=[dict(type='PackInputs')])\n"
+        'data_preprocessor.update(mean=[128.0], std=[64.0], to_rgb=False)\n'
+        "model['backbone'].update(in_channels=1)\n"
+    )
+    for file in (tmp_path / 'data/val').rglob('*.png'):  # the same whatever weighs the channels
+        cv2.imwrite(str(file), cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
+    check_files_are_seen_as_the_test_set(run_tool, config, save_checkpoint(config), tmp_path)
 
 
 @pytest.fixture
