@@ -289,7 +289,8 @@ def run(args: argparse.Namespace) -> None:
         use_visualization(cfg, args)
     if args.tta:
         use_test_time_augmentation(cfg, args.config)
-    if args.out and kind not in FILES:
+    label_maps = bool(args.out) and kind not in FILES
+    if label_maps:
         use_out_folder(cfg, args.out)
     guard_test(cfg)
 
@@ -299,7 +300,6 @@ def run(args: argparse.Namespace) -> None:
         select_pictures(runner.hooks, args.show_interval, args.show_limit)
     # Building the loop now gives access to its metrics; Runner.test() takes it as it is.
     runner._test_loop = runner.build_test_loop(runner._test_loop)
-    label_maps = bool(args.out) and kind not in FILES
     # MMSegmentation numbers its pictures.
     if label_maps or (args.show_dir and cfg.default_scope == 'mmpretrain'):
         check_names(runner.test_dataloader.dataset, label_maps=label_maps)

@@ -65,17 +65,18 @@ def check_kinds(cfg: Config, source: str) -> None:
     for pattern in DICTS:
         for key, value in _find(cfg, pattern):
             if value is not None and not isinstance(value, Mapping):
-                raise _error(source, key, 'a dict', value)
+                raise _error(source, key, 'a dict', value, f'Set keys in it: {key}.NAME')
     for pattern in (*LISTS, *DICTS_OR_LISTS):
         for key, value in _find(cfg, pattern):
             if value is None or (pattern in DICTS_OR_LISTS and isinstance(value, Mapping)):
                 continue
             if not isinstance(value, (list, tuple)):
                 wanted = 'a list of dicts' if pattern in LISTS else 'a dict, or a list of dicts'
-                raise _error(source, key, wanted, value)
+                raise _error(source, key, wanted, value, f'Write {key}=[dict(...)]')
             for number, item in enumerate(value):
                 if not isinstance(item, Mapping):
-                    raise _error(source, f'{key}[{number}]', 'a dict', item)
+                    place = f'{key}[{number}]'
+                    raise _error(source, place, 'a dict', item, 'Write dict(type=...)')
 
 
 def _find(cfg: Any, pattern: str) -> Iterator[tuple[str, Any]]:
@@ -90,13 +91,8 @@ def _find(cfg: Any, pattern: str) -> Iterator[tuple[str, Any]]:
             yield from ((f'{name}.{key}', found) for key, found in _find(value, rest))
 
 
-def _error(source: str, key: str, wanted: str, value: Any) -> ValueError:
+def _error(source: str, key: str, wanted: str, value: Any, remedy: str) -> ValueError:
     shown = repr(value)
-    if 'list' in wanted:
-        remedy = f'Write {key}=[dict(...)]'
-    else:
-        remedy = 'Write dict(type=...)' if key.endswith(']') else f'Set keys in it: {key}.NAME'
-    return ValueError(
-        f'{source}: {key}: expected {wanted}, got '
-        f'{shown if len(shown) <= 80 else f"a {type(value).__name__}"}. {remedy}'
-    )
+    if len(shown) > 80:
+        shown = f'a {type(value).__name__}'
+    return ValueError(f'{source}: {key}: expected {wanted}, got {shown}. {remedy}')

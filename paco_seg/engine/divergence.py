@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import Runner
 
 from paco_seg.engine.bare_model import bare_model
-from paco_seg.engine.resume import last_written
+from paco_seg.engine.resume import last_written, resumed_from
 
 
 class DivergedTrainingError(ValueError):
@@ -20,11 +20,13 @@ class DivergedTrainingError(ValueError):
             runner: the training.
             what: what was found, such as ``'20 losses in a row'``.
         """
-        last, resumed = last_written(runner), runner.cfg.get('load_from')
+        last, resumed = last_written(runner), resumed_from(runner)
         if last is not None:
-            start = f'The last good checkpoint is kept: {last}. Continue from it with --resume, or '
-            start += 'start again,'
-        elif runner.cfg.get('resume') and resumed:
+            start = (
+                f'The last good checkpoint is kept: {last}. Continue from it with --resume, or '
+                'start again,'
+            )
+        elif resumed:
             start = f'Continue with --resume {resumed}, or start again,'
         else:
             start = 'No checkpoint was written yet. Start again'

@@ -224,7 +224,7 @@ def mmengine_name(part: Mapping[str, Any], default: str = '') -> str:
 
     A class of the same name elsewhere is another one: its name stays in full.
     """
-    kind = part.get('type', default)
+    kind = part.get('type') or default
     full = kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
     return full.rsplit('.', 1)[-1] if full.startswith('mmengine.') else full
 

@@ -102,12 +102,17 @@ def last_written(runner: Runner) -> str | None:
     return next((hook.written for hook in runner.hooks if getattr(hook, 'written', None)), None)
 
 
+def resumed_from(runner: Runner) -> str | None:
+    """Path of the checkpoint that this training was resumed from."""
+    return runner.cfg.get('load_from') if runner.cfg.get('resume') else None
+
+
 def way_back(runner: Runner) -> str:
     """Say how a training that ends early goes on: words that follow a colon."""
     if last_written(runner) is not None:
         return 'continue with --resume'
-    if runner.cfg.get('resume') and runner.cfg.get('load_from'):
-        return f'continue with --resume {runner.cfg.load_from}'
+    if resumed_from(runner):
+        return f'continue with --resume {resumed_from(runner)}'
     if (Path(runner.work_dir) / LAST).is_file():
         return (
             f'no checkpoint was written yet, start again; {LAST} in {runner.work_dir} is of an '

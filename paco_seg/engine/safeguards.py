@@ -10,9 +10,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 import paco_seg.engine.hooks  # noqa: F401
 from paco_seg.engine.cli import add_hook
-from paco_seg.engine.model_changes import type_name
-
-STOCK_CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook')
+from paco_seg.engine.model_changes import mmengine_name, type_name
 
 
 def guard_training(cfg: Config) -> None:
@@ -77,12 +75,12 @@ def use_durable_checkpoints(cfg: Config) -> None:
     """Put :class:`DurableCheckpointHook` in the place of MMEngine's, with the same arguments."""
     hooks = dict(cfg.get('default_hooks') or {})
     # None switches it off.
-    checkpoint = hooks.get('checkpoint', default_checkpoint(cfg))
-    if checkpoint is not None and checkpoint.get('type') in STOCK_CHECKPOINT_HOOKS:
+    checkpoint = hooks['checkpoint'] if 'checkpoint' in hooks else default_checkpoint(cfg)
+    if checkpoint is not None and mmengine_name(checkpoint) == 'CheckpointHook':
         cfg.default_hooks = dict(hooks, checkpoint=dict(checkpoint, type='DurableCheckpointHook'))
     cfg.custom_hooks = [
         dict(hook, type='DurableCheckpointHook')
-        if isinstance(hook, dict) and hook.get('type') in STOCK_CHECKPOINT_HOOKS
+        if isinstance(hook, dict) and mmengine_name(hook) == 'CheckpointHook'
         else hook
         for hook in cfg.get('custom_hooks') or []
     ]

@@ -20,7 +20,7 @@ from paco_seg.engine.model_changes import (
 )
 from paco_seg.engine.systems import SystemInputs
 from paco_seg.seg.systems import SYSTEMS, ceco, gpaco, region_rebalance
-from paco_seg.seg.systems.heads import HEADS, IMPORTS, base_type, change_heads
+from paco_seg.seg.systems.heads import HEADS, IMPORTS, base_type, change_heads, heads_of_model
 
 METHODS = {
     'gpaco': gpaco.ATTACHED,
@@ -78,8 +78,11 @@ def loss_changes(
 
 
 def advice(cfg: Config, *, method: str = 'gpaco', **loss: Any) -> list[str]:
-    """List what to know before training with these settings; arguments of :func:`swap_loss`."""
-    if method != 'gpaco':
+    """List what to know before training with these settings; arguments of :func:`swap_loss`.
+
+    Of a config whose head trains with GPaCo already nothing is said: its own settings hold.
+    """
+    if method != 'gpaco' or heads_of_model(cfg)[-1][1].get('type') == gpaco.ATTACHED.head:
         return []
     lines = []
     if 'alpha' not in loss and loss.get('frequency_file') is None:

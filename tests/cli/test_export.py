@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from paco_seg.cli import export as export_command
+from paco_seg.cli.export import channel_order
 from paco_seg.engine import export
 from paco_seg.seg import swap_loss
 from paco_seg.seg.scores import SegmentationScores
@@ -66,7 +66,7 @@ def test_the_order_of_the_channels(preprocessor, order):
     """Files are read as BGR; whatever exchanges two channels makes that RGB."""
     steps = [dict(type='LoadImageFromFile')]
     cfg = Config(dict(test_dataloader=dict(dataset=dict(type='A', pipeline=steps))))
-    assert export_command.channel_order(cfg, preprocessor) == order
+    assert channel_order(cfg, preprocessor) == order
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_advice_is_about_what_is_not_settled():
     first, weight = advice(config(decode_head=FCN, backbone=dict(init_cfg=pretrained)))
     assert first == alpha
     assert '--set loss_weight=0.1 num_pixels=1024' in weight
+    assert not advice(swap_loss(scratch, loss_weight=0.5))  # it has settings of its own
 
 
 @pytest.mark.parametrize(

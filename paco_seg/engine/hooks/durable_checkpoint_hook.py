@@ -128,9 +128,8 @@ class DurableCheckpointHook(CheckpointHook):
         )
         if is_main_process():
             write_text(osp.join(runner.work_dir, LAST), self.last_ckpt)
-        self.written = self.last_ckpt
-        if is_main_process():
             self._remove(superfluous)
+        self.written = self.last_ckpt
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._durable or not self.save_best:
