@@ -1,7 +1,8 @@
 """A command of a cell in a process of its own, which never outlives the one that waits for it.
 
-Where the system can fork, the process is a child of one that has imported PyTorch and MM already,
-which saves seconds per command.
+On Linux the process may be forked from a server that has imported PyTorch and MM and has computed
+nothing, which saves seconds per command. It is never a fork of this process: PyTorch may have
+computed here with several threads, a fork has only one of them, and waits for the others for good.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import runpy
 import signal
 import sys
 import threading
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,6 @@ from paco_seg.files import write_json
 POLL_SECONDS = 0.2
 END_SECONDS = 10.0  # for a process that was asked to end, before it is killed
 LOG_LINES = 15
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def run_command(command: Sequence[str], log: Path) -> None:
@@ -33,19 +34,24 @@ def run_command(command: Sequence[str], log: Path) -> None:
 
 
 def watch_command(
-    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    preload: Sequence[str] = (),
 ) -> Iterator[None]:
     """Run ``python -m COMMAND...``, with its output in a file, and yield while it runs.
 
     The peak memory of the process, that of the GPU if it used one, goes to a JSON file beside
-    the log. However the iteration ends,
-    by an error or by being closed, the process and its own children have ended too; on Linux also
-    when this process is killed. To hold at SIGTERM it wants :func:`ending_by_exception` around it.
+    the log. However the iteration ends, by an error or by being closed, the process and its own
+    children have ended too, and they end when this process is killed. To hold at SIGTERM it wants
+    :func:`ending_by_exception` around it.
 
     Args:
         command: module and its arguments.
         log: file for the output.
         environment: variables of the process beside those of this one.
+        preload: modules that the server imports before it starts its first process; without any
+            the process starts on its own.
 
     Yields:
         Nothing, several times per second.
@@ -53,14 +59,16 @@ def watch_command(
     Raises:
         ChildProcessError: the command failed; names it and shows the last lines of its log.
     """
-    context: Any = multiprocessing.get_context(start_method())
-    sys.stdout.flush()
-    sys.stderr.flush()
+    context: Any = multiprocessing.get_context(start_method() if preload else 'spawn')
+    if context.get_start_method() == 'forkserver':
+        context.set_forkserver_preload(list(preload))
     process = context.Process(
         target=_run_module,
-        args=(tuple(command), str(log), os.getpid(), dict(environment or {})),
+        # The server keeps the folder and the variables with which it was started.
+        args=(tuple(command), str(log), os.getcwd(), {**os.environ, **(environment or {})}),
     )
-    process.start()
+    with _same_modules():
+        process.start()
     try:
         while process.is_alive():
             process.join(POLL_SECONDS)
@@ -76,33 +84,64 @@ def watch_command(
 
 
 def start_method() -> str:
-    """Return how processes start: forked, unless there may be an NVIDIA GPU.
+    """Return how processes start: forked from a server, unless there may be an NVIDIA GPU.
 
     A process whose parent has asked for the GPUs, as the import of MMEngine does, cannot use one.
+    Other systems than Linux do not survive a fork of a process that has loaded their libraries,
+    and the server of Python 3.10 finds other modules than this process (PYTHONSAFEPATH is newer).
     """
-    forks = 'fork' in multiprocessing.get_all_start_methods()
-    return 'fork' if forks and not Path('/dev/nvidiactl').exists() else 'spawn'
+    forks = sys.platform == 'linux' and sys.version_info >= (3, 11)
+    return 'forkserver' if forks and not Path('/dev/nvidiactl').exists() else 'spawn'
+
+
+@contextlib.contextmanager
+def _same_modules() -> Iterator[None]:
+    """Let a process or server that starts find the modules of this one, but for its program.
+
+    The program is not needed, and a script that does not ask ``if __name__ == '__main__'`` would
+    start itself again. A server would look for modules in its current folder first.
+    """
+    main = sys.modules['__main__']
+    paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+    variables = dict(PYTHONPATH=paths, PYTHONSAFEPATH='1')
+    before = {name: os.environ.get(name) for name in variables}
+    sys.modules['__main__'] = types.ModuleType('__main__')
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = main
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
 def ending_by_exception() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit, so that ``finally`` is reached.
 
-    Only the main thread may do so; elsewhere the signals stay as they are.
+    Only the main thread may do so; elsewhere the signals stay as they are. So does one that is
+    ignored: ``nohup`` wants it.
     """
-    names = [name for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
-        names = []
+        numbers = []
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)  # as a shell reports it
 
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    before = {
+        number: signal.signal(number, end)
+        for number in numbers
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(process: Any) -> None:
@@ -126,10 +165,12 @@ def _send(process: Any, name: str) -> None:
 
 
 def _run_module(
-    command: tuple[str, ...], log: str, parent: int, environment: dict[str, str]
+    command: tuple[str, ...], log: str, folder: str, environment: dict[str, str]
 ) -> None:
     """Run ``command[0]`` as a program in this process, with its output in a file."""
-    _end_with(parent)
+    _end_with_parent()
+    os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)  # ahead of the first question for a GPU
     # Left open: the traceback of an error is written when this function has ended.
     stream = open(log, 'w', buffering=1)
@@ -137,7 +178,6 @@ def _run_module(
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
     print('python -m', *command, flush=True)
-    forget_runs()  # a fork inherits them, and would write into the folder of another run
     sys.argv = list(command)
     try:
         runpy.run_module(command[0], run_name='__main__', alter_sys=True)
@@ -151,53 +191,20 @@ def _run_module(
     )
 
 
-def _end_with(parent: int) -> None:
-    """Lead a process group of its own, and on Linux end when the parent does."""
-    for name in ('SIGTERM', 'SIGHUP'):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)  # a fork inherits the handlers
+def _end_with_parent() -> None:
+    """Lead a process group of its own, which ends when the parent does, however it ends."""
     if hasattr(os, 'setpgid'):
         os.setpgid(0, 0)
-    if sys.platform == 'linux':
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the line above
-            os._exit(1)
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def forget_runs() -> None:
-    """Clear MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
-    if 'mmengine' not in sys.modules:
-        return  # there are none, and the import takes seconds
-    from mmengine.logging import MessageHub
-    from mmengine.registry import DefaultScope
-
-    forget_logs()
-    _forget(MessageHub, DefaultScope)
-
-
-def forget_logs() -> None:
-    """Clear MMEngine's process-wide loggers and visualizers.
-
-    Their names are times: runs that start in one second would share them, and their folder.
-    """
-    if 'mmengine' not in sys.modules:
-        return
-    from mmengine.logging import MMLogger
-    from mmengine.visualization import Visualizer
-
-    for logger in MMLogger._instance_dict.values():
-        for handler in logger.handlers:
-            handler.close()
-    _forget(MMLogger, Visualizer)
-
-
-def _forget(*kinds: type) -> None:
-    managers: list[Any] = list(kinds)
-    for manager in managers:
-        managers.extend(manager.__subclasses__())
-        manager._instance_dict.clear()
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    if hasattr(os, 'killpg'):
+        os.killpg(0, signal.SIGKILL)  # with the loader workers
+    os._exit(1)  # Windows
 
 
 def last_lines(log: Path) -> list[str]:

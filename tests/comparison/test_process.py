@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paco_seg.comparison.process import run_command, watch_command
+from paco_seg.comparison.process import ending_by_exception, run_command, watch_command
 
 ROOT = Path(__file__).parents[2]
 # Writes its own process id and that of a child of its own, then waits for a long time.
@@ -23,11 +23,32 @@ time.sleep(600)
 """
 # A job in the background of a shell may be told to ignore Ctrl-C; the parent here is in front.
 PARENT = """
-import signal
+import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from paco_seg.comparison.process import run_command, watch_command
-run_command(('endless',), Path('log'))
+from paco_seg.comparison.process import ending_by_exception, watch_command
+with ending_by_exception():
+    for _ in watch_command(('endless',), Path('log'), preload=sys.argv[1:]):
+        pass
+"""
+
+
+# Computes with two threads, runs a command that does so too, and is its own module and unguarded.
+UNGUARDED = """
+import sys
+from pathlib import Path
+import torch
+from paco_seg.comparison.process import watch_command
+torch.set_num_threads(2)
+torch.rand(100_000).exp()
+print('once', flush=True)
+for _ in watch_command(('two_threads',), Path(sys.argv[1]), preload=sys.argv[2:]):
+    pass
+"""
+TWO_THREADS = """
+import torch
+torch.set_num_threads(2)
+print(len(torch.rand(100_000).exp()))
 """
 
 
@@ -47,13 +68,13 @@ def runs(pid):
         return False
 
 
-@pytest.fixture
-def endless(tmp_path):
+@pytest.fixture(params=[(), ('json',)], ids=['alone', 'from the server'])
+def endless(tmp_path, request):
     """A process that waits for an endless command: it, and the ids of the command's processes."""
     (tmp_path / 'endless.py').write_text(ENDLESS)
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     parent = subprocess.Popen(
-        [sys.executable, '-c', PARENT],
+        [sys.executable, '-c', PARENT, *request.param],
         cwd=tmp_path,
         env={**os.environ, 'PYTHONPATH': path},
         stdout=subprocess.DEVNULL,
@@ -82,13 +103,13 @@ def test_ending_the_parent_ends_the_command_and_its_children(endless, name):
     wait_until(lambda: not any(runs(pid) for pid in pids))
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='PR_SET_PDEATHSIG')
-def test_killing_the_parent_ends_the_command(endless):
-    parent, (command, _) = endless
-    assert runs(command)
+@pytest.mark.skipif(sys.platform != 'linux', reason='asks /proc')
+def test_killing_the_parent_ends_the_command_and_its_children(endless):
+    parent, pids = endless
+    assert all(runs(pid) for pid in pids)
     parent.kill()
     parent.wait()
-    wait_until(lambda: not runs(command))
+    wait_until(lambda: not any(runs(pid) for pid in pids))
 
 
 @pytest.fixture
@@ -153,3 +174,69 @@ def test_closing_ends_the_command(program, tmp_path):
     steps.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize('preload', [(), ('torch',)], ids=['alone', 'from the server'])
+def test_a_program_may_have_computed_and_needs_no_guard(tmp_path, preload):
+    (tmp_path / 'two_threads.py').write_text(TWO_THREADS)
+    (tmp_path / 'program.py').write_text(UNGUARDED)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, 'program.py', str(tmp_path / 'log'), *preload],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '2'},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout) == (0, 'once\n'), done.stderr
+    assert (tmp_path / 'log').read_text().splitlines()[1] == '100000'
+
+
+@pytest.mark.parametrize('preload', [(), ('shadowed',)], ids=['alone', 'from the server'])
+def test_modules_are_those_of_this_process(tmp_path, preload):
+    """Not those of its current folder, where a file may have the name of any module."""
+    for name, text in (('library', 'here'), ('elsewhere', 'there')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'shadowed.py').write_text(f'print({text!r})')
+    code = """
+import sys
+from pathlib import Path
+from paco_seg.comparison.process import watch_command
+sys.path.insert(0, sys.argv[1])
+for _ in watch_command(('shadowed',), Path('log'), preload=sys.argv[2:]):
+    pass
+"""
+    (tmp_path / 'program.py').write_text(code)
+    subprocess.run(
+        [sys.executable, tmp_path / 'program.py', tmp_path / 'library', *preload],
+        cwd=tmp_path / 'elsewhere',
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        check=True,
+    )
+    assert (tmp_path / 'elsewhere' / 'log').read_text().splitlines()[1:] == ['here']
+
+
+@pytest.mark.parametrize('preload', [(), ('json',)], ids=['alone', 'from the server'])
+def test_folder_and_variables_are_those_of_now(program, tmp_path, monkeypatch, preload):
+    module = program('import os\nprint(os.getcwd(), os.environ["PACO_A"], os.environ["PACO_B"])')
+    for name in ('first', 'second'):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.setenv('PACO_A', name)
+        for _ in watch_command((module,), Path('log'), {'PACO_B': 'given'}, preload):
+            pass
+        line = Path('log').read_text().splitlines()[1]
+        assert line == f'{tmp_path / name} {name} given'
+
+
+def test_an_ignored_hangup_stays_ignored():
+    """As ``nohup`` starts a program."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_by_exception():
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(SystemExit, match='143'):
+                os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
