@@ -21,10 +21,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.forget_runs import forget_logs, forget_runs
 from helpers.run_overhead import FORMATTER, format_code, leave_out_overhead
 
 from paco_seg import cli
+from paco_seg.comparison.process import allow_forks
+
+allow_forks()  # commands of comparisons take no seconds to import PyTorch and MM
 
 LOADING = ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD')
 TOOLS = Path(__file__).parent.parent / 'tools'
@@ -256,6 +258,8 @@ def _no_runs_left() -> Iterator[None]:
 def _no_logs_left() -> Iterator[None]:
     """Its folder is gone when the next test starts, maybe within the same second."""
     yield
+    from paco_seg.comparison.process import forget_logs
+
     forget_logs()
 
 
@@ -264,6 +268,13 @@ def _default_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tool decides for its process how checkpoints are read; each test starts undecided."""
     for name in LOADING:
         monkeypatch.setenv(name, '0')
+
+
+def forget_runs() -> None:
+    """Clears what MMEngine keeps per process."""
+    from paco_seg.comparison.process import forget_runs
+
+    forget_runs()
 
 
 def load_script(path: Path) -> ModuleType:

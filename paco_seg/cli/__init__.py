@@ -121,6 +121,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
     program = f'paco-seg {args.command}'
     show_traceback = vars(args).pop('traceback')
+    if argv is None and args.command == 'compare':
+        from paco_seg.comparison.process import allow_forks
+
+        allow_forks()  # a program that has just started
     try:
         args.run(args)
     except KeyboardInterrupt as interrupt:

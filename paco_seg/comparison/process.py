@@ -1,8 +1,7 @@
 """A command of a cell in a process of its own, which never outlives the one that waits for it.
 
-On Linux the process may be forked from a server that has imported PyTorch and MM and has computed
-nothing, which saves seconds per command. It is never a fork of this process: PyTorch may have
-computed here with several threads, a fork has only one of them, and waits for the others for good.
+It is a fork of this process where that is safe (:func:`allow_forks`), which saves the seconds of
+importing PyTorch and MM per command, and else a new one.
 """
 
 from __future__ import annotations
@@ -24,6 +23,26 @@ from paco_seg.files import write_json
 POLL_SECONDS = 0.2
 END_SECONDS = 10.0  # for a process that was asked to end, before it is killed
 LOG_LINES = 15
+ENDING = ('SIGTERM', 'SIGHUP')
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+_starting = threading.Lock()
+# Threads of PyTorch in a command, where this process keeps to one and may be forked.
+_threads_of_commands: int | None = None
+
+
+def allow_forks() -> None:
+    """Let commands be forks of this process, which computes with one thread from now on.
+
+    For a program that has computed nothing so far: a fork has only one of the threads with which
+    PyTorch may have computed, and waits for the others for good.
+    """
+    global _threads_of_commands
+    if _threads_of_commands is None:
+        import torch
+
+        _threads_of_commands = torch.get_num_threads()
+        torch.set_num_threads(1)
 
 
 def run_command(command: Sequence[str], log: Path) -> None:
@@ -34,24 +53,19 @@ def run_command(command: Sequence[str], log: Path) -> None:
 
 
 def watch_command(
-    command: Sequence[str],
-    log: Path,
-    environment: Mapping[str, str] | None = None,
-    preload: Sequence[str] = (),
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[None]:
     """Run ``python -m COMMAND...``, with its output in a file, and yield while it runs.
 
     The peak memory of the process, that of the GPU if it used one, goes to a JSON file beside
     the log. However the iteration ends, by an error or by being closed, the process and its own
-    children have ended too, and they end when this process is killed. To hold at SIGTERM it wants
+    children have ended too; on Linux also when this process is killed. To hold at SIGTERM it wants
     :func:`ending_by_exception` around it.
 
     Args:
         command: module and its arguments.
         log: file for the output.
         environment: variables of the process beside those of this one.
-        preload: modules that the server imports before it starts its first process; without any
-            the process starts on its own.
 
     Yields:
         Nothing, several times per second.
@@ -59,17 +73,16 @@ def watch_command(
     Raises:
         ChildProcessError: the command failed; names it and shows the last lines of its log.
     """
-    context: Any = multiprocessing.get_context(start_method() if preload else 'spawn')
-    if context.get_start_method() == 'forkserver':
-        context.set_forkserver_preload(list(preload))
+    context: Any = multiprocessing.get_context(start_method())
+    sys.stdout.flush()
+    sys.stderr.flush()
     process = context.Process(
         target=_run_module,
-        # The server keeps the folder and the variables with which it was started.
-        args=(tuple(command), str(log), os.getcwd(), {**os.environ, **(environment or {})}),
+        args=(tuple(command), str(log), os.getpid(), os.getcwd(), dict(environment or {})),
     )
-    with _same_modules():
-        process.start()
     try:
+        with _same_modules():
+            process.start()
         while process.is_alive():
             process.join(POLL_SECONDS)
             yield
@@ -84,38 +97,31 @@ def watch_command(
 
 
 def start_method() -> str:
-    """Return how processes start: forked from a server, unless there may be an NVIDIA GPU.
+    """Return how processes start: forked where that is allowed, unless there may be an NVIDIA GPU.
 
     A process whose parent has asked for the GPUs, as the import of MMEngine does, cannot use one.
-    Other systems than Linux do not survive a fork of a process that has loaded their libraries,
-    and the server of Python 3.10 finds other modules than this process (PYTHONSAFEPATH is newer).
+    Other systems than Linux do not survive a fork of a process that has loaded their libraries.
     """
-    forks = sys.platform == 'linux' and sys.version_info >= (3, 11)
-    return 'forkserver' if forks and not Path('/dev/nvidiactl').exists() else 'spawn'
+    forks = _threads_of_commands is not None and sys.platform == 'linux'
+    return 'fork' if forks and not Path('/dev/nvidiactl').exists() else 'spawn'
 
 
 @contextlib.contextmanager
 def _same_modules() -> Iterator[None]:
-    """Let a process or server that starts find the modules of this one, but for its program.
+    """Let a new process find the modules of this one, without importing its program.
 
-    The program is not needed, and a script that does not ask ``if __name__ == '__main__'`` would
-    start itself again. A server would look for modules in its current folder first.
+    A script that does not ask ``if __name__ == '__main__'`` would start itself again. An empty
+    entry of ``sys.path`` means the current folder; a new process would take that of the start.
     """
-    main = sys.modules['__main__']
-    paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
-    variables = dict(PYTHONPATH=paths, PYTHONSAFEPATH='1')
-    before = {name: os.environ.get(name) for name in variables}
-    sys.modules['__main__'] = types.ModuleType('__main__')
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        sys.modules['__main__'] = main
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with _starting:
+        main, path = sys.modules['__main__'], sys.path[:]
+        sys.modules['__main__'] = types.ModuleType('__main__')
+        sys.path[:] = [os.path.abspath(entry) for entry in path if isinstance(entry, str)]
+        try:
+            yield
+        finally:
+            sys.modules['__main__'] = main
+            sys.path[:] = path
 
 
 @contextlib.contextmanager
@@ -125,7 +131,7 @@ def ending_by_exception() -> Iterator[None]:
     Only the main thread may do so; elsewhere the signals stay as they are. So does one that is
     ignored: ``nohup`` wants it.
     """
-    numbers = [getattr(signal, name) for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
         numbers = []
 
@@ -146,6 +152,8 @@ def ending_by_exception() -> Iterator[None]:
 
 def _end(process: Any) -> None:
     """End a process with the group that it leads, and wait for it."""
+    if process.pid is None:  # it could not be started
+        return
     if not process.is_alive():
         process.join()
         return
@@ -165,12 +173,11 @@ def _send(process: Any, name: str) -> None:
 
 
 def _run_module(
-    command: tuple[str, ...], log: str, folder: str, environment: dict[str, str]
+    command: tuple[str, ...], log: str, parent: int, folder: str, environment: dict[str, str]
 ) -> None:
     """Run ``command[0]`` as a program in this process, with its output in a file."""
-    _end_with_parent()
-    os.chdir(folder)
-    os.environ.clear()
+    _end_with(parent)
+    os.chdir(folder)  # a new process starts where its parent did
     os.environ.update(environment)  # ahead of the first question for a GPU
     # Left open: the traceback of an error is written when this function has ended.
     stream = open(log, 'w', buffering=1)
@@ -178,6 +185,11 @@ def _run_module(
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
     print('python -m', *command, flush=True)
+    forget_runs()  # a fork inherits them, and would write into the folder of another run
+    if _threads_of_commands is not None:  # a fork
+        import torch
+
+        torch.set_num_threads(_threads_of_commands)
     sys.argv = list(command)
     try:
         runpy.run_module(command[0], run_name='__main__', alter_sys=True)
@@ -191,20 +203,54 @@ def _run_module(
     )
 
 
-def _end_with_parent() -> None:
-    """Lead a process group of its own, which ends when the parent does, however it ends."""
+def _end_with(parent: int) -> None:
+    """Lead a process group of its own, and on Linux end when the parent does."""
+    for name in ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # a fork inherits the handlers
     if hasattr(os, 'setpgid'):
         os.setpgid(0, 0)
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
+    if sys.platform == 'linux':
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the line above
+            os._exit(1)
 
 
-def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    if hasattr(os, 'killpg'):
-        os.killpg(0, signal.SIGKILL)  # with the loader workers
-    os._exit(1)  # Windows
+def forget_runs() -> None:
+    """Clear MMEngine's process-wide loggers, visualizers and scopes, which later runs inherit."""
+    if 'mmengine' not in sys.modules:
+        return  # there are none, and the import takes seconds
+    from mmengine.logging import MessageHub
+    from mmengine.registry import DefaultScope
+
+    forget_logs()
+    _forget(MessageHub, DefaultScope)
+
+
+def forget_logs() -> None:
+    """Clear MMEngine's process-wide loggers and visualizers.
+
+    Their names are times: runs that start in one second would share them, and their folder.
+    """
+    if 'mmengine' not in sys.modules:
+        return
+    from mmengine.logging import MMLogger
+    from mmengine.visualization import Visualizer
+
+    for logger in MMLogger._instance_dict.values():
+        for handler in logger.handlers:
+            handler.close()
+    _forget(MMLogger, Visualizer)
+
+
+def _forget(*kinds: type) -> None:
+    managers: list[Any] = list(kinds)
+    for manager in managers:
+        managers.extend(manager.__subclasses__())
+        manager._instance_dict.clear()
 
 
 def last_lines(log: Path) -> list[str]:
@@ -230,6 +276,13 @@ def _where_it_was_cut(log: Path) -> str:
 
 def peak_memory_mib() -> float | None:
     """Return the largest resident memory of this process so far; None where nobody tells."""
+    try:
+        # Not ru_maxrss, which a new process takes over from its parent.
+        _, _, found = Path('/proc/self/status').read_text().partition('VmHWM:')
+        if found:
+            return int(found.split()[0]) / 2**10
+    except OSError:  # not Linux
+        pass
     try:
         import resource
     except ImportError:  # Windows

@@ -110,7 +110,7 @@ def run_reported(
         write: writes ``files`` from the results and the folder of the report.
         described: what decides the report beside the results.
         files: names of the report without which it is incomplete.
-        preload: modules that are imported once for all commands.
+        preload: modules to import before the first training.
         force: repeat finished trainings.
         reported: folder of the report; default ``out``.
         **extra: further entries of the results, JSON.

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Generator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import paco_seg
@@ -28,7 +29,7 @@ class CellRunner:
         total_cost: sum of the costs of all cells to come, for the estimate.
         force: repeat finished cells, but for those that an earlier run with ``force``, which did
             not come to its end, has repeated already.
-        preload: modules that are imported once for all commands.
+        preload: modules to import once, before the first command runs.
         gpus: the cells that run at a time get one GPU each, out of so many; 0 leaves the choice to
             the commands.
         keep_replaced: keep the result of an outdated cell in the folder ``replaced``, and take it
@@ -147,12 +148,13 @@ class CellRunner:
                 return result
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        for module in self.preload:
+            import_module(module)
         start = time.perf_counter()
         progress = _Progress(self, cell, folder, start)
         environment = gpu_environment(slot) if self.gpus else {}
         for number, command in enumerate(cell.commands_in(folder)):
-            log = folder / f'command-{number}.log'
-            for _ in watch_command(command, log, environment, self.preload):
+            for _ in watch_command(command, folder / f'command-{number}.log', environment):
                 progress.tell()
                 yield
         result = dict(**cell.collect(folder), commit=self.commit)

@@ -104,7 +104,7 @@ class Suite:
         data: what it trains on; None if its program brings its own.
         pictures: of the report.
         search_measure: what chose, in the table of the search.
-        preload: modules that are imported once for all commands.
+        preload: modules to import before the first training.
     """
 
     name: str

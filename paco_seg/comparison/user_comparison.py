@@ -270,9 +270,6 @@ class _Comparison:
         print(f'\nReport: {self.request.out / PAGE} and {self.request.out / REPORT}')
         return list(study.failed)
 
-    def _preload(self) -> tuple[str, ...]:
-        return ('matplotlib.pyplot', 'mmengine.runner', PLUGINS[self.scope])
-
     def _runner(self, study: UserStudy) -> CellRunner:
         return CellRunner(
             self.out,
@@ -280,7 +277,6 @@ class _Comparison:
             force=self.request.force,
             gpus=self.request.gpus,
             keep_replaced=True,
-            preload=self._preload(),
         )
 
     def _divide(self) -> DataParts:
@@ -387,9 +383,7 @@ class _Comparison:
             progress=training_progress,
         )
         print(f'Timing {STEPS} steps of {baseline.name} ...', flush=True)
-        runner = CellRunner(
-            self.out, total_cost=1.0, gpus=self.request.gpus, preload=self._preload()
-        )
+        runner = CellRunner(self.out, total_cost=1.0, gpus=self.request.gpus)
         with stage('while timing some steps of the baseline'):
             return trial_of(runner.run(cell), int(self.cfg[VAL].get('batch_size', 1)))
 

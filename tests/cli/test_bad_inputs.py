@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.forget_runs import forget_runs
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
@@ -23,6 +22,8 @@ def refused(monkeypatch, capsys):
     monkeypatch.setenv('LOCAL_RANK', '0')
 
     def run(*argv):
+        from tests.conftest import forget_runs
+
         forget_runs()
         with pytest.raises(SystemExit) as end:
             cli.main([str(word) for word in argv])
@@ -283,6 +284,8 @@ def test_the_traceback_is_in_a_file_or_asked_for(tiny_seg, refused, tmp_path, ca
     )
     assert place.startswith(str(tmp_path / 'work'))
     assert 'Traceback (most recent call last)' in Path(place).read_text()
+    from tests.conftest import forget_runs
+
     forget_runs()
     with pytest.raises(SystemExit) as end:
         cli.main(['train', str(config), '--traceback'])

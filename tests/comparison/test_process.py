@@ -1,5 +1,6 @@
 """A command of a cell never outlives the process that waits for it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -26,29 +27,29 @@ PARENT = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from paco_seg.comparison.process import ending_by_exception, watch_command
-with ending_by_exception():
-    for _ in watch_command(('endless',), Path('log'), preload=sys.argv[1:]):
-        pass
+from paco_seg.comparison.process import allow_forks, run_command
+if sys.argv[1:] == ['forks']:
+    allow_forks()
+run_command(('endless',), Path('log'))
 """
 
 
-# Computes with two threads, runs a command that does so too, and is its own module and unguarded.
+# Computes, runs a command that does so too, and starts without asking for its name.
 UNGUARDED = """
 import sys
 from pathlib import Path
 import torch
-from paco_seg.comparison.process import watch_command
+from paco_seg.comparison.process import allow_forks, run_command
 torch.set_num_threads(2)
+if sys.argv[1:] == ['forks']:
+    allow_forks()
 torch.rand(100_000).exp()
 print('once', flush=True)
-for _ in watch_command(('two_threads',), Path(sys.argv[1]), preload=sys.argv[2:]):
-    pass
+run_command(('two_threads',), Path('log'))
 """
 TWO_THREADS = """
 import torch
-torch.set_num_threads(2)
-print(len(torch.rand(100_000).exp()))
+print(torch.get_num_threads() > 1, len(torch.rand(100_000).exp()))
 """
 
 
@@ -68,7 +69,7 @@ def runs(pid):
         return False
 
 
-@pytest.fixture(params=[(), ('json',)], ids=['alone', 'from the server'])
+@pytest.fixture(params=[(), ('forks',)], ids=['new', 'forked'])
 def endless(tmp_path, request):
     """A process that waits for an endless command: it, and the ids of the command's processes."""
     (tmp_path / 'endless.py').write_text(ENDLESS)
@@ -103,13 +104,13 @@ def test_ending_the_parent_ends_the_command_and_its_children(endless, name):
     wait_until(lambda: not any(runs(pid) for pid in pids))
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='asks /proc')
-def test_killing_the_parent_ends_the_command_and_its_children(endless):
-    parent, pids = endless
-    assert all(runs(pid) for pid in pids)
+@pytest.mark.skipif(sys.platform != 'linux', reason='PR_SET_PDEATHSIG')
+def test_killing_the_parent_ends_the_command(endless):
+    parent, (command, _) = endless
+    assert runs(command)
     parent.kill()
     parent.wait()
-    wait_until(lambda: not any(runs(pid) for pid in pids))
+    wait_until(lambda: not runs(command))
 
 
 @pytest.fixture
@@ -176,58 +177,59 @@ def test_closing_ends_the_command(program, tmp_path):
         os.kill(pid, 0)
 
 
-@pytest.mark.parametrize('preload', [(), ('torch',)], ids=['alone', 'from the server'])
-def test_a_program_may_have_computed_and_needs_no_guard(tmp_path, preload):
+@pytest.mark.parametrize('words', [(), ('forks',)], ids=['new', 'forked'])
+def test_a_program_may_compute_and_needs_no_guard(tmp_path, words):
     (tmp_path / 'two_threads.py').write_text(TWO_THREADS)
     (tmp_path / 'program.py').write_text(UNGUARDED)
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
     done = subprocess.run(
-        [sys.executable, 'program.py', str(tmp_path / 'log'), *preload],
+        [sys.executable, 'program.py', *words],
         cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '2'},
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '2', 'MKL_NUM_THREADS': '2'},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert (done.returncode, done.stdout) == (0, 'once\n'), done.stderr
-    assert (tmp_path / 'log').read_text().splitlines()[1] == '100000'
+    assert (tmp_path / 'log').read_text().splitlines()[1] == 'True 100000'
 
 
-@pytest.mark.parametrize('preload', [(), ('shadowed',)], ids=['alone', 'from the server'])
-def test_modules_are_those_of_this_process(tmp_path, preload):
-    """Not those of its current folder, where a file may have the name of any module."""
-    for name, text in (('library', 'here'), ('elsewhere', 'there')):
+@pytest.mark.parametrize('words', [(), ('forks',)], ids=['new', 'forked'])
+def test_modules_and_folder_are_those_of_now(tmp_path, words):
+    """Not those of the folder in which the program started."""
+    for name in ('before', 'now'):
         (tmp_path / name).mkdir()
-        (tmp_path / name / 'shadowed.py').write_text(f'print({text!r})')
+        (tmp_path / name / 'which.py').write_text(f'import os\nprint({name!r}, os.getcwd())')
     code = """
-import sys
-from pathlib import Path
-from paco_seg.comparison.process import watch_command
-sys.path.insert(0, sys.argv[1])
-for _ in watch_command(('shadowed',), Path('log'), preload=sys.argv[2:]):
-    pass
+import os, pathlib, sys
+from paco_seg.comparison.process import allow_forks, run_command
+if sys.argv[1:] == ['forks']:
+    allow_forks()
+sys.path.append(pathlib.Path('not a text'))
+os.chdir('../now')
+run_command(('which',), pathlib.Path('log'))
 """
-    (tmp_path / 'program.py').write_text(code)
     subprocess.run(
-        [sys.executable, tmp_path / 'program.py', tmp_path / 'library', *preload],
-        cwd=tmp_path / 'elsewhere',
+        [sys.executable, '-c', code, *words],
+        cwd=tmp_path / 'before',
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         check=True,
     )
-    assert (tmp_path / 'elsewhere' / 'log').read_text().splitlines()[1:] == ['here']
+    line = (tmp_path / 'now' / 'log').read_text().splitlines()[1]
+    assert line == f'now {tmp_path / "now"}'
 
 
-@pytest.mark.parametrize('preload', [(), ('json',)], ids=['alone', 'from the server'])
-def test_folder_and_variables_are_those_of_now(program, tmp_path, monkeypatch, preload):
-    module = program('import os\nprint(os.getcwd(), os.environ["PACO_A"], os.environ["PACO_B"])')
-    for name in ('first', 'second'):
-        (tmp_path / name).mkdir()
-        monkeypatch.chdir(tmp_path / name)
-        monkeypatch.setenv('PACO_A', name)
-        for _ in watch_command((module,), Path('log'), {'PACO_B': 'given'}, preload):
-            pass
-        line = Path('log').read_text().splitlines()[1]
-        assert line == f'{tmp_path / name} {name} given'
+@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='ru_maxrss is of the parent too')
+def test_the_memory_is_that_of_the_command(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from paco_seg.comparison.process import run_command
+taken = bytearray(b'x') * 400 * 2**20
+del taken
+run_command(('json.tool', '--help'), Path(sys.argv[1]))
+"""
+    subprocess.run([sys.executable, '-c', code, tmp_path / 'log.log'], check=True, cwd=ROOT)
+    assert json.loads((tmp_path / 'log.json').read_text())['peak_memory_mib'] < 400
 
 
 def test_an_ignored_hangup_stays_ignored():

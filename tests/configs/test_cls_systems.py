@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.forget_runs import forget_runs
 from helpers.resolved_configs import CONFIGS
 from helpers.resolved_configs import load_config as load
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
@@ -17,6 +16,7 @@ from mmpretrain.registry import MODELS
 
 import paco_seg.cls  # noqa: F401
 from tests.configs.test_cls_training import data, project, smaller  # noqa: F401
+from tests.conftest import forget_runs
 
 FOLDERS = ('bcl', 'decoupled', 'hybrid', 'ldam', 'proco', 'reslt', 'supcon')
 ALL = sorted(

@@ -12,7 +12,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from helpers.forget_runs import forget_runs
 from helpers.run_overhead import leave_out_overhead
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
@@ -23,6 +22,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 import paco_seg.cls  # noqa: F401
 from paco_seg import cli
+from paco_seg.comparison.process import forget_runs
 from paco_seg.core.compared import ClassMeans
 from paco_seg.engine import CPUDistributedDataParallel
 from paco_seg.engine.fsdp_strategy import ResumableFSDPStrategy

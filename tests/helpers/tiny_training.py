@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from helpers.forget_runs import forget_runs
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
@@ -13,6 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import set_safe_loading
 from paco_seg.engine.safeguards import guard_test, guard_training
 

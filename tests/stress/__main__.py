@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from stress.areas import AREAS, OUT, ROOT, run_areas
 
+from paco_seg.comparison.process import allow_forks
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m stress', description=__doc__)
@@ -21,6 +23,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     torch.set_num_threads(1)  # children are forks, which OpenMP's threads do not survive
+    allow_forks()
     out = args.out or (None if args.short else OUT)
     losses = run_areas(args.areas, args.seed, short=args.short, out=out)
     return 1 if losses else 0

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from helpers.forget_runs import forget_runs
 from mmengine.logging import MMLogger
 from stress.trials import Trials
 
 from paco_seg import compat
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import set_safe_loading
 from paco_seg.files import write_json
 

@@ -24,10 +24,10 @@ from typing import Any
 
 import pytest
 from conftest import free_port
-from helpers.forget_runs import forget_runs
 from helpers.run_overhead import environment_of_machine, leave_out_overhead
 
 from paco_seg import cli
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import set_safe_loading
 
 # What the commands would import, ahead of the forks.

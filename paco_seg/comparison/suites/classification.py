@@ -16,7 +16,7 @@ DATA = DemoData('digits', 'data/digits_lt', 'class_counts.json')
 RATES = {'optim_wrapper.optimizer.lr': (0.03, 0.1)}
 ALPHA = 'model.head.loss.alpha'
 ITERS, SEARCH_ITERS = 300, 100
-PRELOAD = ('matplotlib.pyplot', 'mmengine.runner', 'paco_seg.cls')
+PRELOAD = ('mmengine.runner', 'paco_seg.comparison.plots', 'paco_seg.cls')
 COLUMNS = {
     'top-1': 'long-tail/top1',
     'many': 'long-tail/many',

@@ -48,7 +48,7 @@ WITH_REGION = {
     'region-rebalance.loss_weight': 1.0,
 }
 ITERS, SEARCH_ITERS = 1000, 200
-PRELOAD = ('matplotlib.pyplot', 'mmengine.runner', 'paco_seg.seg')
+PRELOAD = ('mmengine.runner', 'paco_seg.comparison.plots', 'paco_seg.seg')
 
 
 def length(iters: int) -> dict[str, int]:

@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 
 import pytest
-from helpers.forget_runs import forget_runs
 from helpers.resolved_configs import written_systems
 from helpers.tiny_comparison import tiny_suite
 from mmengine.config import Config
@@ -19,6 +18,7 @@ from paco_seg.comparison.report import run_suite, summary_table
 from paco_seg.comparison.study import resolved_config
 from paco_seg.comparison.suites import SUITES
 from paco_seg.comparison.suites.classification import ALPHA, RATES
+from tests.conftest import forget_runs
 
 pytestmark = [
     pytest.mark.reslt,
