@@ -14,8 +14,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from paco_seg.comparison.replacement import replace_part, replacing
-from paco_seg.engine.model_changes import ModelChange, type_name
+from paco_seg.engine.model_changes import ModelChange, replace_part, replacing, type_name
 
 VALIDATIONS = 8  # in a training unless another number is asked for: points of the curves
 LOGGED, LOG_INTERVAL = 50, 100  # rows in a training, and iterations between two at most

@@ -22,10 +22,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from paco_seg.comparison.replacement import replace_part
 from paco_seg.comparison.split import SHARE, choose_held_out
 from paco_seg.core.frequency import ClassFrequency
-from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.model_changes import ModelChange, replace_part
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import iter_datasets
 from paco_seg.files import write_json, write_text

@@ -22,7 +22,6 @@ from paco_seg.comparison.budget import VALIDATIONS, length_changes
 from paco_seg.comparison.candidates import Candidate
 from paco_seg.comparison.data_parts import TEST, VAL, DataParts, plain
 from paco_seg.comparison.own_system import changes_on
-from paco_seg.comparison.replacement import replace_part
 from paco_seg.engine.model_changes import (
     Inherited,
     ModelChange,
@@ -31,6 +30,7 @@ from paco_seg.engine.model_changes import (
     merged_changes,
     read_config,
     render_config,
+    replace_part,
     type_name,
 )
 from paco_seg.engine.systems import SystemInputs, TrainingSystem

@@ -116,6 +116,22 @@ def starts_from_weights(cfg: Config) -> bool:
     return bool(cfg.get('load_from')) or named(cfg.get('model'))
 
 
+def replacing(
+    inherited: Mapping[str, Any], key: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return settings in the place of what a part of a config has under a key.
+
+    MMEngine reads ``_delete_`` only where there is something to delete, be it None or a list;
+    elsewhere it would reach the constructor.
+    """
+    return {**(dict(_delete_=True) if key in inherited else {}), **settings}
+
+
+def replace_part(cfg: Mapping[str, Any], root: str, settings: Mapping[str, Any]) -> ModelChange:
+    """Return the change that replaces a part at the top of a config."""
+    return ModelChange((), replacing(cfg, root, settings), root)
+
+
 def apply_changes(
     cfg: Config,
     changes: Sequence[ModelChange],

@@ -4,9 +4,8 @@ import pytest
 from mmengine.config import Config
 
 from paco_seg.cli.compare import config_options
-from paco_seg.comparison.replacement import replace_part
 from paco_seg.comparison.written_configs import local_log_changes, option_changes
-from paco_seg.engine.model_changes import ModelChange, merged_changes, render_config
+from paco_seg.engine.model_changes import ModelChange, merged_changes, render_config, replace_part
 
 BASE = """
 custom_imports = dict(imports=[], allow_failed_imports=False)

@@ -6,9 +6,12 @@ from paco_seg.engine.model_changes import (
     ModelChange,
     apply_changes,
     build_without_memory,
+    merged_changes,
     merged_imports,
     read_config,
     render_config,
+    replace_part,
+    replacing,
 )
 
 BASE = """
@@ -92,3 +95,21 @@ def test_models_are_built_without_memory():
     built = build_without_memory(Config(dict(default_scope='mmseg', model=model)))
     assert {parameter.device.type for parameter in built.parameters()} == {'meta'}
     assert torch.zeros(1).device.type == 'cpu'
+
+
+@pytest.mark.parametrize('before', ['dict(type="Old", a=1)', '[dict(a=1)]', 'None', '7'])
+def test_what_is_replaced_may_be_anything(tmp_path, before):
+    base = tmp_path / 'base.py'
+    base.write_text(f'part = {before}\nmodel = dict(head=dict(part={before}))')
+    cfg = read_config(base)
+    new = dict(type='New', b=2)
+    changes = [
+        ModelChange(('head',), dict(part=replacing(cfg.model.head, 'part', new))),
+        ModelChange(('head',), dict(other=replacing(cfg.model.head, 'other', new))),
+        replace_part(cfg, 'part', new),
+    ]
+    expected = apply_changes(cfg, changes, ['os'])
+    assert (expected.part, expected.model.head) == (new, dict(part=new, other=new))
+    written = tmp_path / 'new.py'
+    written.write_text(render_config('./base.py', cfg, merged_changes(changes), ['os']))
+    assert Config.fromfile(written).to_dict() == expected.to_dict()

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
-    replacing,
     without_mixed_images,
 )
 from paco_seg.cls.systems.training_views import with_views
@@ -50,5 +49,5 @@ def contrastive_changes(
             **{key: value for key, value in settings.items() if key not in HEAD_SETTINGS},
         ),
     )
-    changes = [ModelChange((), dict(model, head=replacing(new, stock)))]
+    changes = [ModelChange((), dict(model, head=dict(_delete_=True, **new)))]
     return merged_changes([*changes, *with_views(cfg, 2), *without_mixed_images(cfg)])

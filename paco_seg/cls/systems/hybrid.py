@@ -12,7 +12,6 @@ from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
     linear_settings,
-    replacing,
     without_mixed_images,
 )
 from paco_seg.cls.systems.training_views import training_views, with_num_views
@@ -51,7 +50,7 @@ def hybrid_changes(
         # PyTorch's: that of a stock classifier would be that of the projector too
         init_cfg=None,
     )
-    model = ModelChange((), dict(type='HybridClassifier', head=replacing(new, head)))
+    model = ModelChange((), dict(type='HybridClassifier', head=dict(_delete_=True, **new)))
     return merged_changes(
         [
             model,
@@ -86,4 +85,4 @@ def _two_samplings(cfg: Config, num_views: int) -> ModelChange:
         dataset=Inherited(('train_dataloader', 'dataset')) if same else dataset,
         balanced_pipeline=balanced,
     )
-    return ModelChange(('dataset',), replacing(both, inherited), root='train_dataloader')
+    return ModelChange(('dataset',), dict(_delete_=True, **both), root='train_dataloader')

@@ -12,7 +12,6 @@ from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
     linear_settings,
-    replacing,
     without_mixed_images,
 )
 from paco_seg.engine.model_changes import ModelChange, merged_changes
@@ -29,7 +28,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         **linear_settings(head, 'loss', 'init_cfg', 'cal_acc', 'topk'),
         loss=dict(type='LDAMLoss', drw_start_epoch=None, **settings),
     )
-    model = ModelChange((), dict(head=replacing(new, head)))
+    model = ModelChange((), dict(head=dict(_delete_=True, **new)))
     return merged_changes([model, *without_mixed_images(cfg)])
 
 

@@ -15,7 +15,6 @@ from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
     linear_settings,
-    replacing,
     without_mixed_images,
     without_other_weights,
 )
@@ -58,7 +57,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         start=settings['start'],
         loss=dict(type='BalancedSoftmaxLoss', class_prior=settings['class_prior']),
     )
-    model: dict[str, Any] = dict(type='LIFTClassifier', head=replacing(new, head))
+    model: dict[str, Any] = dict(type='LIFTClassifier', head=dict(_delete_=True, **new))
     if settings['adapter_width'] is not None:
         model['adapter_width'] = settings['adapter_width']
     changes = [*with_views(cfg, 1), *without_mixed_images(cfg), *_without_random_start(cfg)]

@@ -11,7 +11,6 @@ from paco_seg.cls.systems.stock_classifier import (
     IMPORTS,
     linear_head,
     linear_settings,
-    replacing,
 )
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import SystemInputs, TrainingSystem
@@ -21,7 +20,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     """Return the head; the prior is counted on the training set of the config."""
     head = linear_head(cfg)
     new = dict(type='LogitAdjustedClsHead', **linear_settings(head), **settings)
-    return [ModelChange(('head',), replacing(new, head))]
+    return [ModelChange(('head',), dict(_delete_=True, **new))]
 
 
 SYSTEM = TrainingSystem(

@@ -12,7 +12,6 @@ from paco_seg.cls.systems.stock_classifier import (
     MISSING_WEIGHTS,
     linear_head,
     linear_settings,
-    replacing,
     sampler,
 )
 from paco_seg.cls.systems.training_views import with_views
@@ -26,7 +25,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     factor = sampling.pop('lr_mult')
     head = linear_head(cfg)
     new = dict(type='LWSClsHead', **linear_settings(head))
-    model = dict(type='FrozenFeatureClassifier', head=replacing(new, head))
+    model = dict(type='FrozenFeatureClassifier', head=dict(_delete_=True, **new))
     weights = inputs.weights or MISSING_WEIGHTS.format('ce')
     return merged_changes(
         [

@@ -13,7 +13,6 @@ from paco_seg.cls.systems.stock_classifier import (
     kind,
     linear_head,
     linear_settings,
-    replacing,
     without_mixed_images,
 )
 from paco_seg.engine.model_changes import ModelChange, merged_changes
@@ -45,7 +44,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     if not is_map:
         # A backbone that pools, or another neck: the branches see the pooled feature.
         new['pool_first'], model = True, {}
-    model['head'] = replacing(new, head)
+    model['head'] = dict(_delete_=True, **new)
     return merged_changes([ModelChange((), model), *without_mixed_images(cfg)])
 
 

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models.heads import ClsHead, MultiLabelClsHead
 from mmpretrain.registry import MODELS
 
-from paco_seg.engine.model_changes import ModelChange, type_name
+from paco_seg.engine.model_changes import ModelChange, replacing, type_name
 from paco_seg.engine.systems import refusal
 
 IMPORTS = ('paco_seg.cls',)
@@ -94,12 +94,6 @@ def cross_entropy(head: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in loss.items() if key not in dropped}
 
 
-def replacing(settings: Mapping[str, Any], inherited: Any) -> dict[str, Any]:
-    """Return settings of a part that keeps none of the inherited ones."""
-    # MMEngine reads `_delete_` where there is something to delete, and leaves it elsewhere.
-    return {'_delete_': True, **settings} if isinstance(inherited, dict) else dict(settings)
-
-
 def without_other_weights(cfg: Config) -> list[ModelChange]:
     """Return what keeps ``load_from`` of a config from being loaded over those of stage one."""
     return [ModelChange((), dict(load_from=None), root='')] if cfg.get('load_from') else []
@@ -112,7 +106,7 @@ def with_loss(cfg: Config, head: Mapping[str, Any], loss: Mapping[str, Any]) -> 
         ValueError: a hook of the config exchanges the loss during the training.
     """
     check_recipe(cfg, 'loss')
-    return ModelChange(('head',), dict(loss=replacing(loss, head.get('loss'))))
+    return ModelChange(('head',), dict(loss=replacing(head, 'loss', loss)))
 
 
 def linear_settings(head: Mapping[str, Any], *without: str) -> dict[str, Any]:
@@ -204,5 +198,5 @@ def sampler(cfg: Config, **settings: Any) -> ModelChange:
             loader.get('batch_sampler'),
             'The system draws image by image: give the loader a sampler and a batch_size',
         )
-    new = replacing(settings, loader.get('sampler'))
+    new = replacing(loader, 'sampler', settings)
     return ModelChange(('sampler',), new, root='train_dataloader')

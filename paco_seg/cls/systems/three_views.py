@@ -11,7 +11,6 @@ from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
     linear_settings,
-    replacing,
     without_mixed_images,
 )
 from paco_seg.cls.systems.training_views import with_views
@@ -51,7 +50,7 @@ def three_view_changes(
         # PyTorch's: that of a stock classifier would be that of the projector too
         init_cfg=None,
     )
-    model = dict(type='GPaCoClassifier', joint_pass=True, head=replacing(new, stock))
+    model = dict(type='GPaCoClassifier', joint_pass=True, head=dict(_delete_=True, **new))
     return merged_changes(
         [ModelChange((), model), *with_views(cfg, NUM_VIEWS), *without_mixed_images(cfg)]
     )

@@ -13,7 +13,7 @@ from mmseg.models.decode_heads.point_head import PointHead
 from mmseg.registry import MODELS
 
 from paco_seg.core.checks import check_choice
-from paco_seg.engine.model_changes import Key, ModelChange, type_name
+from paco_seg.engine.model_changes import Key, ModelChange, replacing, type_name
 from paco_seg.engine.systems import refusal
 from paco_seg.seg.heads import BranchDecodeHead
 from paco_seg.seg.heads.branch_decode_head import branch_head_class
@@ -272,8 +272,8 @@ def with_losses(
             'Only that loss can be replaced without changing what the others mean',
         )
     new: Any = replaced[0] if len(replaced) == 1 else replaced
-    if isinstance(new, dict) and isinstance(present, dict):
-        new = dict(_delete_=True, **new)
+    if isinstance(new, dict):
+        new = replacing(holder, 'loss_decode', new)
     settings: dict[str, Any] = dict(loss_decode=new)
     for name in reversed(inner):
         settings = {name: settings}

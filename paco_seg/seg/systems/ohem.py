@@ -10,7 +10,7 @@ from mmseg.models.decode_heads.knet_head import IterativeDecodeHead
 from mmseg.models.decode_heads.point_head import PointHead
 
 from paco_seg.core.checks import check_count
-from paco_seg.engine.model_changes import ModelChange
+from paco_seg.engine.model_changes import ModelChange, replacing
 from paco_seg.engine.systems import SystemInputs, TrainingSystem, refusal
 from paco_seg.seg.systems.heads import (
     HARD_PIXELS,
@@ -48,10 +48,10 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
                 head['type'],
                 'It has hard example mining of its own (OhemCrossEntropy)',
             )
-        given = dict(_delete_=True, **sampler) if head.get('sampler') else sampler
         if issubclass(base, IterativeDecodeHead):  # K-Net computes its losses with the inner head
-            return dict(kernel_generate_head=dict(sampler=sampler))
-        return dict(sampler=given)
+            inner = head['kernel_generate_head']
+            return dict(kernel_generate_head=dict(sampler=replacing(inner, 'sampler', sampler)))
+        return dict(sampler=replacing(head, 'sampler', sampler))
 
     return change_heads(cfg, settings['heads'], settings_of)
 

@@ -146,6 +146,12 @@ def test_a_loader_of_whole_batches_is_refused(name):
         SYSTEMS[name].changes(cfg)
 
 
+def test_a_sampler_may_be_none_before():
+    cfg = config(train_dataloader__sampler=None)
+    found = SYSTEMS['class-aware-sampling'].apply(cfg, {}, INPUTS)
+    assert found.train_dataloader.sampler.type == 'ClassAwareSampler'
+
+
 def test_a_preprocessor_of_another_kind_is_refused_where_it_has_to_change():
     cfg = config(data_preprocessor__type='VideoDataPreprocessor')
     SYSTEMS['balanced-softmax'].changes(cfg)

@@ -88,6 +88,18 @@ def test_focal_keeps_the_settings_of_the_loss(inputs):
     )
 
 
+def test_a_loss_may_stand_in_a_list_and_a_sampler_may_be_none(inputs):
+    cfg = config(decode_head=dict(FCN, loss_decode=[CE], sampler=None))
+    assert head('focal', cfg, inputs).loss_decode.type == 'SoftmaxFocalLoss'
+    assert head('ohem', cfg, inputs).sampler.type == 'OHEMPixelSampler'
+    inner = dict(KNET['kernel_generate_head'], sampler=None, loss_decode=[CE])
+    cfg = config(decode_head=dict(KNET, kernel_generate_head=inner))
+    found = head('focal', cfg, inputs).kernel_generate_head
+    assert (found.sampler, found.loss_decode.type) == (None, 'SoftmaxFocalLoss')
+    found = head('ohem', cfg, inputs).kernel_generate_head
+    assert found.sampler.type == 'OHEMPixelSampler'
+
+
 def test_ohem_keeps_the_share_of_the_crop_that_mmsegmentation_keeps(inputs):
     found = head('ohem', config(decode_head=FCN), inputs)
     assert found.sampler == dict(type='OHEMPixelSampler', thresh=0.7, min_kept=1562)
