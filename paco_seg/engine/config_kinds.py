@@ -34,6 +34,10 @@ DICTS = (
     'strategy',
     'tta_model',
 )
+# Those of them that MMEngine reads without asking whether they are None.
+NEVER_NONE = ('randomness', 'env_cfg')
+# Default hooks that None takes away; another one has to be left out.
+TAKEN_AWAY = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 # Keys whose value is a list of dicts, and those that may be a single dict as well.
 LISTS = ('custom_hooks', 'tta_pipeline')
 DICTS_OR_LISTS = (
@@ -53,7 +57,8 @@ def check_kinds(cfg: Config, source: str) -> None:
     """Refuse a word, a number or a list where MMEngine reads a dict.
 
     Such a value comes from ``--cfg-options`` (``optim_wrapper=SGD``) or a bracket too few, and
-    would end in an error of Python that names no key. ``None`` and absent keys pass.
+    would end in an error of Python that names no key. ``None`` passes where MMEngine takes it, and
+    absent keys do.
 
     Args:
         cfg: the complete config; types are names.
@@ -66,6 +71,15 @@ def check_kinds(cfg: Config, source: str) -> None:
         for key, value in _find(cfg, pattern):
             if value is not None and not isinstance(value, Mapping):
                 raise _error(source, key, 'a dict', value, f'Set keys in it: {key}.NAME')
+    hooks = cfg.get('default_hooks') or {}
+    without = [key for key in NEVER_NONE if cfg.get(key, {}) is None]
+    without += [
+        f'default_hooks.{name}'
+        for name, hook in hooks.items()
+        if hook is None and name not in TAKEN_AWAY
+    ]
+    if without:
+        raise _error(source, without[0], 'a dict', None, 'Leave it out')
     for pattern in (*LISTS, *DICTS_OR_LISTS):
         for key, value in _find(cfg, pattern):
             if value is None or (pattern in DICTS_OR_LISTS and isinstance(value, Mapping)):

@@ -253,10 +253,10 @@ def render_config(
     hooks: Sequence[str] = (),
 ) -> str:
     """The text of a config that inherits ``base`` (parsed: ``cfg``) and states the changes."""
-    lines = [
-        f'_base_ = {base!r}',
-        f'custom_imports = {_value(merged_imports(cfg, imports))}',
-    ]
+    imported = merged_imports(cfg, imports)
+    if cfg.get('custom_imports', imported) is None:
+        imported = replacing(cfg, 'custom_imports', imported)
+    lines = [f'_base_ = {base!r}', f'custom_imports = {_value(imported)}']
     if hooks:
         lines.append(f'custom_hooks = {_value(merged_hooks(cfg, hooks))}')
     for root in dict.fromkeys(change.root for change in changes):

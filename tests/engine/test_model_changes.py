@@ -113,3 +113,13 @@ def test_what_is_replaced_may_be_anything(tmp_path, before):
     written = tmp_path / 'new.py'
     written.write_text(render_config('./base.py', cfg, merged_changes(changes), ['os']))
     assert Config.fromfile(written).to_dict() == expected.to_dict()
+
+
+def test_imports_may_be_none_before(tmp_path):
+    base = tmp_path / 'base.py'
+    base.write_text('custom_imports = None\nmodel = dict(head=dict(type="Old"))')
+    cfg = read_config(base)
+    changes = [ModelChange(('head',), dict(type='New'))]
+    written = tmp_path / 'new.py'
+    written.write_text(render_config('./base.py', cfg, changes, ['os']))
+    assert Config.fromfile(written).to_dict() == apply_changes(cfg, changes, ['os']).to_dict()
