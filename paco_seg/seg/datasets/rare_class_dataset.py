@@ -89,9 +89,11 @@ class RareClassDataset:
             barrier()
             self._index = self._found(jobs=1)
         else:
-            self._index = self._found(jobs)
-            if self.index_file is not None:
-                barrier()
+            try:
+                self._index = self._found(jobs)
+            finally:  # the others, which wait for the file, meet the same error
+                if self.index_file is not None:
+                    barrier()
         pixels = [int(counts.sum()) for counts in self._index.pixels]
         self.probabilities = draw_probabilities(pixels, self.temperature)
         self._choices = [

@@ -196,6 +196,18 @@ def test_an_unreadable_label_map_is_named(data):
         build(inner(data))
 
 
+def test_processes_that_wait_for_the_index_do_not_wait_for_one_that_failed(data, monkeypatch):
+    met = []
+    module = 'paco_seg.seg.datasets.rare_class_dataset'
+    monkeypatch.setattr(f'{module}.barrier', lambda: met.append(1))
+    (data / 'labels/3.png').write_bytes(b'no image')
+    for is_main in (True, False):
+        monkeypatch.setattr(f'{module}.is_main_process', lambda is_main=is_main: is_main)
+        with pytest.raises(ValueError, match=r'labels/3\.png: expected a label map'):
+            build(inner(data), index_file=str(data / 'index.json'))
+    assert len(met) == 2
+
+
 @pytest.mark.parametrize(
     'settings',
     [dict(temperature=0.0), dict(min_pixels=0), dict(min_crop_ratio=1.5), dict(tries=0)],
