@@ -12,6 +12,17 @@ from paco_seg.comparison.long_tail import named_groups
 from paco_seg.engine.preflight import iter_datasets
 
 UNSTATED = 'not stated'
+# What a reader types; a stock model needs nothing but a checkout of MMSegmentation.
+COMMANDS = dict(
+    use='paco-seg predict {name}.py {name}.pth IMAGES -o DIR',
+    train='paco-seg train {name}.py',
+    test='paco-seg test {name}.py {name}.pth --out metrics.json',
+)
+STOCK_COMMANDS = dict(
+    use='python demo/image_demo.py IMAGE {name}.py {name}.pth --out-file PAINTED.png',
+    train='python tools/train.py {name}.py',
+    test='python tools/test.py {name}.py {name}.pth',
+)
 
 
 def model_card(
@@ -40,22 +51,28 @@ def model_card(
         'model': model.get('type'),
         'backbone': (model.get('backbone') or {}).get('type'),
         'head': head.get('type'),
-        'needs': 'MMSegmentation' if stock else f'paco_seg and {cfg.get("default_scope")}',
+        'needs': 'MMSegmentation, in whose checkout the commands run'
+        if stock
+        else f'paco_seg and {cfg.get("default_scope")}',
         'licence of the weights': licence or UNSTATED,
+    }
+    commands = {
+        key: f'`{line.format(name=name)}`'
+        for key, line in (STOCK_COMMANDS if stock else COMMANDS).items()
     }
     classes = list((meta.get('dataset_meta') or {}).get('classes') or [])
     blocks: list[Block] = [
         Heading(name, 1),
         Table(['', ''], [[key, str(value)] for key, value in parts.items()]),
         Heading('Use'),
-        Text(f'`paco-seg predict {name}.py {name}.pth IMAGES -o DIR`'),
+        Text(commands['use']),
         Heading('Data'),
         Items(_data(cfg) or [UNSTATED]),
         Text('The licence of the data is that of their authors.'),
         Heading('Training'),
-        Items(_training(name, meta)),
+        Items([commands['train'], *_training(meta)]),
         Heading('Metrics'),
-        *_metrics(name, metrics),
+        *_metrics(commands['test'], metrics),
         Heading(f'Classes ({len(classes)})' if classes else 'Classes'),
         Text(', '.join(map(str, classes)) or UNSTATED),
     ]
@@ -80,15 +97,12 @@ def _data(cfg: Config) -> list[str]:
     return lines
 
 
-def _training(name: str, meta: Mapping[str, Any]) -> list[str]:
-    known = [
-        f'{key}: {meta[key]}' for key in ('epoch', 'iter', 'seed') if meta.get(key) is not None
-    ]
-    return [f'`paco-seg train {name}.py`', *known]
+def _training(meta: Mapping[str, Any]) -> list[str]:
+    return [f'{key}: {meta[key]}' for key in ('epoch', 'iter', 'seed') if meta.get(key) is not None]
 
 
-def _metrics(name: str, metrics: Mapping[str, Any] | None) -> list[Block]:
-    command = Text(f'`paco-seg test {name}.py {name}.pth --out metrics.json`')
+def _metrics(test: str, metrics: Mapping[str, Any] | None) -> list[Block]:
+    command = Text(test)
     values = (metrics or {}).get('metrics') or {}
     if not values:
         return [Text(f'{UNSTATED.capitalize()}: run'), command]

@@ -31,3 +31,11 @@ def test_groups_and_metrics():
     assert '| top1   | 71.23 |' in card
     assert 'confusion' not in card
     assert '- many (2): a, c\n- few (1): b' in card
+
+
+def test_a_stock_model_names_no_command_of_this_package():
+    card = model_card('m', CFG, {}, stock=True)
+    assert 'paco' not in card
+    assert '`python tools/test.py m.py m.pth`' in card
+    assert '- `python tools/train.py m.py`' in card
+    assert '- `paco-seg train m.py`' in model_card('m', CFG, {})
