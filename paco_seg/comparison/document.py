@@ -112,23 +112,31 @@ def as_markdown(blocks: Sequence[Block]) -> str:
     parts = []
     for block in blocks:
         if isinstance(block, Heading):
-            parts.append(f'{"#" * block.level} {block.text}')
+            parts.append(f'{"#" * block.level} {_without_tags(block.text)}')
         elif isinstance(block, Text):
-            parts.append(block.text)
+            parts.append(_without_tags(block.text))
         elif isinstance(block, Items):
-            parts.append('\n'.join(f'- {item}' for item in block.items))
+            parts.append('\n'.join(f'- {_without_tags(item)}' for item in block.items))
         elif isinstance(block, Table):
             header, *rows = (
-                [cell.replace('|', '\\|') for cell in row] for row in (block.header, *block.rows)
+                [_without_tags(cell).replace('|', '\\|') for cell in row]
+                for row in (block.header, *block.rows)
             )
             parts.append(text_table(header, rows))
         elif isinstance(block, Legend):
             names = (f'{name} (#{bytes(colour).hex()})' for name, colour in block.entries)
-            parts.append(', '.join(names))
+            parts.append(_without_tags(', '.join(names)))
         else:
             pictures = block.pictures if isinstance(block, Gallery) else [block]
-            parts += [f'![{picture.caption}]({picture.file})' for picture in pictures]
+            parts += [f'![{_without_tags(p.caption)}]({p.file})' for p in pictures]
     return '\n\n'.join(parts) + '\n'
+
+
+def _without_tags(text: str) -> str:
+    """Keep a name such as ``<void>`` from being read as HTML; code is shown as it is."""
+    parts = re.split(r'(`[^`]+`)', text)  # every other part is code
+    parts[::2] = [part.replace('<', '\\<') for part in parts[::2]]
+    return ''.join(parts)
 
 
 def as_html(blocks: Sequence[Block], folder: Path, *, embed: bool = True) -> str:
