@@ -36,8 +36,6 @@ DICTS = (
 )
 # Those of them that MMEngine reads without asking whether they are None.
 NEVER_NONE = ('randomness', 'env_cfg')
-# Default hooks that None takes away; another one has to be left out.
-TAKEN_AWAY = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 # Keys whose value is a list of dicts, and those that may be a single dict as well.
 LISTS = ('custom_hooks', 'tta_pipeline')
 DICTS_OR_LISTS = (
@@ -71,15 +69,9 @@ def check_kinds(cfg: Config, source: str) -> None:
         for key, value in _find(cfg, pattern):
             if value is not None and not isinstance(value, Mapping):
                 raise _error(source, key, 'a dict', value, f'Set keys in it: {key}.NAME')
-    hooks = cfg.get('default_hooks') or {}
-    without = [key for key in NEVER_NONE if cfg.get(key, {}) is None]
-    without += [
-        f'default_hooks.{name}'
-        for name, hook in hooks.items()
-        if hook is None and name not in TAKEN_AWAY
-    ]
-    if without:
-        raise _error(source, without[0], 'a dict', None, 'Leave it out')
+    for key in NEVER_NONE:
+        if cfg.get(key, {}) is None:
+            raise _error(source, key, 'a dict', None, 'Leave it out')
     for pattern in (*LISTS, *DICTS_OR_LISTS):
         for key, value in _find(cfg, pattern):
             if value is None or (pattern in DICTS_OR_LISTS and isinstance(value, Mapping)):
