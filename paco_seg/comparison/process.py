@@ -23,7 +23,8 @@ from paco_seg.files import write_json
 POLL_SECONDS = 0.2
 END_SECONDS = 10.0  # for a process that was asked to end, before it is killed
 LOG_LINES = 15
-ENDING = ('SIGTERM', 'SIGHUP')
+# SIGHUP is not everywhere.
+ENDING = [getattr(signal, name) for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 _starting = threading.Lock()
@@ -131,23 +132,23 @@ def ending_by_exception() -> Iterator[None]:
     Only the main thread may do so; elsewhere the signals stay as they are. So does one that is
     ignored: ``nohup`` wants it.
     """
-    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = _heeded() if in_main_thread else []
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)  # as a shell reports it
 
-    before = {
-        number: signal.signal(number, end)
-        for number in numbers
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _heeded() -> list[signal.Signals]:
+    """List the signals that end this process: those of :data:`ENDING` that are not ignored."""
+    return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _end(process: Any) -> None:
@@ -205,10 +206,8 @@ def _run_module(
 
 def _end_with(parent: int) -> None:
     """Lead a process group of its own, and on Linux end when the parent does."""
-    for name in ENDING:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)  # a fork inherits the handlers
+    for number in _heeded():
+        signal.signal(number, signal.SIG_DFL)  # a fork inherits the handlers
     if hasattr(os, 'setpgid'):
         os.setpgid(0, 0)
     if sys.platform == 'linux':

@@ -22,30 +22,25 @@ with open('pids.part', 'w') as file:
 os.rename('pids.part', 'pids')
 time.sleep(600)
 """
-# A job in the background of a shell may be told to ignore Ctrl-C; the parent here is in front.
-PARENT = """
-import signal, sys
-from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# How a program begins whose commands are new processes, or forks with the argument ``forks``.
+BEGINNING = """
+import os, pathlib, signal, sys
 from paco_seg.comparison.process import allow_forks, run_command
 if sys.argv[1:] == ['forks']:
     allow_forks()
-run_command(('endless',), Path('log'))
 """
-
-
+WAYS = dict(argvalues=[(), ('forks',)], ids=['new', 'forked'])
+# A job in the background of a shell may be told to ignore Ctrl-C; the parent here is in front.
+PARENT = f"""{BEGINNING}
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run_command(('endless',), pathlib.Path('log'))
+"""
 # Computes, runs a command that does so too, and starts without asking for its name.
-UNGUARDED = """
-import sys
-from pathlib import Path
+UNGUARDED = f"""{BEGINNING}
 import torch
-from paco_seg.comparison.process import allow_forks, run_command
-torch.set_num_threads(2)
-if sys.argv[1:] == ['forks']:
-    allow_forks()
 torch.rand(100_000).exp()
 print('once', flush=True)
-run_command(('two_threads',), Path('log'))
+run_command(('two_threads',), pathlib.Path('log'))
 """
 TWO_THREADS = """
 import torch
@@ -69,7 +64,7 @@ def runs(pid):
         return False
 
 
-@pytest.fixture(params=[(), ('forks',)], ids=['new', 'forked'])
+@pytest.fixture(params=WAYS['argvalues'], ids=WAYS['ids'])
 def endless(tmp_path, request):
     """A process that waits for an endless command: it, and the ids of the command's processes."""
     (tmp_path / 'endless.py').write_text(ENDLESS)
@@ -177,7 +172,7 @@ def test_closing_ends_the_command(program, tmp_path):
         os.kill(pid, 0)
 
 
-@pytest.mark.parametrize('words', [(), ('forks',)], ids=['new', 'forked'])
+@pytest.mark.parametrize('words', **WAYS)
 def test_a_program_may_compute_and_needs_no_guard(tmp_path, words):
     (tmp_path / 'two_threads.py').write_text(TWO_THREADS)
     (tmp_path / 'program.py').write_text(UNGUARDED)
@@ -193,17 +188,13 @@ def test_a_program_may_compute_and_needs_no_guard(tmp_path, words):
     assert (tmp_path / 'log').read_text().splitlines()[1] == 'True 100000'
 
 
-@pytest.mark.parametrize('words', [(), ('forks',)], ids=['new', 'forked'])
+@pytest.mark.parametrize('words', **WAYS)
 def test_modules_and_folder_are_those_of_now(tmp_path, words):
     """Not those of the folder in which the program started."""
     for name in ('before', 'now'):
         (tmp_path / name).mkdir()
         (tmp_path / name / 'which.py').write_text(f'import os\nprint({name!r}, os.getcwd())')
-    code = """
-import os, pathlib, sys
-from paco_seg.comparison.process import allow_forks, run_command
-if sys.argv[1:] == ['forks']:
-    allow_forks()
+    code = f"""{BEGINNING}
 sys.path.append(pathlib.Path('not a text'))
 os.chdir('../now')
 run_command(('which',), pathlib.Path('log'))
