@@ -15,6 +15,7 @@ from torch import Tensor
 
 from paco_seg.core.contrast import EMPTY
 from paco_seg.core.embeddings import unit_rows
+from paco_seg.core.labels import class_index
 
 # Rows of the cosine matrix of the centers that are formed at a time: 21 841 classes fit.
 _ROWS = 1024
@@ -73,13 +74,12 @@ def pair_counts(
         >>> counts.positives, counts.negatives
         (tensor([[1, 1, 1]]), tensor([[2, 2, 2]]))
     """
-    rows = _class_index(labels, num_classes, ignore_index)  # C: ignored
+    rows = class_index(labels, num_classes, ignore_index)  # C: ignored
     counts = labels.new_zeros((len(labels), num_classes + 1), dtype=torch.long)
     counts.scatter_add_(1, rows, torch.ones_like(rows))
     if key_labels is not None:
-        keys = _class_index(key_labels, num_classes, ignore_index)
-        present = (key_labels != EMPTY).long()
-        keys = torch.where(key_labels == EMPTY, torch.full_like(keys, num_classes), keys)
+        keys = class_index(key_labels, num_classes, ignore_index)
+        present = (key_labels.long() != EMPTY).long()
         counts += torch.zeros_like(counts[0]).scatter_add_(0, keys, present)
     if not contrast_ignored:
         counts[:, num_classes] = 0
@@ -153,10 +153,10 @@ def class_sums(values: Sequence[Tensor], labels: Tensor, num_classes: int) -> Te
         (C, K + 1) float64 (float32 where the device has none); the last column counts samples.
     """
     dtype = torch.float32 if labels.device.type == 'mps' else torch.float64
-    valid = (labels >= 0) & (labels < num_classes)
-    columns = torch.stack([*(value.to(dtype) for value in values), valid.to(dtype)], dim=1)
     # Another row takes what is left out, and is cut off.
-    index = labels.long().masked_fill(~valid, num_classes)
+    index = class_index(labels, num_classes)
+    valid = index < num_classes
+    columns = torch.stack([*(value.to(dtype) for value in values), valid.to(dtype)], dim=1)
     sums = columns.new_zeros(num_classes + 1, columns.shape[1]).index_add_(0, index, columns)
     return sums[:num_classes]
 
@@ -188,10 +188,3 @@ def group_means(
         ]
         found[name] = means, count / total if total else math.nan
     return found
-
-
-def _class_index(labels: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
-    labels = labels.long()
-    return (
-        labels if ignore_index is None else labels.masked_fill(labels == ignore_index, num_classes)
-    )

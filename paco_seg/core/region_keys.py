@@ -7,6 +7,7 @@ from torch import Tensor
 
 from paco_seg.core.contrast import EMPTY
 from paco_seg.core.embeddings import unit_rows
+from paco_seg.core.labels import class_index
 
 # The mean of one row is that row, which would be contrasted with itself.
 MIN_MEMBERS = 2
@@ -39,8 +40,7 @@ def region_keys(embeddings: Tensor, labels: Tensor, num_classes: int) -> tuple[T
     """
     sets, _, channels = embeddings.shape
     slots = num_classes + 1  # one more for rows without a class
-    outside = (labels < 0) | (labels >= num_classes)
-    index = labels.long().masked_fill(outside, num_classes)
+    index = class_index(labels, num_classes)
     index = (index + slots * torch.arange(sets, device=index.device).unsqueeze(1)).flatten()
     rows = embeddings.flatten(0, 1)
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from paco_seg.core.labels import class_index
+
 
 def uniform_indices(
     num_sets: int,
@@ -113,8 +115,7 @@ def importance_weights(labels: Tensor, drawn_labels: Tensor, num_classes: int) -
 
 def _class_counts(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Return class indices (G, N), C for everything outside [0, C), and counts (G, C + 1)."""
-    outside = (labels < 0) | (labels >= num_classes)
-    index = labels.long().masked_fill(outside, num_classes)
+    index = class_index(labels, num_classes)
     counts = torch.zeros(len(labels), num_classes + 1, device=labels.device)
     return index, counts.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float32))
 
@@ -129,8 +130,10 @@ def hardness_weights(logits: Tensor, labels: Tensor) -> Tensor:
     Returns:
         (G, N) float32 in [0, 1].
     """
-    outside = (labels < 0) | (labels >= logits.shape[2])
-    index = labels.long().masked_fill(outside, 0)
+    num_classes = logits.shape[2]
+    index = class_index(labels, num_classes)
+    outside = index == num_classes
+    index = index.masked_fill(outside, 0)
     probability = logits.detach().float().softmax(dim=2).gather(2, index.unsqueeze(2)).squeeze(2)
     return (1.0 - probability).masked_fill(outside, 0.0)
 
@@ -155,9 +158,8 @@ def per_class_mask(
     Returns:
         (G, N) bool.
     """
-    outside = (labels < 0) | (labels >= num_classes)
-    index = labels.long().masked_fill(outside, num_classes)
-    return (random_ranks(index, generator=generator) < per_class) & ~outside
+    index = class_index(labels, num_classes)
+    return (random_ranks(index, generator=generator) < per_class) & (index < num_classes)
 
 
 def random_ranks(groups: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

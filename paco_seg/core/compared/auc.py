@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from paco_seg.core.checks import check_labels, check_range, check_shape, compute_dtype
+from paco_seg.core.labels import class_index
 
 # Pixels whose scores are summed in float32; the sums of the blocks are added in float64.
 _BLOCK = 16384
@@ -53,7 +54,7 @@ def square_auc_loss(
     check_labels('labels', labels, num_classes, allowed=(ignore_index,))
     dtype = compute_dtype(logits)
     with torch.autocast(device_type=logits.device.type, enabled=False):
-        index = labels.long().masked_fill(labels == ignore_index, num_classes).flatten()
+        index = class_index(labels, num_classes, ignore_index).flatten()
         scores = logits.to(dtype).movedim(1, -1).reshape(-1, num_classes).sigmoid()
         first, second, count = _moments(scores, index)
         own, own_square = first.diagonal(), second.diagonal()

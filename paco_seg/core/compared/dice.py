@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from paco_seg.core.checks import check_labels, check_shape, compute_dtype
+from paco_seg.core.labels import class_index
 
 
 def dice_loss(logits: Tensor, labels: Tensor, *, ignore_index: int = -100) -> Tensor:
@@ -45,7 +46,7 @@ def dice_loss(logits: Tensor, labels: Tensor, *, ignore_index: int = -100) -> Te
     check_labels('labels', labels, num_classes, allowed=(ignore_index,))
     with torch.autocast(device_type=logits.device.type, enabled=False):
         p = logits.to(compute_dtype(logits)).softmax(dim=1).movedim(1, -1).reshape(-1, num_classes)
-        index = labels.long().masked_fill(labels == ignore_index, num_classes).flatten()
+        index = class_index(labels, num_classes, ignore_index).flatten()
         valid = (index < num_classes).unsqueeze(1)
         own = p.new_zeros(len(p), num_classes + 1).scatter_(1, index.unsqueeze(1), 1.0)[:, :-1]
         number = own.sum(dim=0)

@@ -21,6 +21,7 @@ from paco_seg.core.checks import (
     check_shape,
     compute_dtype,
 )
+from paco_seg.core.labels import class_index
 from paco_seg.core.sampling import random_ranks
 
 MINING = ('all', 'hardest', 'semi-hard')
@@ -58,9 +59,9 @@ def choose_anchors(
         (A,) bool, which of them are anchors. The shapes do not depend on the data.
     """
     sets, candidates = labels.shape
-    outside = (labels < 0) | (labels >= num_classes)
+    index = class_index(labels, num_classes)
     # Groups of each image: 2c = class c classified well, 2c + 1 = wrongly; the last one is outside.
-    kind = (2 * labels.long() + wrong.long()).masked_fill(outside, 2 * num_classes)
+    kind = (2 * index + wrong).clamp(max=2 * num_classes)
     pixels = torch.zeros(sets, 2 * num_classes + 1, dtype=torch.long, device=labels.device)
     pixels.scatter_add_(1, kind, torch.ones_like(kind))
     easy, hard = pixels[:, :-1].reshape(sets, num_classes, 2).unbind(2)

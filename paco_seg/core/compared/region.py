@@ -25,6 +25,7 @@ from paco_seg.core.checks import (
     check_shape,
     compute_dtype,
 )
+from paco_seg.core.labels import class_index
 
 GROUPINGS = ('batch', 'image')
 
@@ -70,7 +71,7 @@ def region_means(
     dtype = compute_dtype(features)
     groups = batch if grouping == 'image' else 1
     slots = num_classes + 1  # the last one of each group collects the ignored pixels
-    index = labels.long().masked_fill(labels == ignore_index, num_classes)
+    index = class_index(labels, num_classes, ignore_index)
     if grouping == 'image':
         index = index + slots * torch.arange(batch, device=index.device).view(-1, 1, 1)
     index = index.flatten()
@@ -221,7 +222,7 @@ def classes_in_image(labels: Tensor, num_classes: int, *, ignore_index: int = 25
     check_shape('labels', labels, ('B', 'H', 'W'))
     check_integer('labels', labels)
     check_labels('labels', labels, num_classes, allowed=(ignore_index,))
-    index = labels.long().masked_fill(labels == ignore_index, num_classes).flatten(1)
+    index = class_index(labels, num_classes, ignore_index).flatten(1)
     found = torch.zeros(len(labels), num_classes + 1, dtype=torch.bool, device=labels.device)
     return found.scatter(1, index, True)[:, :num_classes]
 

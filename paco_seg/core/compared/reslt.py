@@ -114,10 +114,11 @@ def reslt_terms(
         ignore_index=ignore_index,
     ).view(branches, samples)
 
+    labels = labels.long()  # uint8 has no negative ignore_index
     valid = torch.ones_like(labels, dtype=torch.bool)
     if ignore_index is not None:
         valid = labels != ignore_index
-    trained = group_masks[:, labels.long().masked_fill(~valid, 0)] & valid
+    trained = group_masks[:, labels.masked_fill(~valid, 0)] & valid
     # where(), not a product: a term outside the group must not leak an infinite cross entropy.
     special = torch.where(trained, each, torch.zeros_like(each)).sum() / trained.sum().clamp(min=1)
     return ResLTTerms(special, fusion.sum() / valid.sum().clamp(min=1))

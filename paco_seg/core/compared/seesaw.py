@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from paco_seg.core.checks import check_range, check_shape, compute_dtype
+from paco_seg.core.labels import class_index
 
 
 def label_counts(labels: Tensor, num_classes: int) -> Tensor:
@@ -26,8 +27,7 @@ def label_counts(labels: Tensor, num_classes: int) -> Tensor:
     Returns:
         (C,) float64, exact: a float32 counter stops growing at 2**24.
     """
-    outside = (labels < 0) | (labels >= num_classes)
-    index = labels.long().masked_fill(outside, num_classes).flatten()
+    index = class_index(labels, num_classes).flatten()
     counts = torch.zeros(num_classes + 1, dtype=torch.int64, device=labels.device)
     return counts.index_add(0, index, torch.ones_like(index))[:num_classes].double()
 
@@ -42,8 +42,7 @@ def image_counts(labels: Tensor, num_classes: int) -> Tensor:
     Returns:
         (C,) float64.
     """
-    outside = (labels < 0) | (labels >= num_classes)
-    index = labels.long().masked_fill(outside, num_classes).flatten(1)
+    index = class_index(labels, num_classes).flatten(1)
     found = torch.zeros(len(labels), num_classes + 1, dtype=torch.bool, device=labels.device)
     return found.scatter(1, index, True)[:, :num_classes].double().sum(dim=0)
 

@@ -199,6 +199,7 @@ def _check_rows(
     check_shape('key_labels', key_labels, (keys.shape[0],))
     check_integer('labels', labels)
     check_integer('key_labels', key_labels)
+    labels, key_labels = labels.long(), key_labels.long()  # of uint8 255 would be EMPTY
     require(
         ~((labels < 0).any() | (key_labels < EMPTY).any()),
         'labels: expected values >= 0 (key_labels: >= -1), got {}. '

@@ -19,6 +19,7 @@ from paco_seg.core.checks import (
     compute_dtype,
 )
 from paco_seg.core.compared.region import GROUPINGS, region_means
+from paco_seg.core.labels import class_index
 
 
 def upsampled_region_means(
@@ -68,7 +69,7 @@ def upsampled_region_means(
 
     dtype = compute_dtype(features)
     slots = num_classes + 1  # the last one of each image collects the ignored pixels
-    index = labels.long().masked_fill(labels == ignore_index, num_classes)
+    index = class_index(labels, num_classes, ignore_index)
     index = index + slots * torch.arange(batch, device=index.device).view(-1, 1, 1)
     counts = index.new_zeros(batch * slots)
     counts = counts.index_add(0, index.flatten(), torch.ones_like(index).flatten())
