@@ -29,7 +29,8 @@ class PixelAlpha:
     """Weight of one pixel positive for any number of pixels in a contrast set.
 
     Args:
-        alpha: the weight, > 0; or 'auto': the most frequent class then meets alpha |P| = 1.
+        alpha: the weight, > 0; or 'auto': the class that meets most positives, the queue
+            included, then meets alpha |P| = 1.
         frequency_file: class frequencies of the training set, needed by 'auto'. With a number,
             the product alpha |P| of head, common and tail classes is logged at the first step,
             with a warning outside the range of the published recipes. Without it, or where it
@@ -44,18 +45,21 @@ class PixelAlpha:
         self, alpha: float | str, frequency_file: str | None, *, within_image: bool
     ) -> None:
         self.frequency: ClassFrequency | None = None
-        self._shares: Tensor | None = None
+        self._shares: tuple[Tensor, Tensor] | None = None  # of the pixels of a set, of the queue
         if frequency_file is not None:
             self.frequency = load_class_frequency(frequency_file, FILE_KEY)
             if alpha == 'auto' or self.frequency.pixels is not None:
-                self._shares = pixel_shares(self.frequency, within_image=within_image)
+                self._shares = (
+                    pixel_shares(self.frequency, within_image=within_image),
+                    queue_shares(self.frequency),
+                )
         elif alpha == 'auto':
             raise ValueError(
                 f"{FILE_KEY}: expected a file because alpha is 'auto', got None. {REMEDY}"
             )
         check_alpha(KEY, alpha, REMEDY_ALPHA)
         self.alpha = alpha
-        self._resolved: dict[int, float] = {}
+        self._resolved: dict[tuple[int, int], float] = {}
 
     def check_class_names(self, classes: Sequence[str]) -> None:
         """Refuse a frequency file about other classes than the training set has.
@@ -67,12 +71,18 @@ class PixelAlpha:
             check_classes(self.frequency, classes, FILE_KEY)
 
     @torch.compiler.assume_constant_result  # the log is no part of a compiled graph
-    def resolve(self, num_rows: int) -> float:
-        """Return alpha for sets of ``num_rows`` pixels; log the scale of alpha the first time."""
-        if num_rows not in self._resolved:
+    def resolve(self, num_rows: int, num_keys: int = 0) -> float:
+        """Return alpha for sets of ``num_rows`` pixels; log the scale of alpha the first time.
+
+        Args:
+            num_rows: pixels that contrast with each other.
+            num_keys: slots of the queue, which each of them meets too, once it is full.
+        """
+        size = (num_rows, num_keys)
+        if size not in self._resolved:
             first = not self._resolved
             if self.frequency is None or self._shares is None:
-                self._resolved[num_rows] = float(self.alpha)
+                self._resolved[size] = float(self.alpha)
                 if first:
                     print_log(
                         f'{KEY}: {self.alpha:g}. What acts is alpha |P|, its product with the '
@@ -81,15 +91,13 @@ class PixelAlpha:
                         logger='current',
                     )
             else:
-                self._resolved[num_rows] = self._from_frequencies(
-                    self.frequency, self._shares, num_rows, first
-                )
-        return self._resolved[num_rows]
+                own, queued = self._shares
+                positives = expected_positives(own, max(num_rows - 1, 1))
+                positives = positives + expected_positives(queued, num_keys)
+                self._resolved[size] = self._from_positives(self.frequency, positives, first)
+        return self._resolved[size]
 
-    def _from_frequencies(
-        self, frequency: ClassFrequency, shares: Tensor, num_rows: int, report: bool
-    ) -> float:
-        positives = expected_positives(shares, max(num_rows - 1, 1))
+    def _from_positives(self, frequency: ClassFrequency, positives: Tensor, report: bool) -> float:
         if self.alpha == 'auto':
             alpha = auto_alpha(positives, SEGMENTATION.target)
         else:
@@ -121,3 +129,16 @@ def pixel_shares(frequency: ClassFrequency, *, within_image: bool) -> Tensor:
         images = torch.from_numpy(frequency.counts('images')).double()
         shares = shares * frequency.num_images / images.clamp(min=1)
     return shares.clamp(max=1.0)
+
+
+def queue_shares(frequency: ClassFrequency) -> Tensor:
+    """Return the share of each class in a full queue of pixels.
+
+    Every image adds as many pixels of each of its classes, where it has so many
+    (``loss_contrast.queue_pixels_per_class``), so a class counts by its images.
+
+    Returns:
+        (C,) float64 in [0, 1].
+    """
+    images = torch.from_numpy(frequency.counts('images')).double()
+    return images / images.sum()

@@ -196,6 +196,7 @@ class PixelGPaCoLoss(nn.Module):
         With ``scope='world'`` every process has to call it, as it exchanges their pixels.
         """
         further = [] if keys is None or key_labels is None else [(keys, key_labels)]
+        num_queued = sum(len(queued) for queued, _ in further)
         if self.region_keys:
             further.append(self._region_keys(embeddings, labels, logits.shape[-1]))
         if self.scope != 'image':
@@ -205,7 +206,7 @@ class PixelGPaCoLoss(nn.Module):
         if self.further_prior is not None:
             logits = logits + self.further_prior  # float32 at least
         keys, key_labels = self._all_keys(embeddings, labels, further)
-        alpha = self.alpha.resolve(self._set_size(labels))
+        alpha = self.alpha.resolve(self._set_size(labels), num_queued)
         settings = self.settings
         return ContrastBatch(
             embeddings,

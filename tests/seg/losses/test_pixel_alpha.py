@@ -10,6 +10,7 @@ from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.core.frequency import ClassFrequency, save_class_frequency
+from paco_seg.seg.heads.training_branch import BranchInputs
 from paco_seg.seg.losses import pixel_alpha
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha, pixel_shares
 
@@ -39,6 +40,56 @@ def test_auto_sets_the_product_of_the_most_frequent_class_to_one(file):
     alpha = PixelAlpha('auto', file, within_image=True)
     assert alpha.resolve(1001) == pytest.approx(1 / (49_900 / 60_000 * 1000))
     assert PixelAlpha('auto', file, within_image=False).resolve(1001) == pytest.approx(1 / 500)
+
+
+def test_auto_counts_the_queue_to_which_every_image_adds_alike(file):
+    alpha = PixelAlpha('auto', file, within_image=True)
+    positives = torch.tensor([0.5, 49_900 / 60_000, 0.02]).double() * 1000
+    positives += 8192 * torch.tensor([100, 60, 5]).double() / 165
+    assert alpha.resolve(1001, 8192) == pytest.approx(1 / positives.max().item())
+    assert alpha.resolve(1001) == pytest.approx(1 / (49_900 / 60_000 * 1000))
+
+
+@pytest.mark.parametrize('queue_size', [0, 400, 2048])
+def test_the_most_frequent_class_meets_alpha_p_of_one_with_any_queue(tmp_path, queue_size):
+    torch.manual_seed(0)
+    shares, num_images = (0.4, 0.3, 0.2, 0.1), 100
+    counted = ClassFrequency(tuple('abcd'), (num_images,) * 4, (40, 30, 20, 10), num_images)
+    save_class_frequency(counted, tmp_path / 'four.json')
+    settings = dict(
+        alpha='auto',
+        frequency_file=str(tmp_path / 'four.json'),
+        num_pixels=100,
+        queue_size=queue_size,
+    )
+    branch = MODELS.build(
+        dict(
+            type='GPaCoBranch',
+            in_channels=4,
+            num_classes=4,
+            norm_cfg=dict(type='BN'),
+            projector=dict(out_channels=8),
+            loss_contrast=settings,
+        )
+    )
+    met = []
+    loss = branch.loss_contrast.contrast_batch
+
+    def spied(embeddings, labels, logits, **kwargs):
+        batch = loss(embeddings, labels, logits, **kwargs)
+        for image in batch.labels:
+            rows = torch.cat([image] if batch.key_labels is None else [image, batch.key_labels])
+            met.append(batch.settings.alpha * ((rows == 0).sum() - 1).item())
+        return batch
+
+    branch.loss_contrast.contrast_batch = spied
+    counts = [round(400 * share) for share in shares]
+    labels = torch.repeat_interleave(torch.arange(4), torch.tensor(counts))
+    for _ in range(30):  # 80 pixels join the queue at each
+        maps = torch.stack([labels[torch.randperm(400)] for _ in range(2)]).reshape(2, 20, 20)
+        features, logits = torch.randn(2, 4, 20, 20), torch.randn(2, 4, 20, 20)
+        branch(BranchInputs(features, logits, maps, maps, 255))
+    assert sum(met[-10:]) / 10 == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_number_stays_and_is_reported_once(file, monkeypatch):
