@@ -8,6 +8,7 @@ from torch import Tensor
 from paco_seg.core.contrast import EMPTY
 from paco_seg.core.embeddings import unit_rows
 from paco_seg.core.labels import class_index
+from paco_seg.core.slot_sums import slot_sums
 
 # The mean of one row is that row, which would be contrasted with itself.
 MIN_MEMBERS = 2
@@ -38,16 +39,13 @@ def region_keys(embeddings: Tensor, labels: Tensor, num_classes: int) -> tuple[T
         (tensor([[1., 0.],
                 [0., 0.]]), tensor([ 0, -1]))
     """
-    sets, _, channels = embeddings.shape
+    sets = len(embeddings)
     slots = num_classes + 1  # one more for rows without a class
     index = class_index(labels, num_classes)
-    index = (index + slots * torch.arange(sets, device=index.device).unsqueeze(1)).flatten()
-    rows = embeddings.flatten(0, 1)
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    sums = rows.new_zeros(sets * slots, channels).index_add(0, index, rows)
-    counts = index.new_zeros(sets * slots).index_add(0, index, torch.ones_like(index))
-    sums = sums.view(sets, slots, channels)[:, :num_classes]
-    present = counts.view(sets, slots)[:, :num_classes] >= MIN_MEMBERS
+    rows = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+    sums = slot_sums(rows, index, slots)[:, :num_classes]
+    counts = index.new_zeros(sets, slots).scatter_add(1, index, torch.ones_like(index))
+    present = counts[:, :num_classes] >= MIN_MEMBERS
     classes = torch.arange(num_classes, device=labels.device).expand(sets, -1)
     keys = unit_rows(sums).masked_fill(~present.unsqueeze(-1), 0.0)
     return keys.flatten(0, 1), classes.masked_fill(~present, EMPTY).flatten()

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from paco_seg.core.slot_sums import slot_sums
+
 if TYPE_CHECKING:  # contrast chooses between the implementations and therefore imports them
     from paco_seg.core.contrast import ContrastRows
 
@@ -128,31 +130,25 @@ class _Members:
 
     def __init__(self, index: Tensor, slots: int, like: Tensor) -> None:
         self._slots = slots
-        self._shape = index.shape
-        self._one_hot: Tensor | None = None
         self._index = index
+        self._one_hot: Tensor | None = None
         if index.device.type != 'cpu' and index.numel() * slots <= _DEVICE_TILE_ELEMENTS:
             classes = torch.arange(slots, device=index.device)
             self._one_hot = (index.unsqueeze(-1) == classes).to(like.dtype)
-        else:
-            offset = torch.arange(len(index), device=index.device).unsqueeze(1) * slots
-            self._index = (index + offset).flatten()
 
     def add(self, values: Tensor) -> Tensor:
         """Sum the rows of each slot: (G, R, D) -> (G, S, D)."""
         if self._one_hot is not None:
             return torch.bmm(self._one_hot.transpose(1, 2), values)
-        sets, _, channels = values.shape
-        sums = values.new_zeros(sets * self._slots, channels)
-        sums = sums.index_add(0, self._index, values.flatten(0, 1))
-        return sums.view(sets, self._slots, channels)
+        return slot_sums(values, self._index, self._slots)
 
     def take(self, sums: Tensor) -> Tensor:
         """Give every row the sum of its slot: (G, S, D) -> (G, R, D)."""
         if self._one_hot is not None:
             return torch.bmm(self._one_hot, sums)
-        rows = sums.flatten(0, 1).index_select(0, self._index)
-        return rows.view(*self._shape, sums.shape[2])
+        first = torch.arange(len(sums), device=sums.device).unsqueeze(1) * self._slots
+        rows = sums.flatten(0, 1).index_select(0, (first + self._index).flatten())
+        return rows.view(*self._index.shape, sums.shape[2])
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -90,7 +90,9 @@ class LDAMLoss(nn.Module):
         if self.drw_start_share is None:
             self.epoch = int(epoch)
         else:
-            self.epoch, self._start_epoch = epoch, self.drw_start_share * max_epochs
+            # 0.55 * 100 is a little more than 55: the re-weighting would start an epoch late.
+            self.epoch = round(epoch, 6)
+            self._start_epoch = round(self.drw_start_share * max_epochs, 6)
 
     def forward(self, cosines: Tensor, label: Tensor) -> Tensor:
         """Return the weighted mean of a batch.

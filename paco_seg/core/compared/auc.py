@@ -12,9 +12,7 @@ from torch import Tensor
 
 from paco_seg.core.checks import check_labels, check_range, check_shape, compute_dtype
 from paco_seg.core.labels import class_index
-
-# Pixels whose scores are summed in float32; the sums of the blocks are added in float64.
-_BLOCK = 16384
+from paco_seg.core.slot_sums import slot_sums
 
 
 def square_auc_loss(
@@ -82,16 +80,10 @@ def _moments(scores: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         (C, C) float64, row j over the pixels of class j; the same of the squares; (C,) pixels.
     """
-    number, num_classes = scores.shape
-    slots = num_classes + 1
-    blocks = -(-number // _BLOCK)
-    block = torch.arange(number, device=index.device) // _BLOCK
-    place = block * slots + index
-    count = scores.new_zeros(blocks * slots).index_add(0, place, scores.new_ones(number))
-    count = count.view(blocks, slots).double().sum(dim=0)[:num_classes]
-    means = []
-    for values in (scores, scores.square()):
-        sums = scores.new_zeros(blocks * slots, num_classes).index_add(0, place, values)
-        total = sums.view(blocks, slots, num_classes).double().sum(dim=0)[:num_classes]
-        means.append(total / count.clamp(min=1).unsqueeze(1))
-    return means[0], means[1], count
+    num_classes = scores.shape[1]
+    # Moments of float32 scores: the sums of blocks of pixels are added in float64.
+    values = torch.cat([scores, scores.square(), torch.ones_like(scores[:, :1])], dim=1)
+    sums = slot_sums(values.unsqueeze(0), index.unsqueeze(0), num_classes + 1, dtype=torch.float64)
+    sums, count = sums[0, :num_classes, :-1], sums[0, :num_classes, -1]
+    means = sums / count.clamp(min=1).unsqueeze(1)
+    return means[:, :num_classes], means[:, num_classes:], count

@@ -26,6 +26,7 @@ from paco_seg.core.checks import (
     compute_dtype,
 )
 from paco_seg.core.labels import class_index
+from paco_seg.core.slot_sums import slot_sums
 
 GROUPINGS = ('batch', 'image')
 
@@ -68,18 +69,13 @@ def region_means(
     check_integer('labels', labels)
     check_labels('labels', labels, num_classes, allowed=(ignore_index,))
 
-    dtype = compute_dtype(features)
     groups = batch if grouping == 'image' else 1
     slots = num_classes + 1  # the last one of each group collects the ignored pixels
-    index = class_index(labels, num_classes, ignore_index)
-    if grouping == 'image':
-        index = index + slots * torch.arange(batch, device=index.device).view(-1, 1, 1)
-    index = index.flatten()
-    rows = features.to(dtype).permute(0, 2, 3, 1).reshape(-1, channels)
-    sums = rows.new_zeros(groups * slots, channels).index_add(0, index, rows)
-    counts = rows.new_zeros(groups * slots).index_add(0, index, rows.new_ones(len(index)))
-    sums = sums.view(groups, slots, channels)[:, :num_classes]
-    counts = counts.view(groups, slots)[:, :num_classes]
+    index = class_index(labels, num_classes, ignore_index).view(groups, -1)
+    rows = features.to(compute_dtype(features)).permute(0, 2, 3, 1).reshape(groups, -1, channels)
+    sums = slot_sums(rows, index, slots)[:, :num_classes]
+    counts = index.new_zeros(groups, slots).scatter_add(1, index, torch.ones_like(index))
+    counts = counts[:, :num_classes]
     return sums / counts.clamp(min=1).unsqueeze(-1), counts > 0
 
 

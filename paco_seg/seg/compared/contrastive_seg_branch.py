@@ -239,5 +239,6 @@ class ContrastiveSegBranch(TrainingBranch):
         """Tell whether the loss counts at the current iteration of the runner."""
         # MMEngine's RuntimeInfoHook writes the iteration before every step, also after resume.
         info = MessageHub.get_current_instance().runtime_info
-        start = max(self.start_iter, self.start_share * info.get('max_iters', 0))
+        # Rounded, since 0.55 * 100 is a little more than 55.
+        start = max(self.start_iter, round(self.start_share * info.get('max_iters', 0), 6))
         return info.get('iter', 0) >= start

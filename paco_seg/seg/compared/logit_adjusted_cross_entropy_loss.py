@@ -9,7 +9,7 @@ from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_range, compute_dtype
 from paco_seg.core.frequency import REMEDY, check_classes, load_class_frequency, log_class_prior
 from paco_seg.seg.compared.pixelwise_loss import check_softmax
 
@@ -65,7 +65,9 @@ class LogitAdjustedCrossEntropyLoss(CrossEntropyLoss):
                 f'the head, got {len(self.log_prior)}. {REMEDY}'
             )
         shift = self.tau * self.log_prior.view(1, -1, *[1] * (cls_score.dim() - 2))
-        return super().forward(cls_score + shift.to(cls_score), label, *args, **kwargs)
+        # In half precision the sum would round away more than the logits have.
+        adjusted = cls_score.to(compute_dtype(cls_score)) + shift
+        return super().forward(adjusted, label, *args, **kwargs)
 
     def extra_repr(self) -> str:
         """Return the settings, for ``print``."""

@@ -9,7 +9,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from paco_seg.core.checks import check_range
+from paco_seg.core.checks import check_range, compute_dtype
 from paco_seg.core.frequency import (
     check_classes,
     check_num_classes,
@@ -74,8 +74,9 @@ class LogitAdjustedDecodeHead(BranchDecodeHead):
         check_classes(self.frequency, classes, f'{KEY}.frequency_file')
 
     def predict(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the adjusted logits (B, C, H, W); arguments as the base head's."""
+        """Return the adjusted logits (B, C, H, W), float32 at least; arguments as of the base."""
         logits = super().predict(*args, **kwargs)
         if is_mask_head(type(self)):
             logits = logits.float().clamp(min=LEAST_EVIDENCE).log()
-        return logits - self.logit_shift.to(logits)
+        # In half precision neighbours would come out equal, and the first class would win.
+        return logits.to(compute_dtype(logits)) - self.logit_shift

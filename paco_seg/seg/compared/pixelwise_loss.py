@@ -9,6 +9,8 @@ from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
+from paco_seg.core.checks import compute_dtype
+
 
 def check_softmax(loss: CrossEntropyLoss, key: str, instead: str) -> None:
     """Refuse the sigmoid and mask losses that ``CrossEntropyLoss`` has as well.
@@ -62,9 +64,9 @@ class PixelwiseLoss(CrossEntropyLoss):
             ignore_index: label of pixels without a loss.
             **kwargs: what heads pass to the losses of others.
         """
-        class_weight = (
-            None if self.class_weight is None else cls_score.new_tensor(self.class_weight)
-        )
+        class_weight = None
+        if self.class_weight is not None:  # their sum has no place in half precision
+            class_weight = cls_score.new_tensor(self.class_weight, dtype=compute_dtype(cls_score))
         values = self.pixel_values(cls_score, label, class_weight, ignore_index)
         reduction = reduction_override or self.reduction
         if avg_factor is None and reduction == 'mean':

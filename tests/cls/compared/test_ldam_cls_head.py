@@ -65,6 +65,17 @@ def test_ldam_weights_start_at_a_share_of_any_training(length):
         assert_close(loss, by_hand(head, expected), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('share', [0.07, 0.28, 0.55])  # of 100 a little more than 7, 28 and 55
+def test_ldam_weights_start_at_the_epoch_that_the_share_is(share):
+    loss = build(drw_start_share=share).loss_module
+    cosines = torch.linspace(-1, 1, 20).view(4, 5)
+    start, values = round(100 * share), []
+    for epoch in (start - 2, start - 1, start, start + 1):
+        loss.set_progress(epoch, 100)
+        values.append(loss(cosines, LABELS).item())
+    assert values[0] == values[1] != values[2] == values[3]
+
+
 def test_ldam_without_the_epoch_or_with_a_start_after_the_end_is_refused():
     head = build(drw_start_epoch=160)
     with pytest.raises(ValueError, match=r'drw_start_epoch: .*TrainingProgressHook'):

@@ -3,7 +3,7 @@ import torch
 from references.auc import square_auc
 from torch.testing import assert_close
 
-from paco_seg.core.compared import auc
+from paco_seg.core import slot_sums
 from paco_seg.core.compared.auc import square_auc_loss
 
 LABELS = torch.tensor([0, 2, 255, 2, 2, 0, 4, 255, 2, 4, 0, 2])
@@ -40,7 +40,7 @@ def test_auc_does_not_see_how_many_pixels_a_class_has(logits):
 def test_auc_of_maps_and_in_blocks(logits, monkeypatch):
     rows = square_auc_loss(logits, LABELS, ignore_index=255)
     maps = logits.view(2, 3, 2, 5).permute(0, 3, 1, 2)
-    monkeypatch.setattr(auc, '_BLOCK', 5)
+    monkeypatch.setattr(slot_sums, '_BLOCK', 5)
     assert_close(square_auc_loss(maps, LABELS.view(2, 3, 2), ignore_index=255), rows)
 
 

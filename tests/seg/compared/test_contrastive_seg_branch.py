@@ -171,12 +171,13 @@ def test_the_loss_starts_where_it_is_told(labels):
     assert losses[2] > 0
 
 
-def test_the_loss_starts_after_a_share_of_the_training(labels):
-    hub = MessageHub.get_instance('contrastive-seg-share')
-    hub.update_info('max_iters', 80)
-    module = build_branch(dict(MEMORY, start_share=0.125)).eval()
+@pytest.mark.parametrize(('share', 'length', 'start'), [(0.125, 80, 10), (0.55, 100, 55)])
+def test_the_loss_starts_after_a_share_of_the_training(labels, share, length, start):
+    hub = MessageHub.get_instance(f'contrastive-seg-share-{share}')
+    hub.update_info('max_iters', length)
+    module = build_branch(dict(MEMORY, start_share=share)).eval()
     started = []
-    for iteration in (0, 9, 10, 79):
+    for iteration in (0, start - 1, start, length - 1):
         hub.update_info('iter', iteration)
         torch.manual_seed(0)
         started.append(module(inputs_of(labels))['loss_contrast'].item() > 0)

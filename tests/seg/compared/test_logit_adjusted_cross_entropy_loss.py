@@ -130,3 +130,12 @@ def test_permuted_or_foreign_classes_are_refused(frequency_file, names):
 def test_tau_that_is_no_finite_number(frequency_file, tau):
     with pytest.raises((TypeError, ValueError), match=r'Loss\.tau: expected'):
         LogitAdjustedCrossEntropyLoss(frequency_file=frequency_file, tau=tau)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_the_prior_is_added_to_half_logits_in_float32(frequency_file, batch, dtype):
+    half = 4 * batch[0].detach()
+    half = half.to(dtype)
+    loss = LogitAdjustedCrossEntropyLoss(frequency_file=frequency_file)
+    expected = loss(half.float(), batch[1], ignore_index=255)
+    torch.testing.assert_close(loss(half, batch[1], ignore_index=255), expected)

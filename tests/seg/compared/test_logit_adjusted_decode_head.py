@@ -37,6 +37,16 @@ def test_predictions_lose_the_prior(file, tau):
     torch.testing.assert_close(after, before - shift)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_logits_lose_the_prior_in_float32(file, dtype):
+    ours = head(file)
+    half = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    ours.forward = lambda inputs: half  # what a network in half precision gives
+    ours.predict_by_feat = lambda logits, metas: logits
+    shift = (torch.tensor(PIXELS) / sum(PIXELS)).log().view(1, 3, 1, 1)
+    torch.testing.assert_close(ours.predict([], METAS, {}), half.float() - shift)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [

@@ -46,6 +46,21 @@ def test_equals_the_reference(batch):
     assert found.item() == pytest.approx(sum(wanted) / int((labels != 255).sum()), rel=1e-5)
 
 
+@pytest.mark.parametrize('loss', [dict(type='SoftmaxFocalLoss'), dict(type='PixelSeesawLoss')])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+# 90 000 weights of 1 do not sum up in float16, and it has no 1e5.
+@pytest.mark.parametrize('weights', [[1.0, 1.0], [0.0123, 3.77], [0.5, 1e5]])
+def test_class_weights_keep_precision_and_range_beside_half_logits(loss, dtype, weights):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 2, 300, 300, generator=generator).to(dtype)
+    labels = torch.randint(0, 2, (1, 300, 300), generator=generator)
+    half, wide = (
+        MODELS.build(dict(class_weight=weights, **loss))(values, labels, ignore_index=255)
+        for values in (logits, logits.float())
+    )
+    torch.testing.assert_close(half, wide)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [(dict(gamma=-1.0), r'gamma: expected'), (dict(use_sigmoid=True), 'expected a softmax loss')],
