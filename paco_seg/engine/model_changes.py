@@ -270,11 +270,12 @@ def render_config(
 
 def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> str:
     """Source text of the part of the config at ``path``, whose parsed content is ``value``."""
+    # MMEngine merges dicts but replaces lists: what is in a list is stated in full.
+    in_list = any(isinstance(key, int) for key in path)
     for change in changes:
         if (change.root, *change.path) == path:
-            if not isinstance(path[-1], int):
+            if not in_list:
                 return _dict((key, _value(item)) for key, item in change.settings.items())
-            # MMEngine merges dicts but replaces lists: an element of a list is stated in full.
             if change.settings.get('_delete_'):
                 own = {key: item for key, item in change.settings.items() if key != '_delete_'}
                 return _value(_in_full(own, None))
@@ -288,7 +289,8 @@ def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> 
         return '[\n' + _indent(''.join(f'{part},\n' for part in parts)) + ']'
     # The root is the first key of a path.
     keys = dict.fromkeys(change.path[len(path) - 1] for change in below)
-    return _dict((str(key), _part(value[key], (*path, key), changes)) for key in keys)
+    parts = ((str(key), _part(value[key], (*path, key), changes)) for key in keys)
+    return _dict([(None, _inherited(path)), *parts] if in_list else parts)
 
 
 def _in_full(setting: Any, inherited: Any) -> Any:

@@ -20,12 +20,16 @@ model = dict(
     type='Outer',
     head=dict(type='Old', width=3, losses=[dict(type='A'), dict(type='B')]),
     others=[dict(type='First', depth=1), dict(type='Second', depth=2)],
-    deep=dict(inner=dict(type='Old', width=4)))
+    deep=dict(inner=dict(type='Old', width=4)),
+    wrapped=[
+        dict(type='Repeat', times=3, inside=dict(type='Old', steps=[dict(a=1)], kept=dict(b=2))),
+        dict(type='Plain')])
 """
 CHANGES = [
     ModelChange(('head',), dict(type='New', loss=dict(type='L', options=[dict(a=1), dict(a=2)]))),
     ModelChange(('others', 1), dict(type='New')),
     ModelChange(('deep', 'inner'), dict(type='New')),
+    ModelChange(('wrapped', 0, 'inside'), dict(steps=[dict(a=2)], kept=dict(c=3))),
 ]
 
 
@@ -50,6 +54,14 @@ def test_written_config_equals_the_changed_one(base, tmp_path):
         dict(type='New', depth=2),
     ]
     assert expected.model.deep.inner == dict(type='New', width=4)
+    assert expected.model.wrapped == [
+        dict(
+            type='Repeat',
+            times=3,
+            inside=dict(type='Old', steps=[dict(a=2)], kept=dict(b=2, c=3)),
+        ),
+        dict(type='Plain'),
+    ]
     assert expected.custom_imports.imports == ['os.path', 'os']
     assert cfg.model.head.type == 'Old'
 
