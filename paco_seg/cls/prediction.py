@@ -49,7 +49,7 @@ class ClassificationPredictor:
         self._load = TRANSFORMS.build(loading[0]) if loading else None
         self.inferencer = ImageClassificationInferencer(bare, pretrained=False, device=device)
         self.classes: list[str] | None
-        meta = load_weights(self.inferencer.model, checkpoint)
+        meta = load_weights(self.inferencer.model, checkpoint, cfg)
         self.classes, _ = class_names(meta, cfg)
 
     def __call__(self, image: str | np.ndarray) -> Prediction:

@@ -18,6 +18,7 @@ from torch import nn
 from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.hooks.checkpoint_match_hook import load_matching
 from paco_seg.engine.preflight import iter_datasets
+from paco_seg.engine.required_hooks import prepare_prediction
 from paco_seg.engine.stages import first_line
 
 
@@ -71,15 +72,22 @@ def summarise_pixels(label_map: np.ndarray, confidence: np.ndarray, num_classes:
     )
 
 
-def load_weights(model: nn.Module, checkpoint: str) -> Mapping[str, Any]:
+def load_weights(model: nn.Module, checkpoint: str, cfg: Config) -> Mapping[str, Any]:
     """Load a checkpoint file for prediction, and return its ``meta``.
+
+    Args:
+        model: of the config.
+        checkpoint: file.
+        cfg: complete; tells what prediction needs and the checkpoint does not know.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint, or one of another model.
+        ValueError: it is no checkpoint, or one of another model; or what prediction needs of the
+            training set cannot be had.
     """
     content = load_from_local(checkpoint, map_location='cpu')
     load_matching(model, content, 'inference')
+    prepare_prediction(model, cfg)
     return content.get('meta') or {}
 
 
@@ -97,7 +105,7 @@ def build_trained(cfg: Config, checkpoint: str) -> tuple[Any, Mapping[str, Any]]
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(settings)
-    meta = load_weights(model, checkpoint)
+    meta = load_weights(model, checkpoint, cfg)
     return revert_sync_batchnorm(model).eval(), meta
 
 

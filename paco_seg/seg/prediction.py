@@ -49,7 +49,7 @@ class SegmentationPredictor:
             # It says that no weights were given, and takes the classes of Cityscapes for these.
             warnings.simplefilter('ignore')
             self.inferencer = MMSegInferencer(bare, device=device, show_progress=False)
-        meta = load_weights(self.inferencer.model, checkpoint)
+        meta = load_weights(self.inferencer.model, checkpoint, cfg)
         names, self.palette = class_names(meta, cfg)
         head: Any = self.inferencer.model.decode_head
         head = head[-1] if isinstance(head, torch.nn.ModuleList) else head

@@ -83,6 +83,27 @@ def test_a_classifier_names_the_classes_of_images(tiny_cls, run_tool, save_check
     assert len(list((out / 'pictures').rglob('*.png'))) == 8
 
 
+def test_a_prior_that_a_test_counts_is_counted_for_a_prediction_too(
+    tiny_cls, run_tool, save_checkpoint, tmp_path
+):
+    checkpoint = save_checkpoint(tiny_cls())
+    config, out = tmp_path / 'prior.py', tmp_path / 'out'
+    run_tool('swap', tmp_path / 'config.py', '--system', 'log-prior-test', '-o', config)
+    run_tool('test', config, checkpoint, '--out', tmp_path / 'expected.pkl')
+    run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', out)
+    rows = json.loads((out / 'predictions.json').read_text())['images']
+    expected = mmengine.load(tmp_path / 'expected.pkl')
+    names = sorted(CLASSES)
+    for row, sample in zip(rows.values(), expected, strict=True):
+        found = [row['classes'][name]['confidence'] for name in names]
+        np.testing.assert_allclose(found, sample['pred_score'].numpy(), atol=1e-4)
+    # Where the training images are not, the message says what is unknown and what to give.
+    elsewhere = "train_dataloader = dict(dataset=dict(data_root='none'))\n"
+    config.write_text(config.read_text() + elsewhere)
+    with pytest.raises(ValueError, match=r"class_prior: expected class counts, got 'auto', and"):
+        run_tool('predict', config, checkpoint, tmp_path / 'data/val', '-o', tmp_path / 'none')
+
+
 def test_what_ends_a_prediction_early_leaves_what_was_predicted(
     tiny_cls, run_tool, save_checkpoint, tmp_path, monkeypatch
 ):

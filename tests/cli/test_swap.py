@@ -31,6 +31,27 @@ def test_writes_a_short_config_that_inherits(tmp_path, run_tool, tiny_seg, capsy
     assert (tmp_path / 'work/iter_6.pth').is_file()
 
 
+@pytest.mark.parametrize('given', ['list', 'file'])
+@pytest.mark.parametrize(
+    ('system', 'key', 'place'),
+    [
+        ('balanced-softmax', 'class_prior', ('loss',)),
+        ('log-prior-test', 'class_prior', ()),
+        ('ldam-drw', 'class_counts', ('loss',)),
+        ('gpaco', 'class_prior', ('loss',)),
+    ],
+)
+def test_class_counts_are_given_by_hand(tmp_path, run_tool, tiny_cls, system, key, place, given):
+    (tmp_path / 'counts.json').write_text('[20, 10, 4, 1]')
+    value = '[20,10,4,1]' if given == 'list' else str(tmp_path / 'counts.json')
+    out = tmp_path / 'new.py'
+    run_tool('swap', tiny_cls(), '--system', system, '--set', f'{key}={value}', '-o', out)
+    part = Config.fromfile(out).model.head
+    for name in place:
+        part = part[name]
+    assert part[key] == ([20, 10, 4, 1] if given == 'list' else value)
+
+
 def test_a_config_written_through_a_link_finds_its_base(tmp_path, run_tool, tiny_seg):
     (tmp_path / 'deep/folder').mkdir(parents=True)
     (tmp_path / 'link').symlink_to(tmp_path / 'deep/folder')

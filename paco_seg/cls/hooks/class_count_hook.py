@@ -93,11 +93,31 @@ class ClassCountHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Count on the config's training set what prediction reads and nobody knows."""
-        model = bare_model(runner.model)
-        loader = runner.cfg.get('train_dataloader')
-        unknown = any(part.for_prediction and not len(part.counts) for part in _holders(model))
-        if unknown and loader is not None:
-            _fill(model, _class_counts(DATASETS.build(loader['dataset']), model.head))
+        self.prepare_prediction(bare_model(runner.model), runner.cfg)
+
+    def prepare_prediction(self, model: Any, cfg: Mapping[str, Any]) -> None:
+        """Count on the config's training set what prediction reads and nobody knows.
+
+        Args:
+            model: with the weights that predict.
+            cfg: the config of the model.
+
+        Raises:
+            ValueError: the training set cannot be read here; names the key of what is unknown.
+        """
+        loader = cfg.get('train_dataloader')
+        unknown = [part for part in _holders(model) if part.for_prediction and not len(part.counts)]
+        if not unknown or loader is None:
+            return
+        try:
+            counts = _class_counts(DATASETS.build(loader['dataset']), model.head)
+        except OSError as error:
+            raise ValueError(
+                f"{unknown[0].key}: expected class counts, got 'auto', and train_dataloader."
+                f'dataset cannot be counted here: {error}. Give a list of counts or a JSON file '
+                '(`paco-seg statistics CONFIG`, where the data are)'
+            ) from error
+        _fill(model, counts)
 
     def _report_alpha(
         self, runner: Runner, model: Any, loss: GPaCoLoss, counts: np.ndarray, batch_size: int

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paco_seg.core.checks import check_prior
+from paco_seg.core.checks import check_prior, require
 from paco_seg.core.frequency import check_class_names, read_prior
 
 
@@ -99,11 +99,12 @@ class ClassCounts(nn.Module):
         Raises:
             ValueError: a value is below 1.
         """
-        if not self.is_auto and bool((self.counts < 1).any()):
-            raise ValueError(
-                f'{self.key}: expected numbers of images for {reason}, got values from '
-                f'{self.counts.min():g} to {self.counts.max():g}. Give the counts of the training '
-                "set instead of frequencies, or 'auto'"
+        if not self.is_auto:
+            require(
+                (self.counts >= 1).all(),
+                f'{self.key}: expected numbers of images for {reason}, got {{}}. Give the counts '
+                "of the training set instead of frequencies, or 'auto'",
+                lambda: f'values from {self.counts.min():g} to {self.counts.max():g}',
             )
 
     def forward(self) -> Tensor:
@@ -133,11 +134,12 @@ class ClassCounts(nn.Module):
         check_prior(self.key, values, len(values))
         counts = values.to(self.counts)
         check_prior(self.key, counts, len(counts))  # 1e-60 is 0 and 1e60 infinite in float32
-        if not counts.sum().isfinite():
-            raise ValueError(
-                f'{self.key}: expected counts whose sum is at most '
-                f'{torch.finfo(counts.dtype).max:.3g}, got a larger one'
-            )
+        most = torch.finfo(counts.dtype).max
+        require(
+            counts.sum().isfinite(),
+            f'{self.key}: expected counts whose sum is at most {most:.3g}, got {{}}',
+            lambda: 'a larger one',
+        )
         self.counts = counts
 
     def _load_from_state_dict(
