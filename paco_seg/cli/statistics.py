@@ -72,6 +72,14 @@ def fingerprint(cfg: Config, scope: str, loader: str) -> str:
     return _hash_of(classes, images.tolist(), number)
 
 
+def is_about(counted: str, found: str) -> bool:
+    """Tell whether a file about the data ``counted`` is about those of a :func:`fingerprint`.
+
+    A file of earlier versions says the names of label maps alone.
+    """
+    return counted == found or (' ' not in counted and found.startswith(f'{counted} '))
+
+
 def _hash_of(*counted: Any) -> str:
     return hashlib.sha256(json.dumps(counted).encode()).hexdigest()
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from paco_seg.cli.statistics import default_name, fingerprint, write_statistics
+from paco_seg.cli.statistics import default_name, fingerprint, is_about, write_statistics
 from paco_seg.cli.stock_configs import check_all, pretended_frequency
 from paco_seg.compat import pretend_compiled_operations
 from paco_seg.core.frequency import counted_data, load_class_frequency
@@ -160,20 +160,27 @@ def frequency_file(config: str, folder: Path, given: str | None, *, required: bo
         The file; None if there is none and none is required.
 
     Raises:
-        ValueError: there is no file, and the training set cannot be counted.
+        ValueError: there is no file, and the training set cannot be counted; or the one that is
+            given counted other data.
     """
     name = default_name(config)
     places = [Path(given)] if given else [folder / name, Path(name)]
     for place in places:
-        if place.is_file():
-            if not is_outdated(config, place):
-                return place
-            places, required = [place], True
+        if not place.is_file():
+            continue
+        if not is_outdated(config, place):
+            return place
+        if given:  # other configs may be about it
+            raise ValueError(
+                f'--frequency-file: expected the class frequencies of what {config} trains on, got '
+                f'{given}, which is of other data. Give a name that does not exist, or leave it out'
+            )
+        required = True
+        if place == places[0]:
             print(f'{place}: is of other data; counting again', file=sys.stderr)
-            break
-    else:
-        if not (given or required):
-            return None
+    if not (given or required):
+        return None
+    if not places[0].is_file():
         print(
             f'{places[0]}: does not exist; counting the training set of {config}', file=sys.stderr
         )
@@ -196,7 +203,7 @@ def is_outdated(config: str, file: Path) -> bool:
         return False
     try:
         cfg, scope = read_data_config(config)
-        return counted != fingerprint(cfg, scope, LOADER)
+        return not is_about(counted, fingerprint(cfg, scope, LOADER))
     except EXPECTED:  # the data are elsewhere: the file is what is known about them
         return False
 

@@ -14,7 +14,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,23 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from paco_seg.comparison.split import SHARE, choose_held_out
+from paco_seg.comparison.training_sets import (
+    SELECTING,
+    TRAIN,
+    Samples,
+    kind_of,
+    plain,
+    positions_of,
+    training_sets,
+    wrappers,
+)
 from paco_seg.core.frequency import ClassFrequency
 from paco_seg.engine.model_changes import ModelChange, replace_part
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import iter_datasets
 from paco_seg.files import write_json, write_text
 
-TRAIN, VAL, TEST = 'train_dataloader', 'val_dataloader', 'test_dataloader'
+VAL, TEST = 'val_dataloader', 'test_dataloader'
 COUNTS, LABELS = 'label_counts.json', 'labels.json'
 # Settings of a data set that say what its label maps hold.
 _SAYS_WHAT_IS_COUNTED = ('type', 'metainfo', 'reduce_zero_label', 'ignore_index', 'pipeline')
@@ -78,17 +88,6 @@ class DataParts:
         return self.test_samples / max(1, math.ceil(self.test_samples / self.test_batch))
 
 
-@dataclass
-class _Samples:
-    """A training data set without wrapper: its files, and the pixels or image of every class."""
-
-    key: str
-    config: dict
-    dataset: Any
-    infos: Sequence[dict]
-    counts: list[dict[int, int]] = field(default_factory=list)  # class -> pixels, per sample
-
-
 def divide_data(
     cfg: Config,
     scope: str,
@@ -127,6 +126,7 @@ def divide_data(
     held_out: list[int] = []
     search = f'the data of {VAL}'
     flat = [counts for samples in sets for counts in samples.counts]
+    times = [samples.times for samples in sets for _ in samples.infos]
     if reported == VAL:
         held_out = _leave_some(sets, _held_out(infos, flat, share=share, seed=seed))
         changes = _set_aside(cfg, sets, held_out, folder, classes)
@@ -136,7 +136,7 @@ def divide_data(
     told = [[names[index] for index in part] for part in (kept, held_out)]
     return DataParts(
         classes=classes,
-        frequency=_frequency([flat[index] for index in kept], classes, scope),
+        frequency=_frequency([(flat[index], times[index]) for index in kept], classes, scope),
         changes=changes,
         search=search,
         reported=f'the data of {reported}',
@@ -264,7 +264,7 @@ def _held_out(
     return sorted(index for number in chosen for index in images[number])
 
 
-def _leave_some(sets: Sequence[_Samples], held_out: Sequence[int]) -> list[int]:
+def _leave_some(sets: Sequence[Samples], held_out: Sequence[int]) -> list[int]:
     """Return what is set aside but for the first sample of a set that would be left empty.
 
     MMEngine builds no empty data set.
@@ -283,25 +283,9 @@ def _palette(dataset: Any, number: int) -> list[list[int]] | None:
     return [list(map(int, c)) for c in palette] if palette and len(palette) == number else None
 
 
-def _training_sets(cfg: Config, scope: str) -> tuple[tuple[str, ...], int, list[_Samples]]:
-    leaves = dict(iter_datasets(cfg[TRAIN].dataset, f'{TRAIN}.dataset'))
-    found: list[Any]
-    if scope == 'mmseg':
-        from paco_seg.seg.datasets.label_maps import label_maps_of
-
-        found = list(label_maps_of(cfg, TRAIN))
-    else:
-        from paco_seg.cls.datasets.check import image_sets_of
-
-        found = list(image_sets_of(cfg, TRAIN))
+def _training_sets(cfg: Config, scope: str) -> tuple[tuple[str, ...], int, list[Samples]]:
+    found, sets = training_sets(cfg, scope)
     classes = found[0].classes
-    for other in found:
-        if not other.classes or other.classes != classes:
-            raise ValueError(
-                f'{other.key}.metainfo.classes: expected the class names of all training data, in '
-                f'one order, got {other.classes or None!r:.80}. Set metainfo=dict(classes=(...))'
-            )
-    sets = [_Samples(s.key, plain(leaves[s.key]), s.dataset, s.infos) for s in found]
     return classes, _ignored(found[0], len(classes), cfg) if scope == 'mmseg' else 255, sets
 
 
@@ -314,7 +298,7 @@ def _ignored(maps: Any, num_classes: int, cfg: Config) -> int:
 
 
 def _count(
-    sets: Sequence[_Samples],
+    sets: Sequence[Samples],
     classes: Sequence[str],
     cfg: Config,
     scope: str,
@@ -368,7 +352,7 @@ def _count_label_maps(cfg: Config, jobs: int) -> list[list[tuple[int, int]]]:
     return rows
 
 
-def _files_of(sets: Sequence[_Samples]) -> str:
+def _files_of(sets: Sequence[Samples]) -> str:
     """Return what changes when a count does: how maps are read; names, sizes and times of them."""
     digest = hashlib.sha256()
     for samples in sets:
@@ -385,24 +369,37 @@ def _files_of(sets: Sequence[_Samples]) -> str:
 
 
 def _frequency(
-    counts: Sequence[Mapping[int, int]], classes: tuple[str, ...], scope: str
+    counts: Sequence[tuple[Mapping[int, int], int]], classes: tuple[str, ...], scope: str
 ) -> ClassFrequency:
+    """Count what one pass delivers.
+
+    Args:
+        counts: class -> pixels of each sample, and how often it is delivered.
+        classes: names.
+        scope: of the task.
+    """
     images, pixels = np.zeros((2, len(classes)), dtype=np.int64)
-    for row in counts:
+    for row, times in counts:
         for label, number in row.items():
-            images[label] += 1
-            pixels[label] += number
+            images[label] += times
+            pixels[label] += times * number
     of_pixels = tuple(pixels.tolist()) if scope == 'mmseg' else None
-    return ClassFrequency(classes, tuple(images.tolist()), of_pixels, len(counts))
+    number = sum(times for _, times in counts)
+    return ClassFrequency(classes, tuple(images.tolist()), of_pixels, number)
 
 
 def _data_of(cfg: Config, loader: str) -> list[dict]:
     """Return what says which samples a loader reads; nothing without a loader."""
     dataset = (cfg.get(loader) or {}).get('dataset')
-    return [
+    found = [
         {key: value for key, value in plain(leaf).items() if key not in _NOT_THE_DATA}
         for _, leaf in iter_datasets(dataset, loader)
     ]
+    # Which part of its data set a wrapper reads.
+    for _, wrapper in wrappers(dataset, loader):
+        if kind_of(wrapper) in SELECTING:
+            found.append({key: value for key, value in plain(wrapper).items() if key != 'dataset'})
+    return found
 
 
 def _is_labelled(cfg: Config, scope: str) -> bool:
@@ -427,7 +424,7 @@ def _is_labelled(cfg: Config, scope: str) -> bool:
 
 def _set_aside(
     cfg: Config,
-    sets: Sequence[_Samples],
+    sets: Sequence[Samples],
     held_out: Sequence[int],
     folder: Path,
     classes: Sequence[str],
@@ -443,7 +440,7 @@ def _set_aside(
         position += len(samples.infos)
         stem = '' if len(sets) == 1 else f'_{number}'
         kept = _part(samples, outside, folder / f'train{stem}.txt', classes)
-        changes.append(ModelChange(_path(samples.key), kept, TRAIN))
+        changes.append(samples.change(kept, _path(samples.key)))
         if inside:
             part = _part(samples, inside, folder / f'search{stem}.txt', classes)
             metainfo = {**(samples.config.get('metainfo') or {}), **(part.get('metainfo') or {})}
@@ -466,7 +463,7 @@ def _pipeline(cfg: Config) -> list:
 
 
 def _part(
-    samples: _Samples, indices: Sequence[int], path: Path, classes: Sequence[str]
+    samples: Samples, indices: Sequence[int], path: Path, classes: Sequence[str]
 ) -> dict[str, Any]:
     """Write the list of some samples; return the settings of the data set that reads it."""
     lines = _lines(samples, indices)
@@ -478,13 +475,11 @@ def _part(
             settings['metainfo'] = dict(classes=list(classes))
         return settings
     write_text(path, '\n'.join(_name(samples.infos[index]) for index in indices) + '\n')
-    own = samples.config.get('indices')
-    if isinstance(own, int):  # the first ones, or the last ones
-        own = list(range(own) if own >= 0 else range(own, 0))
+    own = positions_of(samples.config)
     return dict(indices=[own[index] if own else index for index in indices])
 
 
-def _lines(samples: _Samples, indices: Sequence[int]) -> list[str] | None:
+def _lines(samples: Samples, indices: Sequence[int]) -> list[str] | None:
     """Return the lines of a list file; None for a data set that reads no such list."""
     dataset = samples.dataset
     of = {cls.__name__ for cls in type(dataset).__mro__ if 'load_data_list' in vars(cls)}
@@ -529,12 +524,3 @@ def _path(key: str) -> tuple[str | int, ...]:
     """Return ``('dataset', 'datasets', 0)`` of ``train_dataloader.dataset.datasets[0]``."""
     steps = re.findall(r'[^.\[\]]+', key)[1:]
     return tuple(int(step) if step.isdigit() else step for step in steps)
-
-
-def plain(value: Any) -> Any:
-    """Return a part of a config as dicts, lists and values."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return tuple(plain(item) for item in value) if isinstance(value, tuple) else value

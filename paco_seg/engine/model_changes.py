@@ -289,8 +289,8 @@ def _part(value: Any, path: tuple[Key, ...], changes: Sequence[ModelChange]) -> 
         return '[\n' + _indent(''.join(f'{part},\n' for part in parts)) + ']'
     # The root is the first key of a path.
     keys = dict.fromkeys(change.path[len(path) - 1] for change in below)
-    parts = ((str(key), _part(value[key], (*path, key), changes)) for key in keys)
-    return _dict([(None, _inherited(path)), *parts] if in_list else parts)
+    items = ((str(key), _part(value[key], (*path, key), changes)) for key in keys)
+    return _dict([(None, _inherited(path)), *items] if in_list else items)
 
 
 def _in_full(setting: Any, inherited: Any) -> Any:

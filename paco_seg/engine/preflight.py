@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,33 @@ def iter_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
             yield from iter_datasets(config[name], f'{key}.{name}')
         if not inner:
             yield key, config
+
+
+def repetitions(config: Any, key: str) -> dict[str, int]:
+    """Return how often one pass delivers each dataset, by the keys of :func:`iter_datasets`.
+
+    Relative to each other: where all are repeated alike, which makes an epoch longer and changes
+    nothing else, they are delivered once.
+    """
+    found = dict(_repeated(config, key, 1))
+    common = math.gcd(*found.values()) or 1
+    return {name: times // common for name, times in found.items()}
+
+
+def _repeated(config: Any, key: str, times: int) -> Iterator[tuple[str, int]]:
+    if isinstance(config, dict):
+        kind = config.get('type')
+        name = kind.rsplit('.', 1)[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
+        if name == 'RepeatDataset' and isinstance(config.get('times'), int):
+            times *= config['times']
+        inner = [part for part in ('dataset', 'datasets') if part in config]
+        for part in inner:
+            yield from _repeated(config[part], f'{key}.{part}', times)
+        if not inner:
+            yield key, times
+    elif isinstance(config, (list, tuple)):
+        for number, child in enumerate(config):
+            yield from _repeated(child, f'{key}[{number}]', times)
 
 
 def expand_home(cfg: Config) -> None:

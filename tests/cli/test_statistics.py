@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from helpers.segmentation_data import write_benchmark
 from helpers.segmentation_recipes import CONFIGS
+from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
 from paco_seg import cli
 from paco_seg.core.frequency import load_class_frequency
+from paco_seg.engine.data_config import read_data_config
 from paco_seg.seg.datasets import label_counts
 
 CONFIG = str(CONFIGS / 'gpaco/gpaco-deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py')
@@ -156,3 +158,30 @@ def test_images_of_a_classification_set_are_counted(tiny_cls, tmp_path, capsys):
     assert (frequency.images, frequency.pixels, frequency.num_images) == ((3,) * 4, None, 12)
     assert Image.open(picture).size == (600, 400)
     assert 'by pixels' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('times', [1, 3])
+def test_what_is_repeated_is_counted_as_often_as_it_is_delivered(
+    tiny_seg, run_tool, tmp_path, times
+):
+    extra = f"""
+whole = train_dataloader['dataset']
+train_dataloader['dataset'] = dict(type='RepeatDataset', times=10, dataset=dict(
+    type='ConcatDataset', datasets=[
+        dict(whole, indices=2),
+        dict(type='RepeatDataset', times={times}, dataset=dict(whole, indices=-1))]))
+"""
+    config, out = tiny_seg(extra), tmp_path / 'frequency.json'
+    run_tool('statistics', config, '-o', out)
+    found = load_class_frequency(out)
+    cfg, scope = read_data_config(str(config))
+    with DefaultScope.overwrite_default_scope(scope):
+        built = DATASETS.build(cfg.train_dataloader.dataset.dataset)
+    images, pixels = np.zeros(4, int), np.zeros(4, int)
+    for index in range(len(built)):  # ten times that is one epoch
+        labels = np.asarray(Image.open(built.get_data_info(index)['seg_map_path']))
+        counts = np.bincount(labels.ravel(), minlength=256)[:4]
+        images += counts > 0
+        pixels += counts
+    assert found.num_images == len(built) == 2 + times
+    assert (found.images, found.pixels) == (tuple(images), tuple(pixels))

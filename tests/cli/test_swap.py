@@ -3,8 +3,10 @@ from importlib import import_module
 from pathlib import Path
 
 import mmseg
+import numpy as np
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
 from paco_seg.cli.stock_configs import check_all, try_stock_config
 from paco_seg.core.frequency import load_class_frequency
@@ -298,6 +300,50 @@ def test_frequencies_are_counted_again_when_the_data_have_changed(
     (tmp_path / 'data').rename(tmp_path / 'elsewhere')  # nothing to compare with
     run_tool('swap', config, '-o', out, '--system', 'log-prior')
     assert 'counting' not in capsys.readouterr().err
+
+
+def test_label_maps_that_were_painted_over_are_counted_again(tmp_path, run_tool, tiny_seg, capsys):
+    config, out = tiny_seg(), tmp_path / 'new.py'
+    file = tmp_path / 'config_class-frequency.json'
+    run_tool('swap', config, '-o', out, '--system', 'log-prior')
+    before = load_class_frequency(file)
+    path = tmp_path / 'data/labels/train/0.png'
+    labels = np.array(Image.open(path))
+    labels[: len(labels) // 2] = 3
+    Image.fromarray(labels).save(path)
+    capsys.readouterr()
+    run_tool('swap', config, '-o', out, '--system', 'log-prior')
+    assert f'{file}: is of other data; counting again' in capsys.readouterr().err
+    assert load_class_frequency(file).pixels[3] > before.pixels[3]
+
+
+def test_a_given_file_of_other_data_is_refused_and_kept(tmp_path, run_tool, tiny_seg):
+    config, given = tiny_seg(), tmp_path / 'full.json'
+    options = ['--system', 'log-prior', '--frequency-file', given]
+    run_tool('swap', config, '-o', tmp_path / 'one.py', *options)
+    content = given.read_bytes()
+    part = tmp_path / 'part.py'
+    part.write_text("_base_ = 'config.py'\ntrain_dataloader = dict(dataset=dict(indices=2))\n")
+    with pytest.raises(ValueError, match=r'--frequency-file: expected .*full\.json, which is of'):
+        run_tool('swap', part, '-o', tmp_path / 'two.py', *options)
+    assert given.read_bytes() == content
+    assert not (tmp_path / 'two.py').exists()
+
+
+def test_counts_of_a_namesake_in_the_current_folder_are_left_alone(
+    tmp_path, run_tool, tiny_seg, monkeypatch
+):
+    config = tiny_seg()
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    run_tool('statistics', config)
+    other = Path('config_class-frequency.json')
+    content = other.read_bytes()
+    for folder in ('images', 'labels'):
+        (tmp_path / 'data' / folder / 'train/0.png').unlink()
+    run_tool('swap', config, '-o', tmp_path / 'there/new.py', '--system', 'log-prior')
+    assert other.read_bytes() == content
+    assert (tmp_path / 'there' / other.name).is_file()
 
 
 def test_frequencies_of_classification(tmp_path, run_tool, tiny_cls, capsys):

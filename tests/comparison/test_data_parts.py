@@ -6,11 +6,14 @@ from pathlib import Path
 
 import cv2
 import pytest
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+from torch.utils.data import Subset
 
 from paco_seg import compat
 from paco_seg.comparison.data_parts import TEST, TRAIN, VAL, divide_data
 from paco_seg.engine.data_config import read_data_config
-from paco_seg.engine.model_changes import apply_changes
+from paco_seg.engine.model_changes import apply_changes, render_config
 
 THIRD_SEG = """
 test_dataloader = dict(val_dataloader, dataset=dict(
@@ -45,8 +48,6 @@ def parts_of(path, tmp_path, **options):
 
 
 def samples(cfg, loader, scope):
-    from mmengine.registry import DATASETS, DefaultScope
-
     with DefaultScope.overwrite_default_scope(scope):
         dataset = DATASETS.build(cfg[loader].dataset)
     return {Path(dataset.get_data_info(i)['img_path']).resolve() for i in range(len(dataset))}
@@ -219,3 +220,75 @@ def test_refuses_a_config_without_data_and_one_that_reports_what_it_trains_on(
     gone = "\ntrain_dataloader['dataset']['data_root'] = '/nowhere'\n"
     with pytest.raises(FileNotFoundError, match=r'train_dataloader.dataset.data_root'):
         parts_of(tiny_seg(gone), tmp_path)
+
+
+LONG_TAIL = """
+train_dataloader['dataset'] = dict(
+    type='LongTailDataset', imbalance_factor=0.5, dataset=train_dataloader['dataset'])
+custom_imports = dict(imports=['paco_seg.cls'], allow_failed_imports=False)
+"""
+
+
+def test_what_a_wrapper_leaves_out_is_not_counted_and_does_not_choose(tiny_cls, tmp_path):
+    whole, _, _ = parts_of(tiny_cls(), tmp_path / 'whole', share=0.3)
+    number = sum(whole.frequency.images) + whole.set_aside
+    path = tiny_cls(LONG_TAIL)
+    cfg, scope = read_data_config(str(path))
+    with DefaultScope.overwrite_default_scope(scope):
+        drawn = DATASETS.build(cfg[TRAIN].dataset)
+    assert len(drawn) < number
+    parts, changed, scope = parts_of(path, tmp_path / 'drawn', share=0.3)
+    assert sum(parts.frequency.images) + parts.set_aside == len(drawn)
+    train, search = samples(changed, TRAIN, scope), samples(changed, VAL, scope)
+    files = {Path(drawn.get_data_info(i)['img_path']).resolve() for i in range(len(drawn))}
+    assert not train & search
+    assert train | search == files
+    # What is written says the same.
+    text = render_config(path.name, cfg, parts.changes, ())
+    (path.parent / 'written.py').write_text(text)
+    written = Config.fromfile(path.parent / 'written.py')
+    assert samples(written, TRAIN, scope) == train
+
+
+def test_folds_of_one_data_set_have_no_image_in_common(tiny_cls, tmp_path):
+    extra = """
+data = train_dataloader['dataset']
+train_dataloader['dataset'] = dict(type='KFoldDataset', num_splits=3, seed=0, dataset=data)
+val_dataloader['dataset'] = dict(
+    type='KFoldDataset', num_splits=3, seed=0, dataset=data, test_mode=True)
+"""
+    parts, changed, scope = parts_of(tiny_cls(extra), tmp_path, share=0.3)
+    train, search = samples(changed, TRAIN, scope), samples(changed, VAL, scope)
+    reported = samples(changed, TEST, scope)
+    assert not (train | search) & reported
+    assert len(train | search) == sum(parts.frequency.images) + parts.set_aside
+
+
+def test_images_that_are_repeated_count_as_often(tiny_seg, tmp_path):
+    extra = """
+whole = train_dataloader['dataset']
+train_dataloader['dataset'] = dict(type='RepeatDataset', times=2, dataset=dict(
+    type='ConcatDataset', datasets=[
+        dict(whole, indices=2),
+        dict(type='RepeatDataset', times=3, dataset=dict(whole, indices=-2))]))
+"""
+    cfg, scope = read_data_config(str(tiny_seg(extra)))
+    parts = divide_data(cfg, scope, tmp_path / 'parts', share=0.01)
+    with DefaultScope.overwrite_default_scope(scope):
+        built = DATASETS.build(apply_changes(cfg, parts.changes, ())[TRAIN].dataset)
+    assert parts.frequency.num_images == len(built) / 2  # both parts are repeated twice
+
+
+class Firsts(Subset):
+    def __init__(self, dataset, number):
+        super().__init__(DATASETS.build(dataset), range(number))
+
+
+def test_a_wrapper_that_chooses_unknown_images_is_refused(tiny_cls, tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS.module_dict, 'Firsts', Firsts)
+    extra = """
+train_dataloader['dataset'] = dict(
+    type='mmengine.Firsts', number=5, dataset=train_dataloader['dataset'])
+"""
+    with pytest.raises(ValueError, match=r'dataset: expected a wrapper that trains on every'):
+        parts_of(tiny_cls(extra), tmp_path)

@@ -28,7 +28,9 @@ CHUNK = 32
 def count_labels(
     datasets: Sequence[LabelMaps], cfg: Config, state_file: Path, jobs: int
 ) -> ClassFrequency:
-    """Count all datasets together; go on from ``state_file`` if it is about the same files.
+    """Count what one pass over all datasets delivers: an image that is repeated counts as often.
+
+    Goes on from ``state_file`` if it is about the same files.
 
     Args:
         datasets: datasets of the same classes.
@@ -49,9 +51,10 @@ def count_labels(
                 'datasets one by one.'
             )
     checks = [LabelCheck.of(maps, cfg) for maps in datasets]
-    # What was counted under other settings is of no use either.
-    settings = [(check.maps.ignore_index, check.ignored) for check in checks]
-    files = f'{fingerprint(datasets)} {settings}'
+    # What was counted under other settings is of no use either. Files may change until they are
+    # counted, so their sizes are no part of it.
+    settings = [(check.maps.ignore_index, check.maps.times, check.ignored) for check in checks]
+    files = f'{fingerprint(datasets).split()[0]} {settings}'
     tasks = [
         (number, start, min(start + CHUNK, len(maps.infos)))
         for number, maps in enumerate(datasets)
@@ -69,7 +72,7 @@ def count_labels(
     summary.itemsize = state.get('itemsize', summary.itemsize)
     remaining = tasks[state['done'] :]
     for chunk, (read, ignored, itemsize) in map_in_parallel(count_chunk, checks, remaining, jobs):
-        counts += chunk
+        counts += chunk * datasets[tasks[state['done']][0]].times
         summary.images += chunk[0]
         summary.read += read
         summary.ignored.update(ignored)
@@ -88,7 +91,7 @@ def count_labels(
     if wrong.total:
         state_file.unlink(missing_ok=True)  # the files will be others
         raise ValueError('\n'.join(wrong.lines()))
-    num_images = sum(len(maps.infos) for maps in datasets)
+    num_images = sum(maps.times * len(maps.infos) for maps in datasets)
     images, pixels = (tuple(row) for row in counts.tolist())
     return ClassFrequency(classes, images, pixels, num_images)
 
@@ -139,15 +142,21 @@ def count_chunk(
 
 
 def fingerprint(datasets: Sequence[LabelMaps]) -> str:
-    """Return what tells on every machine which files and classes were counted."""
-    digest = hashlib.sha256()
+    """Return what tells on every machine which files and classes were counted.
+
+    Two hashes: of the names, and of the sizes of the files and how they are read. A label map that
+    was painted over has the same name; times of files differ from machine to machine.
+    """
+    names, sizes = hashlib.sha256(), hashlib.sha256()
     for maps in datasets:
-        digest.update(json.dumps([maps.classes, maps.reduce_zero_label]).encode())
+        names.update(json.dumps([maps.classes, maps.reduce_zero_label]).encode())
+        sizes.update(json.dumps([maps.ignore_index, maps.times]).encode())
         for info in maps.infos:
             # Names on a disk need not be UTF-8.
-            name = os.fsencode(info.get('seg_map_path') or info['img_path'])
-            digest.update(name + b'\n')
-    return digest.hexdigest()
+            path = info.get('seg_map_path') or info['img_path']
+            names.update(os.fsencode(path) + b'\n')
+            sizes.update(b'%d\n' % (os.path.getsize(path) if os.path.isfile(path) else -1))
+    return f'{names.hexdigest()} {sizes.hexdigest()}'
 
 
 def contents(

@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from paco_seg.engine.data_config import datasets_of
 from paco_seg.engine.loading_steps import LoadingSteps
+from paco_seg.engine.preflight import repetitions
 from paco_seg.engine.stages import first_line
 
 # Images on which a pipeline is tried whose annotation step cannot be told by its class.
@@ -34,6 +35,7 @@ class LabelMaps:
     Args:
         config: config of a dataset (no wrapper).
         key: its config key, for errors.
+        times: how often one pass over the training data delivers it.
 
     Attributes:
         classes: C class names, in the order of the label values.
@@ -46,8 +48,9 @@ class LabelMaps:
         ValueError: it has no images.
     """
 
-    def __init__(self, config: dict, key: str = 'dataset') -> None:
+    def __init__(self, config: dict, key: str = 'dataset', times: int = 1) -> None:
         self.key = key
+        self.times = times
         self._steps = LoadingSteps(
             config.get('pipeline') or (), TRANSFORMS, 'mmseg', f'{key}.pipeline'
         )
@@ -167,8 +170,10 @@ def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
         ValueError: the config is not one of segmentation or has no such loader; see also
             :class:`LabelMaps`.
     """
+    times = None
     for key, config in datasets_of(cfg, loader, 'mmseg'):
-        yield LabelMaps(config, key)
+        times = times or repetitions(cfg[loader].dataset, f'{loader}.dataset')
+        yield LabelMaps(config, key, times[key])
 
 
 def heads_of(cfg: Config) -> Sequence[tuple[str, dict]]:
