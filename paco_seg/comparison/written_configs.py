@@ -20,8 +20,9 @@ from mmengine.config import Config
 
 from paco_seg.comparison.budget import VALIDATIONS, length_changes
 from paco_seg.comparison.candidates import Candidate
-from paco_seg.comparison.data_parts import TEST, VAL, DataParts, plain
+from paco_seg.comparison.data_parts import TEST, VAL, DataParts
 from paco_seg.comparison.own_system import changes_on
+from paco_seg.comparison.training_sets import plain
 from paco_seg.engine.model_changes import (
     Inherited,
     ModelChange,

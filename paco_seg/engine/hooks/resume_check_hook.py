@@ -13,7 +13,7 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import optim
 
 from paco_seg.engine.checkpoint_config import config_from_text
@@ -60,6 +60,7 @@ class ResumeCheckHook(Hook):
         saved_config = _saved_config(checkpoint['meta'].get('cfg'), source)
         _check_optimizer(runner, checkpoint, saved_config, source)
         _compare_batch_sizes(runner.cfg, saved_config, source)
+        _warn_inside_an_epoch(runner, checkpoint['meta'], source)
         if any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
             print_log(
                 f'{source}: EarlyStoppingHook keeps nothing in a checkpoint: its patience and its '
@@ -184,6 +185,22 @@ def _setting(config: Any, *keys: str) -> Any:
 def _known(name: str) -> bool:
     """Whether it is an optimizer of PyTorch: a registry may give others another name."""
     return hasattr(optim, name.rsplit('.', 1)[-1])
+
+
+def _warn_inside_an_epoch(runner: Runner, meta: Mapping[str, Any], source: str) -> None:
+    """Say that a training by epochs, which MMEngine can only start whole, repeats a part of one."""
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        length = len(runner.train_loop.dataloader)
+        done = meta['iter'] - meta['epoch'] * length
+        if 0 < done < length:
+            print_log(
+                f'{source}: expected the end of an epoch, got {done} of the {length} iterations of '
+                f'epoch {meta["epoch"] + 1}: the whole epoch is trained on again, so the training '
+                f'takes {done} iterations more than its schedule has, and ends as another one. '
+                'Resume from an epoch_*.pth, or set CheckpointHook.by_epoch=True for the next time',
+                'current',
+                logging.WARNING,
+            )
 
 
 def _compare_batch_sizes(cfg: Config, saved: Config, source: str) -> None:

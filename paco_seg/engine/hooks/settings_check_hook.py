@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -78,9 +80,25 @@ def check_learning_rates(optim_wrapper: OptimWrapper | OptimWrapperDict) -> None
 def check_checkpoint_interval(runner: Runner) -> None:
     """Refuse an interval in epochs in a loop of iterations, which is one epoch to its end.
 
+    The reverse gets a warning: inside an epoch a checkpoint is of use for a test alone.
+
     Raises:
         ValueError: names the config key.
     """
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        for hook in runner.hooks:
+            if not isinstance(hook, CheckpointHook) or hook.by_epoch or hook.interval <= 0:
+                continue
+            length = len(runner.train_loop.dataloader)
+            if hook.interval % length:
+                print_log(
+                    'CheckpointHook.by_epoch: expected True, or an interval of whole epochs of '
+                    f'{length} iterations, since train_cfg counts epochs, got False and '
+                    f'{hook.interval}: --resume from a checkpoint inside an epoch trains on the '
+                    'whole of it again, and ends as another training',
+                    'current',
+                    logging.WARNING,
+                )
     if not isinstance(runner.train_loop, IterBasedTrainLoop):
         return
     for hook in runner.hooks:

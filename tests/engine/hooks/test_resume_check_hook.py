@@ -1,10 +1,13 @@
 import pytest
 import torch
 from helpers.run_state import assert_same_run
-from helpers.tiny_training import train
+from helpers.tiny_training import tiny_config, train
+from mmengine.runner import Runner
 
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.hooks.resume_check_hook import keep_own_paths
+from paco_seg.engine.safeguards import guard_training
 
 SAVE_BEST = dict(default_hooks__checkpoint__save_best='acc')
 
@@ -166,6 +169,28 @@ def test_another_batch_size_is_one_line(tmp_path, first, monkeypatch):
     resume(tmp_path / 'c', first / 'iter_4.pth', train_dataloader__batch_size=4)
     (line,) = lines
     assert 'train_dataloader.batch_size was 2, now it is 4' in line
+
+
+@pytest.mark.parametrize(('stop', 'inside'), [(3, True), (4, False)])
+def test_a_checkpoint_inside_an_epoch_gets_a_warning(tmp_path, monkeypatch, stop, inside):
+    lines = []
+    monkeypatch.setattr(
+        'paco_seg.engine.hooks.resume_check_hook.print_log', lambda line, *_: lines.append(line)
+    )
+
+    def train_two_epochs(work_dir, **changes):  # of four iterations
+        cfg = tiny_config(work_dir, default_hooks__checkpoint__interval=1, **changes)
+        cfg.train_cfg = dict(by_epoch=True, max_epochs=2)
+        forget_runs()
+        guard_training(cfg)
+        Runner.from_cfg(cfg).train()
+
+    train_two_epochs(tmp_path / 'a')
+    assert not lines
+    train_two_epochs(tmp_path / 'b', resume=True, load_from=str(tmp_path / f'a/iter_{stop}.pth'))
+    assert [line.split(': ')[1][:49] for line in lines] == [
+        'expected the end of an epoch, got 3 of the 4 iter'
+    ] * inside
 
 
 def test_a_training_from_other_weights_is_not_concerned(tmp_path, first):

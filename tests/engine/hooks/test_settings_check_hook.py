@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 
-from paco_seg.engine.hooks import SettingsCheckHook
+from paco_seg.engine.hooks import SettingsCheckHook, settings_check_hook
 
 
 class Accuracy:
@@ -66,6 +66,17 @@ def test_an_interval_of_epochs_in_a_loop_of_iterations_is_refused():
     with pytest.raises(ValueError, match=message):
         check(runner(hooks=[CheckpointHook(interval=200)]))
     check(runner(hooks=[CheckpointHook(interval=200, by_epoch=False), CheckpointHook()]))
+
+
+@pytest.mark.parametrize(('interval', 'warns'), [(4, True), (20, False), (-1, False)])
+def test_checkpoints_inside_an_epoch_get_a_warning(monkeypatch, interval, warns):
+    lines = []
+    monkeypatch.setattr(settings_check_hook, 'print_log', lambda line, *_: lines.append(line))
+    loop = train_loop(EpochBasedTrainLoop, max_epochs=2, max_iters=20)
+    loop.dataloader = range(10)
+    hook = CheckpointHook(by_epoch=False, interval=interval)
+    SettingsCheckHook().before_train(runner(hooks=[hook], loop=loop))
+    assert [line[:31] for line in lines] == ['CheckpointHook.by_epoch: expecte'[:31]] * warns
 
 
 def test_an_ordinary_training_passes():
