@@ -101,6 +101,17 @@ def read_json(file: str, what: str) -> dict[str, Any]:
         raise ValueError(f'{file}: expected {what}, got something else ({error})') from None
     if not isinstance(content, dict):
         raise ValueError(f'{file}: expected {what}, got a {type(content).__name__}')
+    checkpoints = {
+        name: part['checkpoint']
+        for name, part in content.items()
+        if isinstance(part, dict) and 'metrics' in part and 'checkpoint' in part
+    }
+    if checkpoints and 'metrics' not in content:
+        raise ValueError(
+            f'{file}: expected {what} about one checkpoint, got {", ".join(checkpoints)}, which '
+            'a test of a work directory writes. Test one of them: paco-seg test CONFIG '
+            f'{next(iter(checkpoints.values()))} --out FILE.json'
+        )
     return content
 
 

@@ -82,6 +82,12 @@ def test_bad_runs_are_named(write, tmp_path, capsys):
     other.write_text('{')
     refused(capsys, [good, str(other)], 'other.json: expected JSON of paco-seg test --out')
     content = (tmp_path / 'good.json').read_text()
+    two = {'last': 'iter_9.pth', 'best on mIoU': 'best_mIoU_iter_6.pth'}  # of a work directory
+    parts = {name: {**json.loads(content), 'checkpoint': path} for name, path in two.items()}
+    other.write_text(json.dumps(parts))
+    message = 'about one checkpoint, got last, best on mIoU, which a test of a work directory'
+    refused(capsys, [good, str(other)], message)
+    refused(capsys, ['confusion', str(other)], message)
     assert json.loads(content)['per_class']['IoU'] == [1, 2, 3, 4]
 
 
