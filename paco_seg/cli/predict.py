@@ -11,6 +11,9 @@ IMAGES is a folder (with folders in it), an image or a video. DIR gets
     predictions.json  per image the classes with their confidence (and share of the pixels)
     VIDEO.mp4         segmentation of a video: every frame, painted
 With --compare the pictures show both models, and where they differ.
+
+A damaged image does not stop the others: it is named at the end, and in predictions.json under
+``unreadable``, and the exit status is not 0.
 """
 
 from __future__ import annotations
@@ -44,7 +47,14 @@ from paco_seg.engine.cli import (
     load_config,
     require_keys,
 )
-from paco_seg.engine.media import Media, find_media
+from paco_seg.engine.media import (
+    Media,
+    damage_of,
+    find_media,
+    opencv_reads,
+    readable_name,
+    refusal_of_damaged,
+)
 from paco_seg.engine.pictures import write_picture
 from paco_seg.engine.prediction import Prediction, pick_device
 from paco_seg.engine.preflight import check_imports, iter_datasets
@@ -156,22 +166,29 @@ def run(args: argparse.Namespace) -> None:
     segmentation = cfg.default_scope == 'mmseg'
     video = video_of(args, media) if media.video and segmentation else None
     rows: dict[str, dict[str, Any]] = {}
+    damaged: dict[str, str] = {}
     pictures: list[Picture] = []
     try:
         with ExitStack() as stack:
             frames = stack.enter_context(written_video(video, media.fps)) if video else None
-            for name, row, picture in predict(args, media, models, frames, reading_flag(cfg)):
+            found = predict(args, media, models, damaged, frames, reading_flag(cfg))
+            for name, row, picture in found:
                 rows[name] = row
                 pictures += [picture] if picture else []
     finally:  # what ends a prediction early takes nothing of it away
         if rows:
-            write_results(args, models[0], rows, pictures, video, segmentation=segmentation)
+            write_results(
+                args, models[0], rows, damaged, pictures, video, segmentation=segmentation
+            )
+    if damaged:
+        raise refusal_of_damaged(damaged, len(rows))
 
 
 def write_results(
     args: argparse.Namespace,
     model: Predictor,
     rows: dict[str, dict[str, Any]],
+    damaged: dict[str, str],
     pictures: list[Picture],
     video: Path | None,
     *,
@@ -183,6 +200,7 @@ def write_results(
         args: of the command line.
         model: whose classes and colours they are.
         rows: what is known of each image, by its name.
+        damaged: why a file could not be read.
         pictures: of the gallery.
         video: the painted one, or None.
         segmentation: whether classes have a colour in the pictures.
@@ -193,7 +211,8 @@ def write_results(
     write_json(
         out / 'predictions.json',
         dict(config=args.config, checkpoint=args.checkpoint, compare=args.compare)
-        | dict(classes=classes, images=rows),
+        | dict(classes=classes, images=rows)
+        | (dict(unreadable=damaged) if damaged else {}),
     )
     shown = {name for row in rows.values() for name in row['classes']}
     about = f'{len(rows)} images, {len(pictures)} pictures. Numbers: `predictions.json`.'
@@ -230,6 +249,7 @@ def predict(
     args: argparse.Namespace,
     media: Media,
     models: list[Predictor],
+    damaged: dict[str, str],
     frames: Callable[[np.ndarray], None] | None = None,
     flag: str = 'color',
 ) -> Iterator[tuple[str, dict[str, Any], Picture | None]]:
@@ -239,6 +259,7 @@ def predict(
         args: of the command line.
         media: what to predict.
         models: one, or two to compare.
+        damaged: gets the files that cannot be decoded, and why; they are passed over.
         frames: gets the painted frames of a video.
         flag: how MMCV reads the images that are painted.
 
@@ -250,7 +271,10 @@ def predict(
     progress = ProgressBar(len(media))
     for number, (name, image) in enumerate(media):
         with stage(f'while predicting {name}'):
-            found = [model(image) for model in models]
+            found = predict_one(models, image, damaged)
+        if not found:
+            progress.update()
+            continue
         classes = models[0].classes or []
         if len(models) > 1 and models[1].classes != classes:
             raise ValueError(
@@ -279,6 +303,25 @@ def predict(
             number_shown += 1
         progress.update()
         yield name, row, picture
+
+
+def predict_one(
+    models: list[Predictor], image: str | np.ndarray, damaged: dict[str, str]
+) -> list[Prediction]:
+    """Return what each model says of an image; nothing if its file is damaged."""
+    if not isinstance(image, str):
+        return [model(image) for model in models]
+    # Before the models: some versions of OpenCV fill with grey what is missing.
+    why = damage_of(image)
+    if not why:
+        try:
+            return [model(image) for model in models]
+        except Exception:
+            if opencv_reads(image):
+                raise
+            why = 'OpenCV cannot decode it'
+    damaged[readable_name(image)] = why
+    return []
 
 
 def differing(found: list[Prediction]) -> float:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
 
-from paco_seg.engine.image_files import read_header
+from paco_seg.engine.image_files import check_complete, read_header
+from paco_seg.engine.stages import first_line
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
@@ -86,7 +88,7 @@ def find_media(path: str | os.PathLike[str]) -> Media:
     elif source.is_file() and source.suffix.lower() in VIDEOS:
         return _video(source)
     elif source.is_file() and source.suffix.lower() in IMAGES:
-        files, names = [source], (_readable(source.stem),)
+        files, names = [source], (readable_name(source.stem),)
     elif source.exists():
         raise ValueError(
             f'{KEY}: expected a folder, an image ({", ".join(IMAGES)}) or a video '
@@ -116,7 +118,7 @@ def _images_in(folder: Path) -> Iterator[Path]:
 
 def _unique(files: list[Path]) -> tuple[str, ...]:
     """Names without suffix, but for files that would share one."""
-    stems = [_readable(file.with_suffix('').as_posix()) for file in files]
+    stems = [readable_name(file.with_suffix('').as_posix()) for file in files]
     number = Counter(stems)
     taken = {stem for stem in stems if number[stem] == 1}
     names = []
@@ -131,7 +133,7 @@ def _unique(files: list[Path]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _readable(name: str) -> str:
+def readable_name(name: str) -> str:
     """Return a name that can be written: what is not UTF-8 on the disk is read as Latin-1."""
     return '/'.join(
         part if _is_utf8(part) else os.fsencode(part).decode('latin-1') for part in name.split('/')
@@ -149,8 +151,8 @@ def _is_utf8(name: str) -> bool:
 def _video(source: Path) -> Media:
     if not _is_utf8(str(source)):  # it would end the process in OpenCV
         raise ValueError(
-            f'{KEY}: expected a video with a name in UTF-8, got {_readable(str(source))!r}. Rename '
-            'the file or its folder'
+            f'{KEY}: expected a video with a name in UTF-8, got {readable_name(str(source))!r}. '
+            'Rename the file or its folder'
         )
     capture = cv2.VideoCapture(str(source))
     found, _ = capture.read()
@@ -176,10 +178,52 @@ def _check_readable(files: list[Path]) -> None:
         except (OSError, ValueError):
             readable = False
         if not readable:
-            bad.append(_readable(str(file)))
+            bad.append(readable_name(str(file)))
     if bad:
-        rest = f' and {len(bad) - SHOWN} more' if len(bad) > SHOWN else ''
         raise ValueError(
             f'{KEY}: expected images that can be read, got {len(bad)} that cannot: '
-            f'{", ".join(bad[:SHOWN])}{rest}. Remove or replace them'
+            f'{_some_of(bad)}. Remove or replace them'
         )
+
+
+def damage_of(file: str) -> str:
+    """Return why an image cannot be decoded to its end; '' if Pillow knows nothing against it.
+
+    :func:`find_media` reads headers alone: to decode thousands of images before the first one is
+    predicted would take minutes. Decoded when its turn comes, a file is read from the disk once.
+    """
+    try:
+        check_complete(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise anything
+        return first_line(error)
+    return ''
+
+
+def opencv_reads(file: str) -> bool:
+    """Tell whether OpenCV, with which pipelines load, decodes an image; Pillow forgives more."""
+    try:
+        return mmcv.imread(file, 'unchanged') is not None
+    except OSError:
+        return False
+
+
+def refusal_of_damaged(damaged: Mapping[str, str], predicted: int) -> ValueError:
+    """Return what to raise for images that could not be predicted, once the others are.
+
+    Args:
+        damaged: readable name of a file -> why, at least one.
+        predicted: number of the others.
+    """
+    found = [f'{file} ({why})' for file, why in damaged.items()]
+    others = f'The other {predicted} are predicted. ' if predicted else ''
+    return ValueError(
+        f'{KEY}: expected images that can be decoded to their end, got {len(found)} that cannot: '
+        f'{_some_of(found)}. {others}Remove or replace the damaged ones'
+    )
+
+
+def _some_of(names: Sequence[str]) -> str:
+    rest = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return f'{", ".join(names[:SHOWN])}{rest}'

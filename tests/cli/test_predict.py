@@ -126,6 +126,38 @@ def test_what_ends_a_prediction_early_leaves_what_was_predicted(
     assert re.findall(r'src="([^"]+)"', page) == ['pictures/car/0.png', 'pictures/car/1.png']
 
 
+@pytest.mark.parametrize('task', ['seg', 'cls'])
+def test_a_damaged_image_does_not_stop_the_others(
+    tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path, monkeypatch, task
+):
+    config = tiny_seg() if task == 'seg' else tiny_cls()
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    images.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    for name in ('a.png', 'b.png', 'c.jpg', 'd.jpg'):
+        cv2.imwrite(str(images / name), pixels)
+    for name in ('b.png', 'c.jpg'):
+        path = images / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    checkpoint = save_checkpoint(config)
+    with pytest.raises(ValueError, match=r'got 2 that cannot: \S*b\.png .*, \S*c\.jpg .*other 2'):
+        run_tool('predict', config, checkpoint, images, '-o', out)
+    content = json.loads((out / 'predictions.json').read_text())
+    assert list(content['images']) == ['a', 'd']
+    assert list(content['unreadable']) == [str(images / 'b.png'), str(images / 'c.jpg')]
+    page = (out / 'index.html').read_text()
+    assert re.findall(r'src="([^"]+)"', page) == ['pictures/a.png', 'pictures/d.png']
+    # What Pillow forgives, OpenCV may not; a fault of the model is none of the image.
+    monkeypatch.setattr('paco_seg.cli.predict.damage_of', lambda file: '')
+    monkeypatch.setattr('paco_seg.cli.predict.opencv_reads', lambda file: 'c.jpg' not in file)
+    with pytest.raises(ValueError, match=r'got 1 that cannot: \S*c\.jpg \(OpenCV cannot'):
+        run_tool('predict', config, checkpoint, images / 'c.jpg', '-o', tmp_path / 'one')
+    assert not (tmp_path / 'one/predictions.json').exists()
+    monkeypatch.setattr('paco_seg.cli.predict.opencv_reads', lambda file: True)
+    with pytest.raises(AssertionError, match='failed to load image'):
+        run_tool('predict', config, checkpoint, images / 'c.jpg', '-o', tmp_path / 'one')
+
+
 def test_pictures_lie_as_the_pipeline_loads_them(tiny_seg, run_tool, save_checkpoint, tmp_path):
     extra = "['dataset']['pipeline'][0]['color_type'] = 'color_ignore_orientation'\n"
     config = tiny_seg(f'test_dataloader{extra}')

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from paco_seg.engine.media import find_media
+from paco_seg.engine.media import SHOWN, damage_of, find_media, opencv_reads, refusal_of_damaged
 
 
 def test_names_that_would_collide_keep_their_suffix(tmp_path):
@@ -53,3 +53,39 @@ def test_names_that_are_not_utf8_are_written_in_it(tmp_path):
     os.rename(os.fsencode(tmp_path) + b'/b\xe4r.png', os.fsencode(tmp_path) + b'/b\xe4r.mp4')
     with pytest.raises(ValueError, match=r'^IMAGES: expected a video with a name in UTF-8, got'):
         find_media(os.fsdecode(os.fsencode(tmp_path) + b'/b\xe4r.mp4'))
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp'])
+def test_half_a_file_passes_the_headers_and_is_damaged(tmp_path, suffix):
+    path = tmp_path / f'a.{suffix}'
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    assert damage_of(str(path)) == ''
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert find_media(path).files == (str(path),)
+    assert damage_of(str(path))
+    assert damage_of(str(tmp_path / 'gone.png'))
+
+
+def test_what_pillow_forgives_is_asked_of_opencv(tmp_path):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
+    assert opencv_reads(str(path))
+    path.write_bytes(b'no image')
+    assert not opencv_reads(str(path))
+    assert not opencv_reads(str(tmp_path / 'gone.png'))
+
+
+def test_a_lack_of_memory_is_no_damage(monkeypatch):
+    def fail(file):
+        raise MemoryError
+
+    monkeypatch.setattr('paco_seg.engine.media.check_complete', fail)
+    with pytest.raises(MemoryError):
+        damage_of('a.png')
+
+
+def test_of_many_damaged_images_some_are_named():
+    error = refusal_of_damaged({f'{i}.png': 'cut' for i in range(SHOWN + 2)}, 4)
+    assert str(error).startswith('IMAGES: expected images that can be decoded to their end, got 7')
+    assert f'{SHOWN - 1}.png (cut) and 2 more. The other 4 are predicted' in str(error)
+    assert 'The other' not in str(refusal_of_damaged({'a.png': 'cut'}, 0))
