@@ -17,6 +17,7 @@ from mmengine.utils import import_modules_from_strings
 
 from paco_seg import compat
 from paco_seg.engine.checkpoint import set_safe_loading
+from paco_seg.engine.config_file import parse_config
 from paco_seg.engine.config_kinds import check_kinds
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.launch import check_local_rank, prepare_launch
@@ -88,7 +89,8 @@ def load_config(args: Namespace, config: str | None = None) -> Config:
 
     Raises:
         FileNotFoundError: there is no such config.
-        ValueError: its ``default_scope`` is neither segmentation nor classification.
+        ValueError: its ``default_scope`` is neither segmentation nor classification, or a module
+            that it imports is not there.
     """
     compat.setup()
     config = args.config if config is None else config
@@ -102,7 +104,7 @@ def load_config(args: Namespace, config: str | None = None) -> Config:
             f'{os.getcwd()}'
         )
     with stage(f'while reading {config}'):
-        cfg = Config.fromfile(file)
+        cfg = parse_config(file)
     if args.cfg_options:
         with stage('while applying --cfg-options'):
             cfg.merge_from_dict(args.cfg_options)

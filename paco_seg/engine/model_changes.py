@@ -20,7 +20,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from paco_seg import compat
+from paco_seg.engine.config_file import parse_config
 from paco_seg.engine.pure_python_config import with_names
 from paco_seg.engine.stages import stage
 
@@ -77,7 +77,7 @@ def read_config(source: str | os.PathLike, *, to_inherit: bool = True) -> Config
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is a pure-Python config (``read_base``), which text configs cannot inherit,
-            and is to be.
+            and is to be; or a module that it imports is not there.
     """
     name = str(source)
     path = Path(Config._get_cfg_path(name, '')[0]) if '::' in name else Path(name)
@@ -92,15 +92,7 @@ def read_config(source: str | os.PathLike, *, to_inherit: bool = True) -> Config
             'or dump it with Config.dump and use that file.'
         )
     with stage(f'while reading {name}'):
-        try:
-            return with_names(Config.fromfile(path))
-        except ImportError as error:
-            lacks = compat.why_no_mask_heads() if 'mmdet' in str(error) else ''
-            if not lacks:
-                raise
-            raise compat.MMStackError(
-                f'custom_imports: expected MMDetection, got an error: {lacks}'
-            ) from error
+        return with_names(parse_config(path))
 
 
 def starts_from_weights(cfg: Config) -> bool:

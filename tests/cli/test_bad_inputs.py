@@ -121,6 +121,15 @@ def test_every_command_names_the_config(tmp_path, refused, name, text):
         assert name in refused('convert', path, tmp_path / 'a.pth', tmp_path / 'b.pth')
 
 
+@pytest.mark.parametrize('command', ['train', 'swap', 'check-data'])
+def test_a_module_beside_the_config_is_named_with_the_remedy(tiny_seg, refused, command):
+    path = tiny_seg("custom_imports = dict(imports=['my_mod'], allow_failed_imports=False)\n")
+    (path.parent / 'my_mod.py').write_text('')
+    printed = refused(command, path)
+    assert f'while reading {path}: custom_imports.imports: expected modules' in printed
+    assert "got 'my_mod' (No module named 'my_mod'). Install it, or set PYTHONPATH to" in printed
+
+
 def test_a_work_dir_that_cannot_be_written_to(tiny_seg, refused, tmp_path):
     (tmp_path / 'afile').write_text('')
     for folder in (tmp_path / 'afile', tmp_path / 'afile' / 'below', '/proc/nope'):

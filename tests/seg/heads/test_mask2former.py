@@ -169,7 +169,7 @@ def test_mask2former_says_what_is_missing(modules, monkeypatch):
         tap_for(stand_in)
     assert tap_for(type('Own', (stand_in,), {})) is MaskClassificationTap
 
-    def fromfile(path):
+    def fromfile(path, **kwargs):
         raise ImportError("Failed to import custom modules from {'imports': 'mmdet.models'}")
 
     monkeypatch.setattr(Config, 'fromfile', fromfile)
