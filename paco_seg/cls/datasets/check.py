@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
-from paco_seg.cls.datasets.image_list_dataset import ImageListError
+from paco_seg.cls.datasets.image_list_dataset import BYTE_ORDER_MARK, ImageListError, read_lines
 from paco_seg.engine.cli import LOADERS
 from paco_seg.engine.data_config import check_scope, datasets_of, sample_positions
 from paco_seg.engine.image_files import check_complete, is_file, read_header
@@ -28,6 +27,7 @@ from paco_seg.engine.preflight import (
     iter_datasets,
 )
 from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
+from paco_seg.engine.staged_runner import EMPTY
 from paco_seg.engine.stages import first_line
 
 SCOPE = 'mmpretrain'
@@ -60,9 +60,7 @@ class ImageSet:
         self.classes = tuple(self.dataset.metainfo.get('classes') or ())
         self.infos = [self.dataset.get_data_info(i) for i in range(len(self.dataset))]
         if not self.infos:
-            raise ValueError(
-                f'{key}: expected images, got none. Check data_root, data_prefix and ann_file'
-            )
+            raise _without_images(key)
 
     def inspect(self, info: dict, *, thorough: bool = True) -> list[Problem]:
         """Check one image and its label.
@@ -157,17 +155,25 @@ def build_dataset(config: dict, key: str) -> Any:
         except ImageListError:
             raise
         except (AssertionError, RuntimeError, ValueError, OSError, KeyError) as error:
+            if EMPTY in str(error):
+                raise _without_images(key) from error
             raise ValueError(
                 f'{key}: expected a data set as its settings say, got: {first_line(error)}. Check '
                 'data_root, data_prefix, ann_file and metainfo.classes'
             ) from error
 
 
+def _without_images(key: str) -> ValueError:
+    return ValueError(
+        f'{key}: expected images, got none. Check data_root, data_prefix and ann_file'
+    )
+
+
 def check_list_file(config: dict, key: str) -> None:
-    """Refuse a list of ``CustomDataset`` whose lines are no ``path label``.
+    """Refuse a list of ``CustomDataset`` that is empty, or whose lines are no ``path label``.
 
     Raises:
-        ImageListError: names file and lines.
+        ImageListError: names key, file and lines.
     """
     if config.get('type') not in ('CustomDataset', 'ImageNet', 'ImageNet21k'):
         return
@@ -177,23 +183,29 @@ def check_list_file(config: dict, key: str) -> None:
     path = os.path.join(os.path.expanduser(config.get('data_root') or ''), path)
     if not os.path.isfile(path):
         return
-    wrong = []
-    try:
-        lines = Path(path).read_bytes().decode('utf-8').splitlines()
-    except UnicodeDecodeError as error:
+    key = f'{key}.ann_file'
+    lines = read_lines(path, key)
+    if not lines:
         raise ImageListError(
-            f'{key}.ann_file: expected text in UTF-8 with lines "path label", got byte '
-            f'{error.object[error.start]:#04x} at {error.start} of {path}. Write the list in UTF-8',
+            f'{key}: expected lines "path label", got none: {path} is empty. Write the list, or '
+            'name another file',
             [],
-        ) from None
+        )
+    if lines[0].startswith(BYTE_ORDER_MARK):
+        # It would be the invisible beginning of the first path.
+        raise ImageListError(
+            f'{key}: expected a list without a byte order mark, got one at the start of {path}. '
+            'Save it as UTF-8 without BOM, or set the type to ImageListDataset, which takes it off',
+            [],
+        )
+    wrong = []
     for number, line in enumerate(lines, start=1):
         image, _, label = line.strip().rpartition(' ')
         if not image or not label.isascii() or not label.isdigit():
             wrong.append(f'{path}:{number}: {line.rstrip()!r} is not "path label"')
     if wrong:
         raise ImageListError(
-            f'{key}.ann_file: expected lines "path label", got {len(wrong)} others. Correct '
-            'the list:',
+            f'{key}: expected lines "path label", got {len(wrong)} others. Correct the list:',
             wrong,
         )
 
@@ -339,9 +351,7 @@ def class_statistics(cfg: Config, loader: str) -> tuple[tuple[str, ...], np.ndar
                 )
             counts[label] += 1
     if not number:
-        raise ValueError(
-            f'{key}: expected images, got none. Check data_root, data_prefix and ann_file'
-        )
+        raise _without_images(key)
     return classes, counts, number
 
 

@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from paco_seg.core.checks import check_bool, check_count
 
+BYTE_ORDER_MARK = '\ufeff'  # an editor on Windows may begin a text with it
 _SHOWN = 100  # entries of an error message; the exception carries all of them
 _LENGTH = 200  # characters of a line in an error message
 
@@ -28,6 +29,30 @@ class ImageListError(ValueError):
         if len(self.entries) > _SHOWN:
             shown += f'\n  and {len(self.entries) - _SHOWN} more'
         super().__init__(f'{message}\n{shown}' if self.entries else message)
+
+
+def read_lines(path: str, key: str = 'ann_file') -> list[str]:
+    """Return the lines of a list, divided as MMPretrain's data sets divide them.
+
+    ``str.splitlines`` ends a line at U+2028 and others as well, which names of files may have.
+
+    Args:
+        path: the list.
+        key: its config key, for errors.
+
+    Raises:
+        ImageListError: it is no text in UTF-8.
+    """
+    try:
+        lines: list[str] = list_from_file(path)
+    except UnicodeDecodeError as error:
+        raise ImageListError(
+            f'{key}: expected text in UTF-8 with lines "path label", got byte '
+            f'{error.object[error.start]:#04x} at {error.start} of {path}. Name the list there, or '
+            'write it in UTF-8',
+            [],
+        ) from None
+    return lines
 
 
 @DATASETS.register_module()
@@ -87,17 +112,9 @@ class ImageListDataset(CustomDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read and verify the list."""
-        try:
-            lines = list_from_file(self.ann_file)
-        except UnicodeDecodeError as error:
-            raise ImageListError(
-                f'{self.ann_file}: expected text in UTF-8 with lines "path label", got byte '
-                f'{error.object[error.start]:#04x} at {error.start}. Name the list in ann_file, or '
-                'write it in UTF-8',
-                [],
-            ) from None
+        lines = read_lines(self.ann_file)
         if lines:
-            lines[0] = lines[0].removeprefix('\ufeff')  # of an editor on Windows
+            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         samples = self._parse(lines)
         if self.every_class:
             present = {label for _, label in samples}

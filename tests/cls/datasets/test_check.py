@@ -51,7 +51,7 @@ def config(root, head=None, val=None, **dataset):
 
 
 def listed(root, *lines):
-    (root / 'train.txt').write_text('\n'.join(lines) + '\n')
+    (root / 'train.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
     return dict(ann_file='train.txt', metainfo=dict(classes=tuple(COUNTS)))
 
 
@@ -224,3 +224,39 @@ def test_a_list_that_is_not_utf8_is_named(root):
     file = dict(ann_file='train.txt', metainfo=dict(classes=tuple(COUNTS)))
     with pytest.raises(ImageListError, match=r'ann_file: expected text in UTF-8 .* 0xe9 at 3 of'):
         problems(config(root, **file), 'train_dataloader')
+
+
+def test_a_byte_order_mark_is_named(root):
+    file = listed(root, 'bike/img 0.png 0')
+    path = root / 'train.txt'
+    path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())
+    with pytest.raises(
+        ImageListError, match=r'ann_file: expected a list without a byte order mark'
+    ):
+        problems(config(root, **file), 'train_dataloader')
+
+
+def test_a_line_ends_where_the_loader_ends_it(root):
+    name = 'bike/a\u2028b.png'
+    (root / 'train/bike/img 0.png').rename(root / 'train' / name)
+    lines = [f'{name} 0', 'blue car/img 0.png 1', 'red car/img 0.png 2']
+    assert problems(config(root, **listed(root, *lines)), 'train_dataloader') == []
+
+
+def test_an_empty_list_is_named(root):
+    file = dict(ann_file='train.txt', metainfo=dict(classes=tuple(COUNTS)))
+    (root / 'train.txt').write_text('')
+    with pytest.raises(
+        ImageListError,
+        match=r'^train_dataloader\.dataset\.ann_file: expected lines "path label", got none: \S*'
+        r'train\.txt is empty',
+    ):
+        class_statistics(config(root, **file), 'train_dataloader')
+
+
+def test_a_set_without_images_is_named(root):
+    content = dict(metainfo=dict(classes=list(COUNTS)), data_list=[])
+    (root / 'labels.json').write_text(json.dumps(content))
+    cfg = config(root, type='MultiLabelDataset', ann_file='labels.json')
+    with pytest.raises(ValueError, match=r'^train_dataloader\.dataset: expected images, got none'):
+        class_statistics(cfg, 'train_dataloader')

@@ -4,6 +4,7 @@ import pytest
 from mmpretrain.registry import DATASETS
 
 from paco_seg.cls.datasets import ImageListDataset, ImageListError, class_counts
+from paco_seg.cls.datasets.image_list_dataset import read_lines
 
 PATHS = ['train/a/0.jpg', 'train/a/1 2.jpg', 'train/b/0.jpg', 'val/c.jpg']
 
@@ -91,8 +92,13 @@ def test_a_list_that_is_no_text_is_named(root):
     (root / 'list.txt').write_bytes(b'val/c.jpg 0\n\xff\xfe 0\n')
     with pytest.raises(ImageListError, match=r'text in UTF-8 .* got byte 0xff at 12') as error:
         ImageListDataset(num_classes=2, data_root=str(root), ann_file='list.txt')
-    assert str(error.value).startswith(str(root / 'list.txt'))
+    assert f'at 12 of {root / "list.txt"}. Name the list' in str(error.value)
     assert not str(error.value).endswith('\n')
+
+
+def test_a_line_ends_where_the_loader_ends_it(root):
+    (root / 'list.txt').write_text('a\u2028b.jpg 0\r\nc d.jpg 1\n', encoding='utf-8')
+    assert read_lines(str(root / 'list.txt')) == ['a\u2028b.jpg 0', 'c d.jpg 1']
 
 
 def test_an_empty_list(root):
