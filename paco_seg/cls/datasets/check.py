@@ -391,16 +391,34 @@ def _class_problems(sets: Sequence[ImageSet]) -> Iterator[Problem]:
         first, own = sets[0].classes, images.classes
         if own == first or not own or not first:
             continue
-        by_folder = [s for s in (sets[0], images) if hasattr(s.dataset, 'folder_to_idx')]
+        listed = [s for s in (sets[0], images) if not hasattr(s.dataset, 'folder_to_idx')]
         missing = [name for name in first if name not in own]
         extra = [name for name in own if name not in first]
         yield Problem(
             images.key,
             f'expected the classes of {sets[0].key}, in the same order',
             f', got {len(own)} for {len(first)}; missing {missing[:10]}, others {extra[:10]}',
-            'Give both the same class folders (empty ones too) or metainfo.classes',
-            certain=bool(by_folder),
+            _remedy_for_classes(listed),
+            certain=len(listed) < 2,
         )
+
+
+def _remedy_for_classes(listed: Sequence[ImageSet]) -> str:
+    """Say how two sets get the same classes, given those whose labels are no folders.
+
+    ``CustomDataset`` without a list refuses names of another number than there are folders.
+    """
+    if not listed:
+        return (
+            'Give both the same class folders, empty ones for what is missing, and names in '
+            'metainfo.classes both or none; or use lists (ann_file) with one metainfo.classes'
+        )
+    if len(listed) == 1:
+        return (
+            f'Set {listed[0].key}.metainfo.classes to the names of the folders, sorted, with '
+            'labels in that order'
+        )
+    return 'Set metainfo.classes of both to the same names'
 
 
 def _multi_label_problems(sets: Sequence[ImageSet], cfg: Config) -> Iterator[Problem]:

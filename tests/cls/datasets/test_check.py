@@ -152,6 +152,28 @@ def test_other_folders_in_validation(root):
     )
     with pytest.raises(ValueError, match='expected the classes of train_dataloader'):
         check_images(config(root))
+    # What is advised works; what once was does not.
+    assert 'Give both the same class folders, empty ones for what is missing' in line
+    cfg = config(root, val=dict(metainfo=dict(classes=tuple(COUNTS))))
+    with pytest.raises(ValueError, match=r'number of subfolders \(2\)'):
+        problems(cfg)
+    (root / 'val/bike').mkdir()
+    assert problems(config(root)) == []
+
+
+def test_a_list_of_other_classes_than_the_folders(root):
+    (root / 'val.txt').write_text('bike/img 0.png 0\n')
+    val = dict(ann_file='val.txt', metainfo=dict(classes=('bike', 'car')))
+    (line,) = problems(config(root, val=val))
+    assert (
+        "missing ['blue car', 'red car'], others ['car']. Set val_dataloader.dataset.meta" in line
+    )
+    val['metainfo']['classes'] = tuple(sorted(COUNTS))
+    assert problems(config(root, val=val)) == []
+    (root / 'train.txt').write_text('bike/img 0.png 0\n')
+    train = dict(ann_file='train.txt', metainfo=dict(classes=('bike',)))
+    (line,) = problems(config(root, val=val, **train))
+    assert line.endswith('Set metainfo.classes of both to the same names')
 
 
 def test_classes_without_images(root):
