@@ -39,7 +39,7 @@ from paco_seg.engine.model_changes import (
 )
 from paco_seg.engine.parallel import check_jobs
 from paco_seg.engine.stages import EXPECTED, failing_part, reason, stage
-from paco_seg.engine.systems import SystemInputs, Systems, TrainingSystem
+from paco_seg.engine.systems import MISSING_WEIGHTS, SystemInputs, Systems, TrainingSystem
 from paco_seg.engine.variants import FIXED, resolve_variant
 from paco_seg.files import check_output, write_text
 
@@ -358,6 +358,17 @@ def run(args: argparse.Namespace) -> None:
         print(text)
         print('The model builds. Changed:')
     report(cfg, scope, system, changes, {'frequency_file': given.frequency_file, **settings})
+    if system.trains and system.source and not given.weights:
+        print(missing_weights(system))
+
+
+def missing_weights(system: TrainingSystem) -> str:
+    """Say which file a system starts from that was given none."""
+    return (
+        f'{system.source_key}: {MISSING_WEIGHTS.format(system.source)!r} stands for a checkpoint '
+        f'of {system.source!r}, trained on the same config and data: put its path there before '
+        'training, or give --weights FILE here'
+    )
 
 
 def report(

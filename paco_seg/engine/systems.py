@@ -23,6 +23,8 @@ from paco_seg.engine.model_changes import (
 # config, settings, inputs -> changes
 Changes = Callable[[Config, Mapping[str, Any], 'SystemInputs'], list[ModelChange]]
 JOINT = '+'  # between the names of a combination
+# Stands for the weights of a source that is not trained yet: no training starts from it.
+MISSING_WEIGHTS = 'WEIGHTS-OF-{}.pth'
 
 
 @dataclass(frozen=True)

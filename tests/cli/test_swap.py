@@ -230,6 +230,19 @@ def test_classification_takes_no_frequency_file(tmp_path, run_tool, tiny_cls):
         run_tool('swap', tiny_cls(), '--frequency-file', tmp_path / 'a.json')
 
 
+@pytest.mark.parametrize(('system', 'key'), [('crt', 'model.stage_one'), ('lws', 'load_from')])
+def test_a_second_stage_says_which_file_it_expects(
+    system, key, tmp_path, run_tool, tiny_cls, capsys
+):
+    config = tiny_cls()
+    run_tool('swap', config, '--system', system, '-o', tmp_path / 'new.py')
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f'{key}: ')]
+    assert "'WEIGHTS-OF-ce.pth' stands for a checkpoint of 'ce', trained on the same con" in line
+    assert line.endswith('or give --weights FILE here')
+    run_tool('swap', config, '--system', system, '--weights', 'a.pth', '-o', tmp_path / 'new.py')
+    assert 'stands for' not in capsys.readouterr().out
+
+
 def test_config_or_check_all(run_tool, capsys):
     with pytest.raises(SystemExit):
         run_tool('swap')

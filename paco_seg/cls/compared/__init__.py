@@ -24,6 +24,7 @@ from paco_seg.cls.compared.proco_loss import ProCoLoss
 from paco_seg.cls.compared.prototype_contrast_loss import PrototypeContrastLoss
 from paco_seg.cls.compared.reslt_cls_head import ResLTClsHead
 from paco_seg.cls.compared.reslt_loss import ResLTLoss
+from paco_seg.cls.compared.stage_one_hook import StageOneHook
 from paco_seg.cls.compared.supcon_loss import SupConLoss
 from paco_seg.cls.compared.supcon_pretrain_head import SupConPretrainHead
 from paco_seg.cls.compared.tau_norm_cls_head import TauNormClsHead
@@ -54,6 +55,7 @@ __all__ = [
     'PrototypeContrastLoss',
     'ResLTClsHead',
     'ResLTLoss',
+    'StageOneHook',
     'SupConLoss',
     'SupConPretrainHead',
     'TauNormClsHead',

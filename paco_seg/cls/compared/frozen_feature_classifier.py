@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ class FrozenFeatureClassifier(ImageClassifier):
     Args:
         backbone: config, as all further arguments of ``ImageClassifier``.
         stage_one: checkpoint of a whole classifier, whose backbone and neck are loaded before
-            the training instead of their own pretrained weights.
+            the training instead of their own pretrained weights. A resumed training does without
+            (:class:`StageOneHook`).
         **kwargs: ``neck``, ``head``, ``data_preprocessor`` and so on.
 
     Raises:
@@ -32,6 +34,8 @@ class FrozenFeatureClassifier(ImageClassifier):
     Example:
         >>> model = dict(type='FrozenFeatureClassifier', stage_one='stage_one.pth')
     """
+
+    required_hooks = ('StageOneHook',)
 
     def __init__(self, backbone: dict, *, stage_one: str | None = None, **kwargs: Any) -> None:
         if not isinstance(stage_one, str) and stage_one is not None:
@@ -55,7 +59,14 @@ class FrozenFeatureClassifier(ImageClassifier):
         super().init_weights()
         if self.stage_one is None:
             return
-        checkpoint = CheckpointLoader.load_checkpoint(self.stage_one, map_location='cpu')
+        try:
+            checkpoint = CheckpointLoader.load_checkpoint(self.stage_one, map_location='cpu')
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'model.stage_one: expected an existing file, got {self.stage_one!r}. Set it to a '
+                'checkpoint of the same classifier, trained in stage one; a relative path is '
+                f'relative to {os.getcwd()}'
+            ) from error
         saved = checkpoint.get('state_dict', checkpoint)
         parts = ('backbone.', 'neck.')
         state = {key.removeprefix('module.'): value for key, value in saved.items()}

@@ -9,14 +9,13 @@ from mmengine.config import Config
 
 from paco_seg.cls.systems.stock_classifier import (
     IMPORTS,
-    MISSING_WEIGHTS,
     linear_head,
     linear_settings,
     sampler,
 )
 from paco_seg.cls.systems.training_views import with_views
 from paco_seg.engine.model_changes import ModelChange, merged_changes
-from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
+from paco_seg.engine.systems import MISSING_WEIGHTS, Needs, SystemInputs, TrainingSystem
 
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:

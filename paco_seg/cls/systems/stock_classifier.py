@@ -21,8 +21,6 @@ CLASSIFIERS = ('ImageClassifier', 'GPaCoClassifier')
 PREPROCESSORS = ('ClsDataPreprocessor', 'MultiViewClsDataPreprocessor')
 # Losses of one class index per image, or of the scores that Mixup makes of two.
 CROSS_ENTROPIES = ('CrossEntropyLoss', 'LabelSmoothLoss')
-# Stands for the weights of a source that is not trained yet: no training starts from it.
-MISSING_WEIGHTS = 'WEIGHTS-OF-{}.pth'
 
 
 def kind(part: Any) -> str:

@@ -53,7 +53,7 @@ def test_stage_one_of_another_model_is_refused(stage_one, tmp_path):
         build(
             backbone=dict(type='CIFARResNet', depth=8, base_channels=8), stage_one=str(path)
         ).init_weights()
-    with pytest.raises(FileNotFoundError, match=r'not there'):
+    with pytest.raises(FileNotFoundError, match=r"^model\.stage_one: .* got '.*not there"):
         build(stage_one=str(tmp_path / 'not there.pth')).init_weights()
     with pytest.raises(TypeError, match=r'^model\.stage_one: expected the name .* got 1$'):
         build(stage_one=1)
