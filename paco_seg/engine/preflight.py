@@ -27,7 +27,7 @@ from paco_seg.files import check_folder
 
 
 def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
-    """Checks that the folders and annotation files a config names exist.
+    """Checks that datasets have a type, and that the folders and files they name exist.
 
     Looks at ``data_root``, ``data_prefix`` and ``ann_file`` of every dataset, inside wrappers
     too. Remote data (``backend_args``, ``s3://``) and datasets that download themselves are
@@ -39,9 +39,11 @@ def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
 
     Raises:
         FileNotFoundError: names the config key, the path and what to do.
+        ValueError: a dataset or wrapper has no ``type``.
     """
     for loader in loaders:
         dataset = (cfg.get(loader) or {}).get('dataset')
+        _check_types(dataset, f'{loader}.dataset', cfg.get('default_scope'))
         for key, config in iter_datasets(dataset, f'{loader}.dataset'):
             _check_dataset(key, config, cfg.get('default_scope'))
 
@@ -84,6 +86,22 @@ def _repeated(config: Any, key: str, times: int) -> Iterator[tuple[str, int]]:
     elif isinstance(config, (list, tuple)):
         for number, child in enumerate(config):
             yield from _repeated(child, f'{key}[{number}]', times)
+
+
+def _check_types(config: Any, key: str, scope: str | None) -> None:
+    """Refuse a dataset or wrapper without ``type``; nothing else can be said about it."""
+    if isinstance(config, (list, tuple)):
+        for number, child in enumerate(config):
+            _check_types(child, f'{key}[{number}]', scope)
+    elif isinstance(config, dict):
+        if config.get('type') is None:
+            example = 'CustomDataset' if scope == 'mmpretrain' else 'BaseSegDataset'
+            raise ValueError(
+                f'{key}.type: expected a registered dataset, got none. Set it, e.g. to '
+                f'{example!r}: _delete_=True drops the type that was inherited too'
+            )
+        for name in ('dataset', 'datasets'):
+            _check_types(config.get(name), f'{key}.{name}', scope)
 
 
 def expand_home(cfg: Config) -> None:

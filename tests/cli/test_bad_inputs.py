@@ -78,6 +78,17 @@ def test_train_names_the_setting(tiny_seg, refused, option, named):
     assert re.search(named, refused('train', tiny_seg(), '--cfg-options', option))
 
 
+@pytest.mark.parametrize('command', ['train', 'check-data', 'statistics'])
+@pytest.mark.parametrize('tiny', ['tiny_seg', 'tiny_cls'])
+def test_a_dataset_that_lost_its_type_is_named(request, tmp_path, refused, tiny, command):
+    config = request.getfixturevalue(tiny)(
+        "train_dataloader['dataset'] = dict(data_root='/nowhere', pipeline=[])\n"
+    )
+    out = ['--out', tmp_path / 'frequency.json'] if command == 'statistics' else []
+    printed = refused(command, config, *out)
+    assert 'train_dataloader.dataset.type: expected a registered dataset, got none' in printed
+
+
 HEADS = [
     ("norm_cfg=dict(type='BNN')", 'model.decode_head'),
     ("num_classes='4'", 'model.decode_head.num_classes'),

@@ -56,6 +56,27 @@ def test_wrappers_are_entered(root):
         check_data_folders(config(**wrapped), ['train_dataloader'])
 
 
+@pytest.mark.parametrize(
+    ('scope', 'example'), [('mmseg', 'BaseSegDataset'), ('mmpretrain', 'CustomDataset')]
+)
+def test_a_dataset_without_a_type_is_named_before_its_folders(scope, example):
+    message = (
+        r'^train_dataloader\.dataset{}\.type: expected a registered dataset, got none\. Set it, '
+        rf"e\.g\. to '{example}': _delete_=True drops"
+    )
+    bare = dict(data_root='/nowhere')
+    with pytest.raises(ValueError, match=message.format('')):
+        check_data_folders(config(scope, **bare), ['train_dataloader'])
+    with pytest.raises(ValueError, match=message.format('')):
+        check_data_folders(config(scope, type=None, backend_args=dict(a=1)), ['train_dataloader'])
+    repeated = dict(times=2, dataset=dict(type='A', **bare))
+    with pytest.raises(ValueError, match=message.format('')):
+        check_data_folders(config(scope, **repeated), ['train_dataloader'])
+    parts = dict(type='ConcatDataset', datasets=[dict(type='A', backend_args=dict(a=1)), bare])
+    with pytest.raises(ValueError, match=message.format(r'\.datasets\[1\]')):
+        check_data_folders(config(scope, **parts), ['train_dataloader'])
+
+
 def test_a_tilde_is_the_home_folder(monkeypatch, root):
     monkeypatch.setenv('HOME', root)
     cfg = config(type='ConcatDataset', datasets=[dict(type='BaseSegDataset', data_root='~/images')])
