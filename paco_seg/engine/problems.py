@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class ProblemGroups:
     """Problems of the same kind together; memory grows with the kinds, not with the files.
 
     Args:
-        shown: files of one kind that are named one by one; of more, the first are named. None
-            names all.
+        shown: files of one kind that are named one by one, at least one; of more, the first are
+            named. None names all.
 
     Attributes:
         total: number of problems added.
@@ -65,6 +65,18 @@ class ProblemGroups:
             group.values.update(problem.values)
             if self.shown is None or len(group.members) < self.shown:
                 group.members.append(problem)
+
+    def change_remedy(self, old: str, new: str) -> None:
+        """Advise otherwise about problems that are counted: one file tells less than all do."""
+        groups = list(self._groups.values())
+        self._groups = {}
+        for group in groups:
+            group.members = [
+                replace(problem, remedy=new) if problem.remedy == old else problem
+                for problem in group.members
+            ]
+            first = group.members[0]
+            self._groups[first.what, first.remedy] = group
 
     def lines(self) -> Iterator[str]:
         """Yield one line per problem of a rare kind, one line for all of a frequent kind."""

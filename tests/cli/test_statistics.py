@@ -99,6 +99,15 @@ def test_a_label_that_is_no_class_is_named(data, tmp_path):
         run(data, tmp_path / 'frequency.json')
 
 
+def test_several_void_labels_are_written_as_one(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(label_counts, 'CHUNK', 1)
+    first, second, third = sorted((data / 'gtFine/train').rglob('*_labelTrainIds.png'))
+    for path, void in ((first, 255), (second, 3), (third, 254)):
+        Image.fromarray(np.full((16, 24), void, np.uint8)).save(path)
+    with pytest.raises(ValueError, match=rf'{third.name}: .* Write void as 255 everywhere'):
+        run(data, tmp_path / 'frequency.json')
+
+
 @pytest.mark.parametrize('jobs', [0, -1])
 def test_fewer_than_one_process_is_refused(data, tmp_path, jobs):
     with pytest.raises(ValueError, match=f'^--jobs: expected at least 1 process, got {jobs}'):

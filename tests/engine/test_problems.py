@@ -43,6 +43,16 @@ def test_memory_is_that_of_the_kinds():
     assert sum(len(group.members) for group in groups._groups.values()) == 3
 
 
+def test_what_all_files_tell_changes_the_advice():
+    groups = ProblemGroups(shown=2)
+    for name in 'abc':
+        groups.add([Problem(name, 'bad', '', 'Mend it')])
+    groups.add([Problem('d', 'odd', '', 'Drop it')])
+    groups.change_remedy('Mend it', 'Leave it')
+    groups.add([Problem('e', 'bad', '', 'Leave it')])
+    assert list(groups.lines()) == ['4 files: bad. Leave it. First: a, b', 'd: odd. Drop it']
+
+
 def test_what_is_certain_is_refused_and_the_rest_is_warned_of():
     certain, uncertain = Problem('a', 'bad'), Problem('b', 'odd', certain=False)
     with (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +50,14 @@ class Findings:
         problems: what is wrong with the file.
         labels: distinct classes in the map.
         ignored: distinct labels that are ignored.
+        wrong: distinct labels that are neither, where nothing else is wrong with the map.
         itemsize: bytes per label as loaded; 0 if the map could not be loaded.
     """
 
     problems: list[Problem] = field(default_factory=list)
     labels: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
+    wrong: tuple[int, ...] = ()
     itemsize: int = 0
 
 
@@ -124,6 +126,7 @@ class LabelCheck:
         wrong = values[((values < 0) | (values >= number)) & ~ignored]
         if len(wrong) and not found.problems:
             found.problems.append(self._no_class(path, wrong))
+            found.wrong = tuple(wrong.tolist())
         found.labels = tuple(values[(values >= 0) & (values < number) & ~ignored].tolist())
         found.ignored = tuple(values[ignored].tolist())
         return labels, found
@@ -227,6 +230,17 @@ class LabelCheck:
             return True
         return _likeness(plain, shown) >= _likeness(plain, stored)
 
+    @property
+    def remedy(self) -> str:
+        """What to do about labels that are no class, as far as one label map tells.
+
+        :meth:`SetSummary.remedy` knows the others.
+        """
+        return (
+            f'{{value}} is no class: a void label? Set ignore_index={{value}} in {self.keys} (and '
+            'model.data_preprocessor.seg_pad_val), or correct metainfo.classes'
+        )
+
     def _no_class(self, path: str, wrong: np.ndarray) -> Problem:
         maps = self.maps
         allowed = ' or '.join(str(value) for value in self.ignored)
@@ -235,8 +249,7 @@ class LabelCheck:
             f'expected labels in [0, {len(maps.classes)}) or {allowed} as loaded '
             f'(reduce_zero_label={maps.reduce_zero_label})',
             f', got {wrong.tolist()}',
-            f'{{value}} is no class: a void label? Set ignore_index={{value}} in {self.keys} (and '
-            'model.data_preprocessor.seg_pad_val), or correct metainfo.classes',
+            self.remedy,
             tuple(wrong.tolist()),
         )
 
@@ -255,6 +268,7 @@ class SetSummary:
         self.read = 0
         self.itemsize = 8
         self.ignored: set[int] = set()
+        self.wrong: set[int] = set()
 
     def add(self, found: Findings) -> None:
         """Count one label map in."""
@@ -264,6 +278,28 @@ class SetSummary:
         self.images[list(found.labels)] += 1
         self.itemsize = min(self.itemsize, found.itemsize)
         self.ignored.update(found.ignored)
+        self.wrong.update(found.wrong)
+
+    def remedy(self) -> str:
+        """What to do about labels that are no class, by all label maps that were read."""
+        check = self.check
+        if len(self.wrong) + len(self.ignored) < 2:
+            return check.remedy
+        # Whichever of them is set as ignore_index, the others are no class.
+        ignored = self.ignored or set(check.ignored)
+        kept = check.maps.ignore_index if check.maps.ignore_index in ignored else min(ignored)
+        return (
+            f'{{value}} is no class: a void label? Write void as {kept} everywhere, since one '
+            'label alone is ignored, or correct metainfo.classes'
+        )
+
+    def advised(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Problems of files, with the remedy that all label maps that were read suggest."""
+        remedy = self.remedy()
+        if remedy == self.check.remedy:
+            return list(problems)
+        # Those of labels have values.
+        return [replace(p, remedy=remedy) if p.values else p for p in problems]
 
     def absent(self) -> list[str]:
         """Names of the classes that occur in no label map."""
@@ -367,11 +403,14 @@ class SetSummary:
             accepted = head.get('ignore_index', 255)
             for value in sorted(self.ignored - {accepted}):
                 if value >= number:
+                    both = accepted in self.ignored
                     yield Problem(
                         f'{key}.ignore_index',
                         'expected the label that the label maps hold for void',
                         f', {value}, got {accepted}',
-                        f'Set ignore_index={value} in {self.check.keys}',
+                        f'Write void as {accepted} everywhere, since one label alone is ignored'
+                        if both
+                        else f'Set ignore_index={value} in {self.check.keys}',
                     )
 
     def _padding(self, cfg: Config) -> Iterator[Problem]:
@@ -428,6 +467,7 @@ def check_files(
         if 'seg_map_path' in info
     }
     for maps, summary in zip(datasets, summaries, strict=True):
+        groups.change_remedy(summary.check.remedy, summary.remedy())
         groups.add(unused_label_maps(maps, used))
         groups.add(summary.problems(cfg))
     return summaries
@@ -489,7 +529,7 @@ def _sampled(check: LabelCheck, cfg: Config, files: int) -> tuple[list[Problem],
             number += 1
             if not any(True for _ in summary.suspicions()):
                 break
-    return [*problems, *summary.problems(cfg)], number
+    return [*summary.advised(problems), *summary.problems(cfg)], number
 
 
 def unused_label_maps(maps: LabelMaps, used: Collection[Path]) -> Iterator[Problem]:

@@ -14,10 +14,10 @@ from mmengine.config import Config
 
 from paco_seg.core.frequency import ClassFrequency
 from paco_seg.engine.parallel import map_in_parallel
-from paco_seg.engine.problems import ProblemGroups
+from paco_seg.engine.problems import Problem, ProblemGroups
 from paco_seg.engine.stages import first_line
 from paco_seg.files import write_json
-from paco_seg.seg.datasets.check import LabelCheck, SetSummary
+from paco_seg.seg.datasets.check import Findings, LabelCheck, SetSummary
 from paco_seg.seg.datasets.label_maps import LabelMaps
 
 # Images per task and per update of the state file: enough to hide both, few enough to lose
@@ -71,12 +71,11 @@ def count_labels(
     summary.ignored.update(state.get('ignored', ()))
     summary.itemsize = state.get('itemsize', summary.itemsize)
     remaining = tasks[state['done'] :]
-    for chunk, (read, ignored, itemsize) in map_in_parallel(count_chunk, checks, remaining, jobs):
+    for chunk, findings in map_in_parallel(_read_chunk, checks, remaining, jobs):
         counts += chunk * datasets[tasks[state['done']][0]].times
-        summary.images += chunk[0]
-        summary.read += read
-        summary.ignored.update(ignored)
-        summary.itemsize = min(summary.itemsize, itemsize)
+        for found in findings:
+            summary.add(found)
+        _refuse(summary.advised(findings[-1].problems))
         contents(datasets, tasks[state['done'] : state['done'] + 1], digest)
         state.update(
             done=state['done'] + 1,
@@ -98,7 +97,7 @@ def count_labels(
 
 def count_chunk(
     checks: Sequence[LabelCheck], task: tuple[int, int, int]
-) -> tuple[np.ndarray, tuple[int, list[int], int]]:
+) -> tuple[np.ndarray, list[Findings]]:
     """Count some label maps.
 
     Args:
@@ -106,19 +105,33 @@ def count_chunk(
         task: number of the dataset, first image, and the image after the last.
 
     Returns:
-        (2, C) int64 counts of images and pixels; number of label maps read, labels that are
-        ignored, and bytes per label.
+        (2, C) int64 counts of images and pixels, and what each label map tells.
 
     Raises:
         ValueError: a label map is not what it is loaded as, holds a label that is no class, or
             cannot be read.
     """
+    counts, findings = _read_chunk(checks, task)
+    _refuse(findings[-1].problems)
+    return counts, findings
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise ValueError(
+            f'{problems[0]}. Find all such files with `python -m paco_seg check-data CONFIG`'
+        )
+
+
+def _read_chunk(
+    checks: Sequence[LabelCheck], task: tuple[int, int, int]
+) -> tuple[np.ndarray, list[Findings]]:
+    """Count label maps up to the first one that has a problem."""
     number, start, stop = task
     check = checks[number]
     maps = check.maps
     counts = np.zeros((2, len(maps.classes)), dtype=np.int64)
-    ignored: set[int] = set()
-    itemsize = 8
+    findings: list[Findings] = []
     for info in maps.infos[start:stop]:
         try:
             labels, found = check.inspect_labels(info)
@@ -128,17 +141,13 @@ def count_chunk(
                 f'{path}: expected a label map that can be read, got {first_line(error)}. Find all '
                 'such files with `python -m paco_seg check-data CONFIG`'
             ) from error
+        findings.append(found)
         if found.problems or labels is None:
-            raise ValueError(
-                f'{found.problems[0]}. Find all such files with '
-                '`python -m paco_seg check-data CONFIG`'
-            )
+            break
         valid = (labels >= 0) & (labels < len(maps.classes)) & ~np.isin(labels, check.ignored)
         pixels = np.bincount(labels[valid].ravel(), minlength=len(maps.classes))
         counts += np.stack([pixels > 0, pixels])
-        ignored.update(found.ignored)
-        itemsize = min(itemsize, found.itemsize)
-    return counts, (stop - start, sorted(ignored), itemsize)
+    return counts, findings
 
 
 def fingerprint(datasets: Sequence[LabelMaps]) -> str:

@@ -274,6 +274,44 @@ def test_a_void_label_names_the_keys_that_ignore_it(scenes):
     )
 
 
+ONE_VOID = (
+    'is no class: a void label? Write void as {} everywhere, since one label alone is ignored, or '
+    'correct metainfo.classes'
+)
+
+
+@pytest.mark.parametrize(
+    ('maps', 'ignored', 'wrong'),
+    [
+        ([(0, 1, 2, 254, 255)], 255, 254),
+        ([(0, 1, 2, 254, 255)], 254, 255),
+        ([(0, 1, 254), (1, 2, 255)], 255, 254),  # no file tells it alone
+        ([(0, 1, 254), (1, 2, 255)], 254, 255),
+        ([(0, 1, 2, 253, 254)], 255, 253),  # neither is ignored yet
+    ],
+)
+@pytest.mark.parametrize('files', [1, 7])
+def test_several_void_labels_are_written_as_one(scenes, maps, ignored, wrong, files):
+    for values in maps * files:  # named one by one, and as one kind
+        scenes.add(blocks(*values))
+    cfg = scenes.config(ignore_index=ignored, head=dict(ignore_index=ignored))
+    lines = scenes.problems(cfg)
+    assert lines
+    assert all(ONE_VOID.format(ignored) in line for line in lines)
+    assert f'{wrong} {ONE_VOID.format(ignored)}' in lines[0]
+    with pytest.raises(ValueError, match=f'Write void as {ignored} everywhere') as error_info:
+        check_label_maps(cfg)
+    assert 'Set ignore_index' not in str(error_info.value)
+
+
+def test_void_labels_of_the_data_set_and_of_the_head_are_written_as_one(scenes):
+    scenes.add(blocks(0, 1, 2, 11, 255))
+    lines = scenes.problems(scenes.config(ignore_index=11, head=dict(ignore_index=255)))
+    assert len(lines) == 2
+    for line in lines:
+        assert 'void, 11, got 255. Write void as 255 everywhere, since one label' in line
+
+
 def test_a_head_that_ignores_another_label(scenes):
     scenes.add(blocks(0, 1, 2, 11))
     cfg = scenes.config(ignore_index=11)
