@@ -108,6 +108,25 @@ def test_several_void_labels_are_written_as_one(data, tmp_path, monkeypatch):
         run(data, tmp_path / 'frequency.json')
 
 
+def test_labels_that_seem_to_start_at_one_are_advised_and_warned_of(data, tmp_path):
+    out = tmp_path / 'frequency.json'
+    rows = [np.array([1, 2]), np.array([2, 19]), np.array([1, 19])]
+    paths = sorted((data / 'gtFine/train').rglob('*_labelTrainIds.png'))
+    for path, values in zip(paths, rows, strict=True):
+        Image.fromarray(np.tile(values.astype(np.uint8), (16, 12))).save(path)
+    with pytest.raises(ValueError, match=r'labels from 1 to 19\? Set reduce_zero_label=True'):
+        run(data, out)
+    void = [
+        f'{key}.ignore_index=19'
+        for key in ('train_dataloader.dataset', 'model.decode_head', 'model.auxiliary_head')
+    ]
+    words = [f'train_dataloader.dataset.data_root={data}', 'model.data_preprocessor.size=None']
+    # Counted all the same: a sound set may look so.
+    with pytest.warns(UserWarning, match=r'If labels go from 1 to 19, set reduce_zero_label'):
+        cli.run(['statistics', CONFIG, '-o', str(out), '--cfg-options', *words, *void])
+    assert json.loads(out.read_text())['images'][:3] == [0, 2, 2]
+
+
 @pytest.mark.parametrize('jobs', [0, -1])
 def test_fewer_than_one_process_is_refused(data, tmp_path, jobs):
     with pytest.raises(ValueError, match=f'^--jobs: expected at least 1 process, got {jobs}'):

@@ -282,16 +282,27 @@ class SetSummary:
 
     def remedy(self) -> str:
         """What to do about labels that are no class, by all label maps that were read."""
-        check = self.check
-        if len(self.wrong) + len(self.ignored) < 2:
-            return check.remedy
-        # Whichever of them is set as ignore_index, the others are no class.
-        ignored = self.ignored or set(check.ignored)
-        kept = check.maps.ignore_index if check.maps.ignore_index in ignored else min(ignored)
-        return (
-            f'{{value}} is no class: a void label? Write void as {kept} everywhere, since one '
-            'label alone is ignored, or correct metainfo.classes'
-        )
+        check, number = self.check, len(self.check.maps.classes)
+        remedy = check.remedy
+        if len(self.wrong) + len(self.ignored) > 1:
+            # Whichever of them is set as ignore_index, the others are no class.
+            ignored = self.ignored or set(check.ignored)
+            kept = check.maps.ignore_index if check.maps.ignore_index in ignored else min(ignored)
+            remedy = (
+                f'{{value}} is no class: a void label? Write void as {kept} everywhere, since one '
+                'label alone is ignored, or correct metainfo.classes'
+            )
+        if self.wrong == {number} and self._without_zero():
+            remedy = (
+                f'No label map that was read holds 0: labels from 1 to {number}? Set '
+                f'reduce_zero_label=True in every dataset. If they start at 0, {remedy}'
+            )
+        return remedy
+
+    def _without_zero(self) -> bool:
+        """Whether the labels of the files may start at 1."""
+        shifted = self.check.maps.reduce_zero_label
+        return bool(self.read and not shifted and not self.images[0] and 0 not in self.ignored)
 
     def advised(self, problems: Iterable[Problem]) -> list[Problem]:
         """Problems of files, with the remedy that all label maps that were read suggest."""
@@ -307,11 +318,17 @@ class SetSummary:
         return [name for name, n in zip(names, self.images, strict=True) if not n]
 
     def suspicions(self) -> Iterator[Problem]:
-        """Yield what further label maps may refute: too few classes."""
+        """Yield what further label maps may refute: too few classes, or labels that start at 1."""
         maps = self.check.maps
         names = maps.classes
         if not self.read:
             return
+        # The last class, of labels from 1 on, is the label that was taken for void.
+        last_is_ignored = self._without_zero() and len(names) in self.ignored
+        from_one = (
+            f'If labels go from 1 to {len(names)}, set reduce_zero_label=True in every dataset and '
+            f'ignore_index=255 in {self.check.keys}'
+        )
         if len(names) > 1 and (self.images > 0).sum() < 2:
             ignored = ', '.join(map(str, sorted(self.ignored))) or 'none'
             present = [name for name, n in zip(names, self.images, strict=True) if n]
@@ -322,12 +339,23 @@ class SetSummary:
                     f'If {largest} stands for a class in the files (masks of 0 and {largest}), '
                     f'write its label, such as 1, instead; {largest} is ignored'
                 )
+            if last_is_ignored:
+                remedy = f'{from_one}. {remedy}'
             yield Problem(
                 maps.key,
                 f'expected at least two of the {len(names)} classes in the label maps',
                 f', got {" and ".join(map(repr, present)) or "none"} beside ignored pixels '
                 f'({ignored}) in {self.read} label maps',
                 remedy,
+            )
+        elif last_is_ignored:
+            yield Problem(
+                maps.key,
+                f'expected class 0, {names[0]!r}, in the label maps',
+                f', got no pixel of it in {self.read} label maps, while {len(names)}, the number '
+                'of classes, is ignored',
+                f'{from_one}. If {len(names)} is void and {names[0]!r} is absent, all is well',
+                certain=False,
             )
         elif maps.reduce_zero_label and names[0].lower() in BACKGROUND and not self.images[-1]:
             yield Problem(

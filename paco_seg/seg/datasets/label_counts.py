@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from paco_seg.core.frequency import ClassFrequency
 from paco_seg.engine.parallel import map_in_parallel
-from paco_seg.engine.problems import Problem, ProblemGroups
+from paco_seg.engine.problems import Problem, warn_or_refuse
 from paco_seg.engine.stages import first_line
 from paco_seg.files import write_json
 from paco_seg.seg.datasets.check import Findings, LabelCheck, SetSummary
@@ -85,11 +85,11 @@ def count_labels(
             itemsize=summary.itemsize,
         )
         write_json(state_file, state, indent=None)
-    wrong = ProblemGroups()
-    wrong.add(summary.problems(cfg))
-    if wrong.total:
+    try:
+        warn_or_refuse(summary.problems(cfg), 'Look at every file with check-data CONFIG')
+    except ValueError:
         state_file.unlink(missing_ok=True)  # the files will be others
-        raise ValueError('\n'.join(wrong.lines()))
+        raise
     num_images = sum(maps.times * len(maps.infos) for maps in datasets)
     images, pixels = (tuple(row) for row in counts.tolist())
     return ClassFrequency(classes, images, pixels, num_images)

@@ -274,6 +274,59 @@ def test_a_void_label_names_the_keys_that_ignore_it(scenes):
     )
 
 
+FROM_ONE = (
+    'No label map that was read holds 0: labels from 1 to 3? Set reduce_zero_label=True in every '
+    'dataset. If they start at 0, 3 is no class: a void label? '
+)
+
+
+@pytest.mark.parametrize(
+    ('maps', 'otherwise'),
+    [
+        ([(1, 2), (2, 3)], 'Set ignore_index=3 in model.decode_head, '),
+        ([(1, 2, 255), (2, 3)], 'Write void as 255 everywhere'),
+    ],
+)
+def test_labels_that_start_at_one(scenes, maps, otherwise):
+    for values in maps:
+        scenes.add(blocks(*values))
+    expect(scenes, scenes.config(), f'got [3]. {FROM_ONE}{otherwise}')
+    assert scenes.problems(scenes.config(reduce_zero_label=True)) == []
+
+
+@pytest.mark.parametrize('values', [(0, 1), (1, 4)])
+def test_other_labels_do_not_start_at_one(scenes, values):
+    scenes.add(blocks(1, 2, 3))
+    scenes.add(blocks(*values))  # a class 0, and a label beyond the number of classes
+    assert not any('reduce_zero_label=True' in line for line in scenes.problems(scenes.config()))
+
+
+def test_labels_from_one_on_whose_last_class_is_ignored(scenes):
+    for values in ((1, 2), (2, 3)):
+        scenes.add(blocks(*values))
+    cfg = scenes.config(head=dict(ignore_index=3), ignore_index=3)
+    (line,) = scenes.problems(cfg)
+    assert line == (
+        "train_dataloader.dataset: expected class 0, 'a', in the label maps, got no pixel of it in "
+        '2 label maps, while 3, the number of classes, is ignored. If labels go from 1 to 3, set '
+        'reduce_zero_label=True in every dataset and ignore_index=255 in model.decode_head, '
+        'model.auxiliary_head.0, train_dataloader.dataset and val_evaluator. If 3 is void and '
+        "'a' is absent, all is well"
+    )
+    # A sound set may look the same: training goes on.
+    with pytest.warns(UserWarning, match="expected class 0, 'a', in the label maps"):
+        check_label_maps(cfg)
+    scenes.add(blocks(0, 1))
+    assert scenes.problems(cfg) == []
+
+
+def test_two_classes_of_which_the_last_is_ignored(scenes):
+    scenes.add(blocks(1, 2))
+    cfg = scenes.config(('a', 'b'), head=dict(ignore_index=2), ignore_index=2)
+    (line,) = scenes.problems(cfg)
+    assert 'in 1 label maps. If labels go from 1 to 2, set reduce_zero_label=True' in line
+
+
 ONE_VOID = (
     'is no class: a void label? Write void as {} everywhere, since one label alone is ignored, or '
     'correct metainfo.classes'
