@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.models.decode_heads import STDCHead
+from mmseg.registry import MODELS
 
 from paco_seg.engine.cli import LOADERS
 from paco_seg.engine.data_config import sample_positions
@@ -409,23 +412,7 @@ class SetSummary:
                 'Name the background as a class too, and label it: where it is ignored there is '
                 'nothing to tell the class from',
             )
-        main = [(key, head) for key, head in heads_of(cfg) if key.startswith('model.decode_head')]
-        for key, head in main[-1:]:
-            stated = head.get('num_classes')
-            # One logit tells two classes apart; a class that every head ignores needs no output.
-            if not isinstance(stated, int) or (stated, number) == (1, 2):
-                continue
-            accepted = head.get('ignore_index', 255)
-            beyond = [label for label in range(stated, number) if label != accepted]
-            if beyond:
-                yield Problem(
-                    f'{key}.num_classes',
-                    f'expected the {number} classes of the data set',
-                    f', got {stated}',
-                    f'Set num_classes={number} in every head, or choose classes with '
-                    f'{maps.key}.metainfo',
-                    certain=bool(self.images[beyond].any()),
-                )
+        yield from self._other_classes(cfg)
         yield from self._padding(cfg)
         for key, head in _class_heads(maps, cfg):
             accepted = head.get('ignore_index', 255)
@@ -440,6 +427,29 @@ class SetSummary:
                         if both
                         else f'Set ignore_index={value} in {self.check.keys}',
                     )
+
+    def _other_classes(self, cfg: Config) -> Iterator[Problem]:
+        """Yield heads of other classes than the data, in the words of NumClassCheckHook."""
+        maps, number = self.check.maps, len(self.check.maps.classes)
+        heads = heads_of(cfg)
+        main = [key for key, _ in heads if key.startswith('model.decode_head')][-1:]
+        for key, head in heads:
+            stated = head.get('num_classes')
+            # One logit tells two classes apart; a class that every head ignores needs no output.
+            if not isinstance(stated, int) or (stated, number) == (1, 2):
+                continue
+            if key not in main and not _has_classes(head):
+                continue
+            accepted = head.get('ignore_index', 255)
+            beyond = [label for label in range(stated, number) if label != accepted]
+            if beyond or stated > number:
+                yield Problem(
+                    f'{key}.num_classes',
+                    f'expected {number} (the classes of {type(maps.dataset).__name__})',
+                    f', got {stated}',
+                    f'Set it to {number}, or correct {maps.key}.metainfo',
+                    certain=bool(self.images[beyond].any()),
+                )
 
     def _padding(self, cfg: Config) -> Iterator[Problem]:
         """Yield a label of padded places that is neither a class nor ignored."""
@@ -682,6 +692,20 @@ def _class_heads(maps: LabelMaps, cfg: Config) -> list[tuple[str, dict]]:
     """Heads with one output per class; not those of boundaries and the like."""
     number = len(maps.classes)
     return [(key, head) for key, head in heads_of(cfg) if head.get('num_classes') == number]
+
+
+def _has_classes(head: dict) -> bool:
+    """Whether a head beside the main one has an output per class, for all that its config tells.
+
+    STDC's boundaries have not, nor has a single logit. Of heads from elsewhere only the model that
+    is built tells: NumClassCheckHook looks at it.
+    """
+    kind = head.get('type')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    known = getattr(cls, '__module__', '').split('.')[0] in ('mmseg', 'paco_seg')
+    edges = isinstance(cls, type) and issubclass(cls, STDCHead)
+    return known and not edges and 1 not in (head['num_classes'], head.get('out_channels'))
 
 
 def _ignored_labels(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, int]]:
