@@ -484,7 +484,7 @@ def test_an_auxiliary_head_of_fewer_classes(scenes, kind):
 
 
 @pytest.mark.parametrize('place', ['decode_head', 'auxiliary_head'])
-def test_a_head_of_more_classes_may_train_but_counts_other_classes(scenes, place):
+def test_a_head_of_more_classes_is_named_without_blaming_the_data(scenes, place):
     scenes.add(blocks(0, 1, 2))
     cfg = scenes.config()
     cfg.model[place] = dict(cfg.model.decode_head, num_classes=19)
