@@ -20,7 +20,9 @@ from paco_seg.engine.resume import newest_checkpoint
 
 PROMISE = (
     'A training that is killed at any moment, also while it writes, continues with `--resume` and '
-    'ends bit for bit as one that was not. Exceptions: gradient accumulation in several processes, '
+    'ends bit for bit as one that was not. Exceptions: a checkpoint inside an epoch of a training '
+    'by epochs (`by_epoch=False` there), which MMEngine continues with the whole epoch, as a '
+    'warning says; gradient accumulation in several processes, '
     'where a checkpoint lies inside an accumulation, and `save_best`, which does not see a '
     'validation that was killed'
 )
