@@ -160,7 +160,7 @@ def _check_unknown(config: Any, key: str, sets: Sequence[Samples], scope: str) -
         return
     number = sum(samples.times * len(samples.infos) for samples in sets)
     found = len(_build(config, scope))
-    if found % number:
+    if not number or found % number:
         place, kind = unknown[0]
         raise ValueError(
             f'{place}: expected a wrapper that trains on every image, got {kind}, and {found} '
