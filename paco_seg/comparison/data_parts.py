@@ -27,7 +27,6 @@ from paco_seg.comparison.training_sets import (
     SELECTING,
     TRAIN,
     Samples,
-    kind_of,
     plain,
     positions_of,
     training_sets,
@@ -36,7 +35,7 @@ from paco_seg.comparison.training_sets import (
 from paco_seg.core.frequency import ClassFrequency
 from paco_seg.engine.model_changes import ModelChange, replace_part
 from paco_seg.engine.parallel import map_in_parallel
-from paco_seg.engine.preflight import iter_datasets
+from paco_seg.engine.preflight import iter_datasets, kind_of
 from paco_seg.files import write_json, write_text
 
 VAL, TEST = 'val_dataloader', 'test_dataloader'

@@ -11,7 +11,13 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from paco_seg.engine.model_changes import ModelChange
-from paco_seg.engine.preflight import iter_datasets, repetitions
+from paco_seg.engine.preflight import (
+    is_wrapper,
+    iter_datasets,
+    kind_of,
+    repetitions,
+    walk_datasets,
+)
 
 TRAIN = 'train_dataloader'
 # Wrappers that train on a part of their data set -> where they keep its positions.
@@ -99,21 +105,7 @@ def training_sets(cfg: Config, scope: str) -> tuple[list[Any], list[Samples]]:
 
 def wrappers(config: Any, key: str) -> Iterator[tuple[str, dict]]:
     """Yield key and config of the wrappers of a data set, the outermost first."""
-    if isinstance(config, (list, tuple)):
-        for number, child in enumerate(config):
-            yield from wrappers(child, f'{key}[{number}]')
-    elif isinstance(config, dict):
-        inner = [name for name in ('dataset', 'datasets') if name in config]
-        if inner:
-            yield key, config
-        for name in inner:
-            yield from wrappers(config[name], f'{key}.{name}')
-
-
-def kind_of(config: Mapping[str, Any]) -> str:
-    """Return the name of the class of a data set."""
-    kind = config.get('type')
-    return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
+    return (found for found in walk_datasets(config, key) if is_wrapper(found[1]))
 
 
 def positions_of(config: Mapping[str, Any]) -> Sequence[int] | None:

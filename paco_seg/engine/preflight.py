@@ -7,7 +7,7 @@ import inspect
 import math
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from mmengine.runner.checkpoint import (
 from torch.hub import get_dir
 
 from paco_seg.files import check_folder
+
+INNER = ('dataset', 'datasets')  # where a wrapper has what it is around
 
 
 def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
@@ -48,17 +50,31 @@ def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
             _check_dataset(key, config, cfg.get('default_scope'))
 
 
-def iter_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
-    """Walks through dataset wrappers (RepeatDataset, ConcatDataset, ...) to the datasets."""
+def walk_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
+    """Yield key and config of each dataset and of each wrapper, which comes before its datasets."""
     if isinstance(config, (list, tuple)):
         for number, child in enumerate(config):
-            yield from iter_datasets(child, f'{key}[{number}]')
+            yield from walk_datasets(child, f'{key}[{number}]')
     elif isinstance(config, dict):
-        inner = [name for name in ('dataset', 'datasets') if name in config]
-        for name in inner:
-            yield from iter_datasets(config[name], f'{key}.{name}')
-        if not inner:
-            yield key, config
+        yield key, config
+        for name in INNER:
+            yield from walk_datasets(config.get(name), f'{key}.{name}')
+
+
+def is_wrapper(config: Mapping[str, Any]) -> bool:
+    """Tell whether a dataset is around others (RepeatDataset, ConcatDataset, ...)."""
+    return any(name in config for name in INNER)
+
+
+def iter_datasets(config: Any, key: str) -> Iterator[tuple[str, dict]]:
+    """Walks through dataset wrappers (RepeatDataset, ConcatDataset, ...) to the datasets."""
+    return (found for found in walk_datasets(config, key) if not is_wrapper(found[1]))
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Return the name of the class of a dataset, without its scope."""
+    kind = config.get('type')
+    return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
 
 
 def repetitions(config: Any, key: str) -> dict[str, int]:
@@ -67,41 +83,28 @@ def repetitions(config: Any, key: str) -> dict[str, int]:
     Relative to each other: where all are repeated alike, which makes an epoch longer and changes
     nothing else, they are delivered once.
     """
-    found = dict(_repeated(config, key, 1))
+    repeats = {
+        f'{place}.': part['times']
+        for place, part in walk_datasets(config, key)
+        if kind_of(part) == 'RepeatDataset' and isinstance(part.get('times'), int)
+    }
+    found = {
+        place: math.prod(times for around, times in repeats.items() if place.startswith(around))
+        for place, _ in iter_datasets(config, key)
+    }
     common = math.gcd(*found.values()) or 1
-    return {name: times // common for name, times in found.items()}
-
-
-def _repeated(config: Any, key: str, times: int) -> Iterator[tuple[str, int]]:
-    if isinstance(config, dict):
-        kind = config.get('type')
-        name = kind.rsplit('.', 1)[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
-        if name == 'RepeatDataset' and isinstance(config.get('times'), int):
-            times *= config['times']
-        inner = [part for part in ('dataset', 'datasets') if part in config]
-        for part in inner:
-            yield from _repeated(config[part], f'{key}.{part}', times)
-        if not inner:
-            yield key, times
-    elif isinstance(config, (list, tuple)):
-        for number, child in enumerate(config):
-            yield from _repeated(child, f'{key}[{number}]', times)
+    return {place: times // common for place, times in found.items()}
 
 
 def _check_types(config: Any, key: str, scope: str | None) -> None:
     """Refuse a dataset or wrapper without ``type``; nothing else can be said about it."""
-    if isinstance(config, (list, tuple)):
-        for number, child in enumerate(config):
-            _check_types(child, f'{key}[{number}]', scope)
-    elif isinstance(config, dict):
-        if config.get('type') is None:
+    for place, part in walk_datasets(config, key):
+        if part.get('type') is None:
             example = 'CustomDataset' if scope == 'mmpretrain' else 'BaseSegDataset'
             raise ValueError(
-                f'{key}.type: expected a registered dataset, got none. Set it, e.g. to '
+                f'{place}.type: expected a registered dataset, got none. Set it, e.g. to '
                 f'{example!r}: _delete_=True drops the type that was inherited too'
             )
-        for name in ('dataset', 'datasets'):
-            _check_types(config.get(name), f'{key}.{name}', scope)
 
 
 def expand_home(cfg: Config) -> None:

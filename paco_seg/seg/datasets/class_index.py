@@ -15,7 +15,7 @@ from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import iter_datasets
 from paco_seg.engine.stages import first_line
 from paco_seg.files import write_json
-from paco_seg.seg.datasets.label_counts import CHUNK, contents, fingerprint
+from paco_seg.seg.datasets.label_counts import CHUNK, contents, names_of
 from paco_seg.seg.datasets.label_maps import LabelMaps
 
 Row = dict[int, int]  # class -> pixels in one image, of the classes that it holds
@@ -75,7 +75,7 @@ def class_index(config: dict, dataset: Any, file: Path | None, jobs: int) -> Cla
         for start in range(0, len(maps.infos), CHUNK)
     ]
     ignored = [maps.ignore_index for maps in leaves]
-    data = f'{fingerprint(leaves)} {ignored} {contents(leaves, tasks).hexdigest()}'
+    data = f'{names_of(leaves)} {ignored} {contents(leaves, tasks).hexdigest()}'
     rows = _read(file, data)
     if rows is None:
         rows = [row for part in map_in_parallel(_count, leaves, tasks, jobs) for row in part]

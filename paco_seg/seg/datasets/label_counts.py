@@ -54,7 +54,7 @@ def count_labels(
     # What was counted under other settings is of no use either. Files may change until they are
     # counted, so their sizes are no part of it.
     settings = [(check.maps.ignore_index, check.maps.times, check.ignored) for check in checks]
-    files = f'{fingerprint(datasets).split()[0]} {settings}'
+    files = f'{names_of(datasets)} {settings}'
     tasks = [
         (number, start, min(start + CHUNK, len(maps.infos)))
         for number, maps in enumerate(datasets)
@@ -156,16 +156,25 @@ def fingerprint(datasets: Sequence[LabelMaps]) -> str:
     Two hashes: of the names, and of the sizes of the files and how they are read. A label map that
     was painted over has the same name; times of files differ from machine to machine.
     """
-    names, sizes = hashlib.sha256(), hashlib.sha256()
+    sizes = hashlib.sha256()
     for maps in datasets:
-        names.update(json.dumps([maps.classes, maps.reduce_zero_label]).encode())
         sizes.update(json.dumps([maps.ignore_index, maps.times]).encode())
         for info in maps.infos:
-            # Names on a disk need not be UTF-8.
             path = info.get('seg_map_path') or info['img_path']
-            names.update(os.fsencode(path) + b'\n')
             sizes.update(b'%d\n' % (os.path.getsize(path) if os.path.isfile(path) else -1))
-    return f'{names.hexdigest()} {sizes.hexdigest()}'
+    return f'{names_of(datasets)} {sizes.hexdigest()}'
+
+
+def names_of(datasets: Sequence[LabelMaps]) -> str:
+    """Return a hash of classes and files by name alone; :func:`contents` looks into the files."""
+    digest = hashlib.sha256()
+    for maps in datasets:
+        digest.update(json.dumps([maps.classes, maps.reduce_zero_label]).encode())
+        for info in maps.infos:
+            # Names on a disk need not be UTF-8.
+            name = os.fsencode(info.get('seg_map_path') or info['img_path'])
+            digest.update(name + b'\n')
+    return digest.hexdigest()
 
 
 def contents(

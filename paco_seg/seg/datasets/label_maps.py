@@ -170,9 +170,9 @@ def label_maps_of(cfg: Config, loader: str) -> Iterator[LabelMaps]:
         ValueError: the config is not one of segmentation or has no such loader; see also
             :class:`LabelMaps`.
     """
-    times = None
-    for key, config in datasets_of(cfg, loader, 'mmseg'):
-        times = times or repetitions(cfg[loader].dataset, f'{loader}.dataset')
+    found = list(datasets_of(cfg, loader, 'mmseg'))
+    times = repetitions(cfg[loader].dataset, f'{loader}.dataset')
+    for key, config in found:
         yield LabelMaps(config, key, times[key])
 
 
