@@ -78,7 +78,8 @@ gpu:  ## everything that has to be done on a GPU, with PYTHON as it is (torch an
 
 # Its own search path: it shares the helpers of the tests.
 stress: install  ## what survives: kills, full disks, strangers' files, ... < 60 min (STRESS=short)
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m stress
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONPATH=.:tests \
+	    $(BIN)/python -m stress
 
 bench: install  ## speed and memory of the loss; results go to benchmarks/results/
 	@for script in benchmarks/bench_*.py; do \

@@ -298,6 +298,12 @@ def free_port() -> int:
 
 
 @pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that are compared bit for bit: segmentors do not repeat themselves on a GPU."""
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cpu')
+
+
+@pytest.fixture
 def run_script() -> Callable[..., subprocess.CompletedProcess]:
     """``run_script('dist_train.sh', *arguments)`` in a process of its own, on a free port, CPU."""
 

@@ -29,10 +29,10 @@ def run(benchmark, root, capsys, *arguments):
     return exit_info.value.code, capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize('benchmark', WRITERS)
-def test_a_sound_dataset_passes(benchmark, tmp_path, capsys):
-    root = write_benchmark(benchmark, tmp_path, size=(16, 24))
-    code, lines = run(benchmark, root, capsys)
+@pytest.mark.parametrize('name', WRITERS)
+def test_a_sound_dataset_passes(name, tmp_path, capsys):
+    root = write_benchmark(name, tmp_path, size=(16, 24))
+    code, lines = run(name, root, capsys)
     # val and test are the same files: counted once
     assert (code, lines) == (0, ['4 images checked, 0 problems'])
 

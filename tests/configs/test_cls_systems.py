@@ -382,11 +382,11 @@ def test_crt_and_supcon_stage_two_continues_from_stage_one(name, project):  # no
     config = shrink(first)
     Runner.from_cfg(config).train()
     (project / config.work_dir / 'epoch_1.pth').rename(path)
-    old = torch.load(path, weights_only=False)['state_dict']
+    old = torch.load(path, weights_only=False, map_location='cpu')['state_dict']
     forget_runs()
     runner = Runner.from_cfg(shrink(name))
     runner.train()
-    new = runner.model.state_dict()
+    new = runner.model.cpu().state_dict()
     backbone = [key for key in new if key.startswith('backbone.')]
     assert len(backbone) > 50
     assert all(torch.equal(new[key], old[key]) for key in backbone)  # BatchNorm's too

@@ -101,11 +101,11 @@ def test_trains_and_evaluates(recipe, data_roots, tmp_path):
         assert 'val/mIoU_tail' in history
 
 
-@pytest.mark.parametrize('benchmark', WRITERS)
-def test_multi_scale_evaluation(benchmark, data_roots, tmp_path):
+@pytest.mark.parametrize('name', WRITERS)
+def test_multi_scale_evaluation(name, data_roots, tmp_path):
     """`tools/test.py --tta` swaps in these two parts of the config."""
-    recipe = [recipe for recipe in RECIPES if recipe['benchmark'] == benchmark][-1]
-    cfg = shrink(load_config(recipe['config']), data_roots[benchmark], tmp_path)
+    recipe = [recipe for recipe in RECIPES if recipe['benchmark'] == name][-1]
+    cfg = shrink(load_config(recipe['config']), data_roots[name], tmp_path)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         cfg.pop(key)
     for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):

@@ -1,8 +1,9 @@
-"""Runs a function in several gloo processes and returns what each rank returned."""
+"""Runs a function in several gloo processes on the CPU and returns what each rank returned."""
 
 from __future__ import annotations
 
 import inspect
+import os
 import runpy
 import tempfile
 from collections.abc import Callable
@@ -27,6 +28,7 @@ def run_ranks(function: Callable[..., Any], *args: Any, world_size: int = 2) -> 
 
 
 def _work(rank: int, target: tuple[str, str], args: tuple, world_size: int, folder: str) -> None:
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''  # these are processes on the CPU
     torch.set_num_threads(1)
     function = runpy.run_path(target[0])[target[1]]
     # A file instead of a port: nothing to collide with.

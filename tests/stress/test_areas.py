@@ -3,11 +3,15 @@
 import json
 
 import pytest
+import torch
 from stress import areas
 from stress.areas import AREAS, run_area, run_areas
 from stress.trials import Trials
 
 
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason='its forks cannot use a GPU; set CUDA_VISIBLE_DEVICES= first'
+)
 @pytest.mark.parametrize('name', AREAS)
 def test_nothing_is_lost(name, tmp_path):
     result = run_area(name, 0, tmp_path, short=True)

@@ -149,8 +149,8 @@ def test_lift_rows_start_from_the_means_of_the_training_images(tiny_cls, tmp_pat
             dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         )
         row = model.extract_feat(data['inputs'])[-1][0]
-        expected[int(sample['data_samples'].gt_label)] += F.normalize(row, dim=0).detach()
-    rows = model.head.fc.weight.data.clone()
+        expected[int(sample['data_samples'].gt_label)] += F.normalize(row, dim=0).detach().cpu()
+    rows = model.head.fc.weight.data.cpu().clone()
     assert_close(rows, F.normalize(expected))
     # a resumed training keeps what it has, and so does another start
     with torch.no_grad():
