@@ -4,12 +4,14 @@ python benchmarks/gpu.py [--seconds 450] [--out benchmarks/results/gpu.json] [--
 
 Sections, most important first; one that fails or has no time left says so and the others go on.
 Those of the loss need torch and Triton alone, the others MM packages and pytest. The last lines are
-a short table; everything is in the JSON, which is complete after every section.
+a short table; everything is in the JSON, which is complete after every section. A section that has
+not run keeps what an earlier run on the same card and torch left there, with its date.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import subprocess
@@ -280,6 +282,7 @@ TESTS = {
     'core': ['-n', '4', '-m', 'gpu', 'tests/core'],
     'every head': ['-n', '6', 'tests/seg/pretended_suite.py'],
     'every classifier': ['tests/cls/pretended_suite.py'],
+    'the commands': ['-n', '4', '-m', 'gpu', 'tests/cli'],
 }
 
 
@@ -499,6 +502,16 @@ def report(results: dict[str, Any]) -> str:
     return '\n\n'.join([*parts, '\n'.join(lines)])
 
 
+def _earlier(out: Path, environment: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier run left, if it was on such a machine; what has not run is told anew."""
+    results: dict[str, Any] = {'dates': {}}
+    if out.exists():
+        found = json.loads(out.read_text())
+        if all(found['environment'][key] == environment[key] for key in ('device', 'torch')):
+            results |= found
+    return results | {'environment': environment, 'not_run': {}}
+
+
 def run(
     device: str,
     clock: Clock,
@@ -534,7 +547,7 @@ def run(
     )
     if set(only or sections) - set(sections):
         raise ValueError(f'--sections: expected some of {list(sections)}, got {only}')
-    results: dict[str, Any] = {'environment': common.environment(device), 'not_run': {}}
+    results = _earlier(out, common.environment(device))
     for name, section in sections.items():
         if only and name not in only:
             continue
@@ -544,6 +557,7 @@ def run(
         started = time.monotonic()
         try:
             results[name] = section()
+            results['dates'][name] = datetime.date.today().isoformat()
         except Exception as error:  # the others are to run whatever happens to one
             results['not_run'][name] = f'{type(error).__name__}: {str(error).splitlines()[-1:]}'
             traceback.print_exc()

@@ -29,12 +29,11 @@ def measured() -> dict[str, Any]:
     return found
 
 
-def where(results: dict[str, Any]) -> str:
+def where(results: dict[str, Any], *sections: str) -> str:
     """Say on what and when."""
     environment = results['environment']
-    return (
-        f'Measured on {environment["device"]}, torch {environment["torch"]}, {environment["date"]}'
-    )
+    dates = ' and '.join(sorted({results['dates'][section] for section in sections}))
+    return f'Measured on {environment["device"]}, torch {environment["torch"]}, {dates}'
 
 
 def errors_table() -> str:
@@ -51,9 +50,10 @@ def errors_table() -> str:
             f'| {METHODS[method]} | {found["loss"]:.1e} | {found["embeddings"]:.1e} | {within} '
             f'| {equal} | {results["synchronisations"][method]} |'
         )
+    measured_on = where(results, 'errors', 'repeatable', 'synchronisations')
     return '\n'.join(lines) + (
         '\n\nLargest error over the largest entry, two sets of 1500 rows of 128 channels, 750 '
-        f'keys, T = 0.07, one row in seven ignored. {where(results)}.'
+        f'keys, T = 0.07, one row in seven ignored. {measured_on}.'
     )
 
 
@@ -97,7 +97,7 @@ def loss_table(methods: Sequence[str] = tuple(METHODS)) -> str:
         'while the host runs ahead, as it does behind a backbone; "from idle" starts with a device '
         'that has nothing to do and so contains the launches. Memory above the inputs, gradients '
         'included. '
-        f'{where(results)}.'
+        f'{where(results, "speed")}.'
     )
 
 
@@ -120,7 +120,7 @@ def sizes_table() -> str:
         lines.append(f'| {" x ".join(map(str, size))} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines) + (
         '\n\nMilliseconds of forward and backward; in brackets from idle. G sets of N rows, M '
-        f'keys. {where(results)}.'
+        f'keys. {where(results, "speed", "crossover")}.'
     )
 
 
@@ -132,7 +132,7 @@ def targets_table() -> str:
         verdict = {True: 'met', False: 'missed', None: ''}[target['met']]
         found = 'not measured' if target['measured'] is None else f'{target["measured"]:.3g}'
         lines.append(f'| {target["name"]} | {target["wanted"]} | {found} | {verdict} |')
-    return '\n'.join(lines) + f'\n\n{where(results)}.'
+    return '\n'.join(lines) + f'\n\n{where(results, "speed", "segmentation steps")}.'
 
 
 def checks_table() -> str:
@@ -141,7 +141,7 @@ def checks_table() -> str:
     lines = ['| tests on the device | outcome |', '|---|---|']
     for name, found in results['tests'].items():
         lines.append(f'| {name} | {"; ".join(found["said"]).replace("|", ",")} |')
-    return '\n'.join(lines) + f'\n\n{where(results)}.'
+    return '\n'.join(lines) + f'\n\n{where(results, "tests")}.'
 
 
 def digits_table() -> str:
@@ -158,7 +158,7 @@ def digits_table() -> str:
         )
     return '\n'.join(lines) + (
         '\n\nHandwritten digits of scikit-learn at 32 x 32, 100 to 2 images a class, one seed: '
-        f'that it trains, not which loss is better. {where(results)}.'
+        f'that it trains, not which loss is better. {where(results, "classification training")}.'
     )
 
 

@@ -80,6 +80,19 @@ def test_no_time_left_is_said(gpu, tmp_path):
     assert 'not run: errors: no time left' in gpu.report(results)
 
 
+def test_a_section_that_has_not_run_keeps_what_it_was(gpu, tmp_path):
+    out, sizes = tmp_path / 'gpu.json', dict(small=(1, 20, 5))
+    before = gpu.run('cpu', gpu.Clock(100.0), out, sizes, ['repeatable'])
+    after = gpu.run('cpu', gpu.Clock(100.0), out, sizes, ['synchronisations'])
+    assert after['repeatable'] == before['repeatable']
+    assert set(after['dates']) == {'repeatable', 'synchronisations'}
+    # of another card nothing is kept
+    out.write_text(json.dumps(after | {'environment': after['environment'] | {'device': 'A100'}}))
+    after = gpu.run('cpu', gpu.Clock(100.0), out, sizes, ['synchronisations'])
+    assert 'repeatable' not in after
+    assert set(after['dates']) == {'synchronisations'}
+
+
 def test_a_section_that_fails_stops_no_other(gpu, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError('no such kernel')

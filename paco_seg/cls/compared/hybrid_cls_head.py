@@ -108,7 +108,7 @@ class HybridClsHead(PooledClsHead):
                 'balanced_pipeline=...)'
             )
         labels = hard_labels(data_samples, self)
-        # The data preprocessor moves gt_label to the device, and this one stays where it was loaded.
+        # The data preprocessor moves gt_label to the device; this one is where it was loaded.
         balanced = torch.cat([sample.balanced_label for sample in data_samples])
         balanced = balanced.to(labels.device)
         features = self.pre_logits(feats)

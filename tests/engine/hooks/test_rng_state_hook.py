@@ -44,9 +44,7 @@ def test_resume_of_an_epoch_based_run_is_exact(tiny_cls, run_tool, tmp_path, wor
     assert_same_run(tmp_path / 'work/epoch_2.pth', tmp_path / 'b/epoch_2.pth')
 
 
-def test_a_seed_drawn_by_the_first_run_is_taken_over(
-    tiny_seg, run_tool, tmp_path, on_cpu
-):
+def test_a_seed_drawn_by_the_first_run_is_taken_over(tiny_seg, run_tool, tmp_path, on_cpu):
     config = tiny_seg('randomness = dict(seed=None)\n')
     run_tool('train', config)
     run_tool(
@@ -70,9 +68,7 @@ def test_without_the_hook_the_resumed_run_differs(tiny_seg, run_tool, tmp_path, 
         assert_same_run(tmp_path / 'work/iter_6.pth', tmp_path / 'b/iter_6.pth')
 
 
-def test_resume_of_ceco_and_region_rebalance_is_exact(
-    tiny_seg, run_tool, tmp_path, on_cpu
-):
+def test_resume_of_ceco_and_region_rebalance_is_exact(tiny_seg, run_tool, tmp_path, on_cpu):
     """Simplex, frozen layers with running statistics, dropout of the region classifier."""
     branch = "dict(type='{}', norm_cfg=norm_cfg, reduced_channels=8, hidden_channels=8{})"
     config = tiny_seg(
