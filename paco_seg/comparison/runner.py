@@ -13,7 +13,7 @@ from pathlib import Path
 
 import paco_seg
 from paco_seg.comparison.cell import DONE, Cell
-from paco_seg.comparison.process import ending_by_exception, watch_command
+from paco_seg.comparison.process import ending_by_exception, start_method, watch_command
 from paco_seg.files import write_json
 
 REPORT_SECONDS = 20
@@ -29,7 +29,7 @@ class CellRunner:
         total_cost: sum of the costs of all cells to come, for the estimate.
         force: repeat finished cells, but for those that an earlier run with ``force``, which did
             not come to its end, has repeated already.
-        preload: modules to import once, before the first command runs.
+        preload: modules to import once, before the first command runs, where commands are forks.
         gpus: the cells that run at a time get one GPU each, out of so many; 0 leaves the choice to
             the commands.
         keep_replaced: keep the result of an outdated cell in the folder ``replaced``, and take it
@@ -148,8 +148,8 @@ class CellRunner:
                 return result
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for module in self.preload:
-            import_module(module)
+        for module in self.preload if start_method() == 'fork' else ():
+            import_module(module)  # forks inherit it, a new process imports its own
         start = time.perf_counter()
         progress = _Progress(self, cell, folder, start)
         environment = gpu_environment(slot) if self.gpus else {}

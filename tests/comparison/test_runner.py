@@ -224,6 +224,14 @@ def test_an_outdated_result_is_kept_and_taken_back(tmp_path, cell, capsys):
     assert calls(tmp_path) == ['a', 'b', 'a', 'b']
 
 
+def test_only_forks_find_modules_imported(tmp_path, cell, monkeypatch):
+    with pytest.raises(ModuleNotFoundError, match='no_such_module'):
+        run(tmp_path, cell, preload=['no_such_module'])
+    monkeypatch.setattr(runner, 'start_method', lambda: 'spawn')
+    (result,), _ = run(tmp_path, cell, preload=['no_such_module'])
+    assert result['value'] == 'b'
+
+
 def test_each_worker_gets_a_gpu_of_its_own(monkeypatch):
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     assert runner.gpu_environment(1) == {'CUDA_VISIBLE_DEVICES': '1'}
