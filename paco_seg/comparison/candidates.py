@@ -1,17 +1,16 @@
-"""The settings that a comparison tries for a system: as many for every one that trains."""
+"""The settings that a comparison tries for a system: first its own, then the learning rates."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from paco_seg.engine.systems import TrainingSystem
 
-NUMBER = 4  # for every system that trains
-# Factors of the learning rate that the config has, in the order in which they are taken.
-RATES = (1.0, 0.3, 3.0, 0.1)
+NUMBER = 4  # at most, for a system that trains
+RATES = (0.3, 3.0)  # factors of the learning rate that the config has, beside 1
 
 
 @dataclass(frozen=True)
@@ -42,30 +41,37 @@ class Candidate:
 
 
 def candidates_of(system: TrainingSystem, *, has_rate: bool) -> list[Candidate]:
-    """Return what is tried for a system.
-
-    Systems that train get :data:`NUMBER` candidates each, so that none looks better for having had
-    more tries: one with settings of its own tries two of them at two learning rates, one without
-    four rates. A system that only changes the test costs nothing and tries all of its values.
+    """Return what is tried for a system first, at the learning rate of the config.
 
     Args:
-        system: any.
-        has_rate: whether the config has one learning rate to multiply.
-
-    Returns:
-        One if there is nothing to choose.
+        system: any. One that only changes the test costs nothing and tries all of its values.
+        has_rate: whether the config has one learning rate to multiply, which
+            :func:`at_other_rates` does then.
     """
     own: list[dict[str, Any]] = [
         dict(zip(system.search, values, strict=True))
         for values in itertools.product(*system.search.values())
     ]
-    if not system.trains:
-        return [Candidate(settings) for settings in own]
-    if not has_rate:
-        return [Candidate(settings) for settings in spread(own, NUMBER)]
-    settings_tried = spread(own, NUMBER if len(own) >= NUMBER else min(len(own), 2))
-    rates = RATES[: NUMBER // len(settings_tried)]
-    return [Candidate(settings, rate) for settings in settings_tried for rate in rates]
+    if system.trains:
+        own = spread(own, NUMBER - len(RATES) if has_rate else NUMBER)
+    return [Candidate(settings) for settings in own]
+
+
+def at_other_rates(candidate: Candidate) -> list[Candidate]:
+    """Return the best of the first candidates at the other learning rates.
+
+    They are the same for every system. A baseline without settings, which had them all to itself,
+    would take a larger one that a short search likes.
+    """
+    return [replace(candidate, rate=rate) for rate in RATES]
+
+
+def number_of_candidates(system: TrainingSystem, *, has_rate: bool) -> int:
+    """Return how many are tried for a system; 0 where there is nothing to choose."""
+    number = len(candidates_of(system, has_rate=has_rate))
+    if system.trains and has_rate:
+        number += len(RATES)
+    return number if number > 1 else 0
 
 
 def spread(items: Sequence[Any], number: int) -> list[Any]:

@@ -414,7 +414,7 @@ class _Comparison:
             load_of(
                 system,
                 is_baseline=system.name == BASELINE,
-                searches=len(first.candidates(system)),
+                searches=first.number_of_candidates(system),
                 finals=len(self.seeds),
             )
             for system in systems
@@ -448,7 +448,7 @@ class _Comparison:
         names = ', '.join(system.name for system in study.systems)
         seconds = estimate.seconds(iters, request.workers)
         free = shutil.disk_usage(self.out).free
-        searched = sum(len(study.candidates(system)) for system in study.systems)
+        searched = sum(map(study.number_of_candidates, study.systems))
         done = 0.0 if request.force else finished.cost / study.total_cost
         left = seconds * max(0.0, 1 - done)
         step = f'{estimate.trial.step:.3g} s per step of the baseline, {request.workers} at a time'

@@ -371,8 +371,9 @@ def _search_blocks(results: Mapping[str, Any]) -> list[Block]:
         return [Text('Nothing: every system has its default settings.')]
     text = (
         f'Trainings of {results["search_iters"]} iterations with seed {results["seeds"][0]}, '
-        f'judged by {metric_name(results)} on the data that choose. Every system that trains has '
-        'as many candidates; one that only changes the test tries its values on finished weights.'
+        f'judged by {metric_name(results)} on the data that choose. Every system that trains '
+        'tries settings of its own, if it has some, and then the best of them at the same learning '
+        'rates; one that only changes the test tries its values on finished weights.'
     )
     return [Text(text), Table(['System', 'Settings', metric_name(results), ''], rows)]
 

@@ -12,7 +12,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from paco_seg.comparison.candidates import Candidate, candidates_of
+from paco_seg.comparison.candidates import (
+    Candidate,
+    at_other_rates,
+    candidates_of,
+    number_of_candidates,
+)
 from paco_seg.comparison.cell import Cell
 from paco_seg.comparison.collect import (
     collect_final,
@@ -33,6 +38,9 @@ from paco_seg.comparison.written_configs import WrittenConfigs
 from paco_seg.engine.class_confusion import CONFUSION
 from paco_seg.engine.systems import TrainingSystem
 
+# What a search has tried, and the value of each; None for a failed one.
+Tried = list[tuple[Candidate, float | None]]
+
 TESTED = 'tested'  # folder in a cell: confusion matrix and samples of the test
 
 
@@ -42,14 +50,14 @@ class SystemResult:
 
     Args:
         system: it.
-        search: tried settings and the value of each, None for a failed one.
+        search: tried settings.
         chosen: of them; None if all failed.
         runs: seed -> result of the cell.
         folders: seed -> folder of the cell, relative.
     """
 
     system: TrainingSystem
-    search: list[tuple[Candidate, float | None]] = field(default_factory=list)
+    search: Tried = field(default_factory=list)
     chosen: Candidate | None = None
     runs: dict[int, dict] = field(default_factory=dict)
     folders: dict[int, str] = field(default_factory=dict)
@@ -103,19 +111,28 @@ class UserStudy:
     failed: list[tuple[str, str]] = field(default_factory=list)  # cell, reason
     _cells: dict[tuple[str, int], Cell] = field(default_factory=dict)
 
-    def candidates(self, system: TrainingSystem) -> list[Candidate]:
-        """Return what is searched for a system; nothing where there is nothing to choose."""
+    def number_of_candidates(self, system: TrainingSystem) -> int:
+        """Return how many are searched for a system; 0 where there is nothing to choose."""
         if self.search is None:
+            return 0
+        return number_of_candidates(system, has_rate=self.has_rate)
+
+    def _next_candidates(self, system: TrainingSystem, tried: Tried) -> list[Candidate]:
+        """Return what is to be searched after what was tried; nothing when the search is over."""
+        if not self.number_of_candidates(system):
             return []
-        found = candidates_of(system, has_rate=self.has_rate)
-        return found if len(found) > 1 else []
+        if not tried:
+            return candidates_of(system, has_rate=self.has_rate)
+        rates_are_open = system.trains and self.has_rate and all(c.rate == 1.0 for c, _ in tried)
+        # Where none has ended well another rate may.
+        return at_other_rates(best(tried) or tried[0][0]) if rates_are_open else []
 
     @property
     def total_cost(self) -> float:
         """Sum of the costs of all cells."""
         cost = 0.0
         for system in self.systems:
-            number = len(self.candidates(system))
+            number = self.number_of_candidates(system)
             searched = cost_of(system) * self.search_share if system.trains else TEST_COST
             final = cost_of(system) if system.trains else TEST_COST
             cost += number * searched + len(self.seeds) * final
@@ -167,15 +184,14 @@ class UserStudy:
             return None
 
         for system in self.systems:
-            candidates = self.candidates(system)
-            total += len(candidates) + len(self.seeds)
-            tried = [result_of(self._search_cell(system, candidate)) for candidate in candidates]
-            search = [
-                (candidate, self._value(system, result))
-                for candidate, result in zip(candidates, tried, strict=True)
-                if result is not None
-            ]
-            chosen = best(search) if candidates else Candidate()
+            total += self.number_of_candidates(system) + len(self.seeds)
+            search: Tried = []
+            while candidates := self._next_candidates(system, search):
+                for candidate in candidates:
+                    result = result_of(self._search_cell(system, candidate))
+                    value = None if result is None else self._value(system, result)
+                    search.append((candidate, value))
+            chosen = best(search) if self.number_of_candidates(system) else Candidate()
             if chosen is None:
                 continue
             for seed in self.seeds:
@@ -184,15 +200,25 @@ class UserStudy:
         return Finished(done, total, cost, trained, repeated)
 
     def _search(self, runner: CellRunner, results: Sequence[SystemResult]) -> None:
-        tasks, cells = [], []
+        while steps := [
+            (result, candidate)
+            for result in results
+            for candidate in self._next_candidates(result.system, result.search)
+        ]:
+            self._try(runner, steps)
         for result in results:
-            for candidate in self.candidates(result.system):
-                cell = self._search_cell(result.system, candidate)
-                if cell is None:
-                    result.search.append((candidate, None))
-                    continue
-                tasks.append((result, candidate))
-                cells.append(cell)
+            result.chosen = best(result.search) if result.search else Candidate()
+
+    def _try(self, runner: CellRunner, steps: Sequence[tuple[SystemResult, Candidate]]) -> None:
+        """Search some candidates side by side."""
+        tasks, cells = [], []
+        for result, candidate in steps:
+            cell = self._search_cell(result.system, candidate)
+            if cell is None:
+                result.search.append((candidate, None))
+                continue
+            tasks.append((result, candidate))
+            cells.append(cell)
         for (result, candidate), cell, found in zip(
             tasks, cells, runner.run_each(cells, workers=self.workers), strict=True
         ):
@@ -202,8 +228,6 @@ class UserStudy:
             else:
                 value = self._value(result.system, found)
             result.search.append((candidate, value))
-        for result in results:
-            result.chosen = best(result.search) if result.search else Candidate()
 
     def _finals(self, runner: CellRunner, results: Sequence[SystemResult]) -> None:
         tasks, cells = [], []

@@ -1,8 +1,15 @@
-"""As many candidates for every system that trains."""
+"""Settings of their own for the systems that have some, and the same learning rates for all."""
 
 import pytest
 
-from paco_seg.comparison.candidates import NUMBER, Candidate, candidates_of, spread
+from paco_seg.comparison.candidates import (
+    NUMBER,
+    Candidate,
+    at_other_rates,
+    candidates_of,
+    number_of_candidates,
+    spread,
+)
 from paco_seg.engine.systems import TrainingSystem
 
 
@@ -14,17 +21,28 @@ def system(trains=True, **search):
 
 
 @pytest.mark.parametrize(
-    'search', [{}, {'a': (1,)}, {'a': (1, 2)}, {'a': (1, 2, 3)}, {'a': (1, 2, 3), 'b': (4, 5)}]
+    ('search', 'first'),
+    [
+        ({}, [{}]),
+        ({'a': (1,)}, [{'a': 1}]),
+        ({'a': (1, 2)}, [{'a': 1}, {'a': 2}]),
+        ({'a': (1, 2, 3)}, [{'a': 1}, {'a': 3}]),
+        ({'a': (1, 2, 3), 'b': (4, 5)}, [{'a': 1, 'b': 4}, {'a': 3, 'b': 5}]),
+    ],
 )
-def test_every_system_that_trains_has_as_many(search):
+def test_settings_come_first_and_every_system_has_the_same_rates(search, first):
     found = candidates_of(system(**search), has_rate=True)
-    assert len(found) == NUMBER == len({candidate.label for candidate in found})
+    assert found == [Candidate(settings) for settings in first]
+    others = at_other_rates(found[-1])
+    assert others == [Candidate(first[-1], 0.3), Candidate(first[-1], 3.0)]
+    number = number_of_candidates(system(**search), has_rate=True)
+    assert number == len(found + others) == len({each.label for each in found + others}) <= NUMBER
 
 
-def test_rates_for_a_system_without_settings_and_both_for_one_with():
-    assert [c.rate for c in candidates_of(system(), has_rate=True)] == [1.0, 0.3, 3.0, 0.1]
-    found = candidates_of(system(a=(1, 2, 3)), has_rate=True)
-    assert [(c.settings['a'], c.rate) for c in found] == [(1, 1), (1, 0.3), (3, 1), (3, 0.3)]
+def test_nothing_to_choose():
+    assert number_of_candidates(system(), has_rate=False) == 0
+    assert number_of_candidates(system(a=(1,)), has_rate=False) == 0
+    assert number_of_candidates(system(trains=False, tau=(1, 2)), has_rate=True) == 2
 
 
 def test_without_a_single_rate_the_settings_alone():
