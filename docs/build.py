@@ -438,6 +438,8 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'parts:question': evidence_tables.parts_table,
         'schedule:question': evidence_tables.schedule_table,
         'schedule:command': evidence_tables.schedule_command,
+        'search:question': evidence_tables.search_table,
+        'search:command': evidence_tables.search_command,
     },
     'docs/reproduction.md': {'reproduction:table': reproduction_table},
     'docs/results.md': {

@@ -169,6 +169,38 @@ def schedule_command() -> str:
     return _command(f'configs/evidence/{CAMVID}', folder, options, ['ce', *SCHEDULED])
 
 
+# Folder of the trainings on CamVid whose settings a search has chosen.
+SEARCHED = 'camvid-search'
+
+
+def search_table() -> str:
+    """Return what systems gain over cross entropy by default, and all with chosen settings."""
+    results = json.loads((EVIDENCE / SEARCHED / 'results.json').read_text())
+    chosen = {
+        system['name']: entry['text']
+        for system in results['systems']
+        for entry in system['search']
+        if entry['label'] == system['chosen']
+    }
+    others = [name for name in chosen if name != 'ce']
+    tables = [
+        (EVIDENCE / 'camvid', 'ce, defaults', [(f'`{name}`', name) for name in others]),
+        (
+            EVIDENCE / SEARCHED,
+            f'ce, {chosen["ce"]}',
+            [(f'`{name}`, {chosen[name]}', name) for name in others],
+        ),
+    ]
+    return '\n\n'.join(
+        variants_table(folder, [(title, 'ce', rows)]) for folder, title, rows in tables
+    )
+
+
+def search_command() -> str:
+    """Return the command of the search and of the trainings after it."""
+    return evidence_command(SEARCHED)
+
+
 Settings = Mapping[str, Any]
 
 

@@ -3,12 +3,13 @@
     paco-seg compare CONFIG [CONFIG ...] [--systems ce gpaco ...] [--iters N | --hours H] ...
     paco-seg compare --suite demo-seg [--methods ce gpaco ...] [--seeds 3] [--force]
 
-With a config of your own, every system gets the same number of iterations, candidates of settings
-and seeds. Settings are chosen on a third split of the data; where there is none, part of the
-training set is set aside. The results are those of the test, or validation, split: a table, a
-verdict by a stated rule, classes, curves, confusions and predictions, in ``report.html`` (one
-file), ``report.md``, ``results.json`` and ``costs.json``. The folder also holds the config of every
-training. --dry-run says what would run and how long it would take.
+With a config of your own, every system gets the same number of iterations and seeds. Its settings
+are searched, two of its own at most, and then the same learning rates for all. They are chosen on a
+third split of the data; where there is none, part of the training set is set aside. The results are
+those of the test, or validation, split: a table, a verdict by a stated rule, classes, curves,
+confusions and predictions, in ``report.html`` (one file), ``report.md``, ``results.json`` and
+``costs.json``. The folder also holds the config of every training. --dry-run says what would run
+and how long it would take.
 
 A system with settings is a system of its own: ``--systems gpaco@alpha=0.01 gpaco@alpha=0.05`` has a
 row for each. What is given is not searched.
@@ -85,7 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='instead: all trainings take about so long; several configs share them',
     )
     parser.add_argument(
-        '--search', choices=['small', 'none'], help='small (default): four candidates per system'
+        '--search',
+        choices=['small', 'none'],
+        help='small (default): up to four candidates per system',
     )
     parser.add_argument(
         '--groups',
