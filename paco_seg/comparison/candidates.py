@@ -60,8 +60,8 @@ def candidates_of(system: TrainingSystem, *, has_rate: bool) -> list[Candidate]:
 def at_other_rates(candidate: Candidate) -> list[Candidate]:
     """Return the best of the first candidates at the other learning rates.
 
-    They are the same for every system. A baseline without settings, which had them all to itself,
-    would take a larger one that a short search likes.
+    They are the same for every system: a short search likes large rates, and a baseline that alone
+    may try one would gain by it.
     """
     return [replace(candidate, rate=rate) for rate in RATES]
 

@@ -225,6 +225,7 @@ def test_an_outdated_result_is_kept_and_taken_back(tmp_path, cell, capsys):
 
 
 def test_only_forks_find_modules_imported(tmp_path, cell, monkeypatch):
+    monkeypatch.setattr(runner, 'start_method', lambda: 'fork')  # also where there is a GPU
     with pytest.raises(ModuleNotFoundError, match='no_such_module'):
         run(tmp_path, cell, preload=['no_such_module'])
     monkeypatch.setattr(runner, 'start_method', lambda: 'spawn')
