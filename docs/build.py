@@ -439,7 +439,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'schedule:question': evidence_tables.schedule_table,
         'schedule:command': evidence_tables.schedule_command,
         'search:question': evidence_tables.search_table,
-        'search:command': evidence_tables.search_command,
+        'search:command': partial(evidence_tables.evidence_command, evidence_tables.SEARCHED),
     },
     'docs/reproduction.md': {'reproduction:table': reproduction_table},
     'docs/results.md': {

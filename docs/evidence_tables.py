@@ -196,11 +196,6 @@ def search_table() -> str:
     )
 
 
-def search_command() -> str:
-    """Return the command of the search and of the trainings after it."""
-    return evidence_command(SEARCHED)
-
-
 Settings = Mapping[str, Any]
 
 

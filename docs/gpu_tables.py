@@ -141,7 +141,13 @@ def checks_table() -> str:
     lines = ['| tests on the device | outcome |', '|---|---|']
     for name, found in results['tests'].items():
         lines.append(f'| {name} | {"; ".join(found["said"]).replace("|", ",")} |')
-    return '\n'.join(lines) + f'\n\n{where(results, "tests")}.'
+    suite = results['suite']
+    lines.append(
+        f'| the suite, cut off after {suite["seconds"]:.0f} s with {suite["processes"]} processes '
+        f'| {suite["passed"]} passed, {suite["failed"]} failed, {suite["errors"]} errors, '
+        f'{suite["skipped"]} skipped |'
+    )
+    return '\n'.join(lines) + f'\n\n{where(results, "tests", "suite")}.'
 
 
 def digits_table() -> str:

@@ -187,11 +187,12 @@ class UserStudy:
             total += self.number_of_candidates(system) + len(self.seeds)
             search: Tried = []
             while candidates := self._next_candidates(system, search):
-                for candidate in candidates:
-                    result = result_of(self._search_cell(system, candidate))
-                    value = None if result is None else self._value(system, result)
-                    search.append((candidate, value))
-            chosen = best(search) if self.number_of_candidates(system) else Candidate()
+                found = [result_of(self._search_cell(system, each)) for each in candidates]
+                values = [None if each is None else self._value(system, each) for each in found]
+                search += zip(candidates, values, strict=True)
+                if not any(found):
+                    break  # no configs for rates of a setting that nothing has chosen yet
+            chosen = best(search) if search else Candidate()
             if chosen is None:
                 continue
             for seed in self.seeds:

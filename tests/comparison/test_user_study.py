@@ -173,6 +173,13 @@ def test_finished_counts_what_is_left_by_its_cost(study, tmp_path):
     assert one.finished(tmp_path)[:5] == (4, 5, pytest.approx(1.6), 1, [])
 
 
+def test_a_look_ahead_of_the_first_training_writes_what_will_be_trained(study, tmp_path):
+    one = study('balanced-softmax')
+    assert one.finished(tmp_path)[:2] == (0, 3 + 4 + 2 * 2)
+    written = sorted(path.stem for path in (tmp_path / 'out/configs/search').iterdir())
+    assert written == ['balanced-softmax_tau-1.0', 'balanced-softmax_tau-1.5', 'ce_defaults']
+
+
 def test_nothing_starts_from_a_source_that_has_failed_since(study):
     one = study('tau-norm')
     one.run(PretendedRunner())
