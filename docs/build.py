@@ -438,8 +438,14 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         'parts:question': evidence_tables.parts_table,
         'schedule:question': evidence_tables.schedule_table,
         'schedule:command': evidence_tables.schedule_command,
-        'search:question': evidence_tables.search_table,
-        'search:command': partial(evidence_tables.evidence_command, evidence_tables.SEARCHED),
+        **{
+            f'{name}-search:{kind}': partial(render, name)
+            for name in evidence_tables.SEARCHED
+            for kind, render in (
+                ('question', evidence_tables.search_table),
+                ('command', evidence_tables.search_command),
+            )
+        },
     },
     'docs/reproduction.md': {'reproduction:table': reproduction_table},
     'docs/results.md': {

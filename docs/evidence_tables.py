@@ -169,31 +169,37 @@ def schedule_command() -> str:
     return _command(f'configs/evidence/{CAMVID}', folder, options, ['ce', *SCHEDULED])
 
 
-# Folder of the trainings on CamVid whose settings a search has chosen.
-SEARCHED = 'camvid-search'
+# Set -> folder of its trainings whose settings a search has chosen.
+SEARCHED = {'camvid': 'camvid-search'}
 
 
-def search_table() -> str:
+def search_table(folder: str) -> str:
     """Return what systems gain over cross entropy by default, and all with chosen settings."""
-    results = json.loads((EVIDENCE / SEARCHED / 'results.json').read_text())
-    chosen = {
-        system['name']: entry['text']
-        for system in results['systems']
-        for entry in system['search']
-        if entry['label'] == system['chosen']
-    }
+    results = json.loads((EVIDENCE / SEARCHED[folder] / 'results.json').read_text())
+    chosen = {system['name']: _chosen_settings(system) for system in results['systems']}
     others = [name for name in chosen if name != 'ce']
     tables = [
-        (EVIDENCE / 'camvid', 'ce, defaults', [(f'`{name}`', name) for name in others]),
+        (folder, 'ce, defaults', [(f'`{name}`', name) for name in others]),
         (
-            EVIDENCE / SEARCHED,
+            SEARCHED[folder],
             f'ce, {chosen["ce"]}',
             [(f'`{name}`, {chosen[name]}', name) for name in others],
         ),
     ]
     return '\n\n'.join(
-        variants_table(folder, [(title, 'ce', rows)]) for folder, title, rows in tables
+        variants_table(EVIDENCE / data, [(title, 'ce', rows)]) for data, title, rows in tables
     )
+
+
+def search_command(folder: str) -> str:
+    """Return the command that repeats the search on a set."""
+    return evidence_command(SEARCHED[folder])
+
+
+def _chosen_settings(system: Mapping[str, Any]) -> str:
+    """Return the settings that a search has chosen for a system, in words."""
+    texts = {entry['label']: entry['text'] for entry in system['search']}
+    return texts.get(system['chosen'], 'defaults')
 
 
 Settings = Mapping[str, Any]

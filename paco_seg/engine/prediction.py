@@ -12,12 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.hooks.checkpoint_match_hook import load_matching
-from paco_seg.engine.preflight import iter_datasets
+from paco_seg.engine.preflight import dataset_class, iter_datasets
 from paco_seg.engine.required_hooks import prepare_prediction
 from paco_seg.engine.stages import first_line
 
@@ -123,8 +123,7 @@ def class_names(meta: Mapping[str, Any], cfg: Config) -> tuple[list[str] | None,
     saved = dict(classes=meta.get('CLASSES'), palette=meta.get('PALETTE'))
     known = [meta.get('dataset_meta') or {}, saved]
     for _, dataset in iter_datasets((cfg.get('test_dataloader') or {}).get('dataset'), ''):
-        with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-            cls = registry.get(dataset['type'])
+        cls = dataset_class(dataset, cfg.get('default_scope'))
         known += [dataset.get('metainfo') or {}, getattr(cls, 'METAINFO', None) or {}]
     for names in known:
         classes = names.get('classes') or names.get('CLASSES')

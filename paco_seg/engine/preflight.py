@@ -77,6 +77,15 @@ def kind_of(config: Mapping[str, Any]) -> str:
     return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
 
 
+def dataset_class(config: Mapping[str, Any], scope: str | None) -> Any:
+    """Return the class of a dataset as the registry of the scope has it; None if it has none."""
+    kind = config.get('type')
+    if not isinstance(kind, str):
+        return kind
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        return registry.get(kind)
+
+
 def repetitions(config: Any, key: str) -> dict[str, int]:
     """Return how often one pass delivers each dataset, by the keys of :func:`iter_datasets`.
 
@@ -139,10 +148,7 @@ def data_folders(config: dict) -> dict[str, str]:
 
 def downloads(config: dict, scope: str | None) -> bool:
     """Whether a dataset fetches its files itself."""
-    cls = config['type']
-    if isinstance(cls, str):
-        with DATASETS.switch_scope_and_registry(scope) as registry:
-            cls = registry.get(cls)
+    cls = dataset_class(config, scope)
     parameters = inspect.signature(cls).parameters if cls is not None else {}
     return 'download' in parameters and bool(config.get('download', parameters['download'].default))
 

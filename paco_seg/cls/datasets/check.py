@@ -23,6 +23,7 @@ from paco_seg.engine.loading_steps import LoadingSteps
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import (
     check_data_folders,
+    dataset_class,
     downloads,
     iter_datasets,
 )
@@ -467,10 +468,7 @@ def _can_be_listed(config: dict, cfg: Config) -> bool:
     """Whether the dataset is a list of files that is there, cheap to read."""
     if config.get('backend_args') or downloads(config, cfg.get('default_scope')):
         return False
-    kind = config.get('type')
-    if isinstance(kind, str):
-        with DefaultScope.overwrite_default_scope(SCOPE):
-            kind = DATASETS.get(kind)
+    kind = dataset_class(config, SCOPE)
     return kind is None or (isinstance(kind, type) and issubclass(kind, BaseDataset))
 
 

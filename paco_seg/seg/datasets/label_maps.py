@@ -15,7 +15,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from paco_seg.engine.data_config import datasets_of
 from paco_seg.engine.loading_steps import LoadingSteps
-from paco_seg.engine.preflight import repetitions
+from paco_seg.engine.preflight import dataset_class, repetitions
 from paco_seg.engine.stages import first_line
 
 # Images on which a pipeline is tried whose annotation step cannot be told by its class.
@@ -55,8 +55,7 @@ class LabelMaps:
             config.get('pipeline') or (), TRANSFORMS, 'mmseg', f'{key}.pipeline'
         )
         with DefaultScope.overwrite_default_scope('mmseg'):
-            kind = config.get('type')
-            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            kind = dataset_class(config, 'mmseg')
             if kind is None:
                 raise ValueError(
                     f'{key}.type: expected a registered segmentation dataset, got '
