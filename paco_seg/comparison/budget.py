@@ -21,6 +21,7 @@ LOGGED, LOG_INTERVAL = 50, 100  # rows in a training, and iterations between two
 _ENDLESS = 10**8  # MMEngine's INF is 10 ** 9
 _LENGTHS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'total_iters', 'warmup_iters')
 _STOPS_EARLY = ('EarlyStoppingHook',)
+_WARM_UPS = ('Linear', 'Constant')
 _WANTS_A_METRIC = 'ReduceOnPlateau'
 
 
@@ -61,7 +62,9 @@ def length_changes(
     """Return the changes that make a config train for so many iterations.
 
     Learning rates follow the same curve, stretched: warm-up, steps and ends are scaled with the
-    length. Validation, checkpoints and logs count iterations as well; what depends on the metrics
+    length; a warm-up that would be over after one iteration is left out, for it would keep the rate
+    at its start. The iteration at which an average of the weights begins is scaled as well.
+    Validation, checkpoints and logs count iterations as well; what depends on the metrics
     of the config (``save_best``, early stopping) is off.
 
     Args:
@@ -81,14 +84,19 @@ def length_changes(
     schedulers = cfg.get('param_scheduler')
     if schedulers:
         listed = schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
-        top['param_scheduler'] = [
+        scaled = [
             scaled_scheduler(scheduler, per_epoch, iters / full)
             for scheduler in listed
             if 'monitor' not in scheduler and not type_name(scheduler).startswith(_WANTS_A_METRIC)
         ]
+        top['param_scheduler'] = [scheduler for scheduler in scaled if not _never_rises(scheduler)]
     custom = [_plain_hook(hook) for hook in cfg.get('custom_hooks') or []]
-    kept = [hook for hook in custom if type_name(hook) not in _STOPS_EARLY]
-    if len(kept) != len(custom):
+    kept = [
+        _scaled_average(hook, per_epoch, iters, full)
+        for hook in custom
+        if type_name(hook) not in _STOPS_EARLY
+    ]
+    if kept != custom:
         top['custom_hooks'] = kept
     checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=iters)
     changes = [
@@ -110,6 +118,23 @@ def length_changes(
         ),
     ]
     return [*changes, ModelChange((), top, '')] if top else changes
+
+
+def left_out(cfg: Config) -> list[str]:
+    """Return what a config has that its trainings in a comparison have not, in words."""
+    found = []
+    if cfg.get('resume'):
+        source = f' (load_from={cfg.load_from!r})' if cfg.get('load_from') else ''
+        found.append(f'resume{source}, every training starts anew')
+    for hook in cfg.get('custom_hooks') or []:
+        if type_name(hook) == 'SwitchRecipeHook':
+            later = [recipe['action_epoch'] for recipe in hook.get('schedule') or []]
+            epochs = ', '.join(str(epoch) for epoch in later if epoch > 1)
+            if epochs:
+                found.append(f'SwitchRecipeHook from epoch {epochs} on, iterations are counted')
+        elif type_name(hook) in _STOPS_EARLY:
+            found.append(f'{type_name(hook)}, all systems train for as long')
+    return found
 
 
 def scaled_scheduler(scheduler: Mapping[str, Any], per_epoch: int, scale: float) -> dict[str, Any]:
@@ -138,6 +163,21 @@ def scaled_scheduler(scheduler: Mapping[str, Any], per_epoch: int, scale: float)
     if scaled.get('end', _ENDLESS) <= scaled.get('begin', 0):
         scaled['end'] = scaled.get('begin', 0) + 1
     return scaled
+
+
+def _never_rises(scheduler: Mapping[str, Any]) -> bool:
+    """Whether a warm-up is so short that MMEngine's first value of it would stay."""
+    length = scheduler.get('end', _ENDLESS) - scheduler.get('begin', 0)
+    return type_name(scheduler).startswith(_WARM_UPS) and length < 2
+
+
+def _scaled_average(hook: dict[str, Any], per_epoch: int, iters: int, full: int) -> dict[str, Any]:
+    """Return a hook; one that averages weights begins at the same share of the training."""
+    begin = hook.get('begin_iter') or (hook.get('begin_epoch') or 0) * per_epoch
+    if not begin or not type_name(hook).endswith('EMAHook'):
+        return hook
+    rest = {key: value for key, value in hook.items() if key != 'begin_epoch'}
+    return dict(rest, begin_iter=min(iters, max(1, round(begin * iters / full))))
 
 
 def _plain_hook(hook: Any) -> dict[str, Any]:

@@ -24,8 +24,9 @@ def only_one(folder: Path, key: str = '--out') -> Iterator[None]:
         key: option to name in the error.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process holds it, or it holds what no comparison wrote.
     """
+    _check_own(folder, key)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK, 'a+', encoding='utf-8') as file:
         until = time.monotonic() + PATIENCE
@@ -43,6 +44,20 @@ def only_one(folder: Path, key: str = '--out') -> Iterator[None]:
         file.write(f'process {os.getpid()} on {platform.node()}')
         file.flush()
         yield
+
+
+def _check_own(folder: Path, key: str) -> None:
+    """Refuse a folder with files of somebody else, which a comparison would replace or remove."""
+    if not folder.exists() or (folder / LOCK).exists():
+        return
+    others = sorted(path.name for path in folder.iterdir() if not path.name.startswith('.'))
+    if others:
+        more = f' and {len(others) - 1} more' if len(others) > 1 else ''
+        raise ValueError(
+            f'{key}: expected a new folder, an empty one or that of an earlier comparison, got '
+            f'{str(folder)!r} with {others[0]!r}{more}, which could be replaced. Choose another '
+            'folder'
+        )
 
 
 def _lock(file: Any) -> bool:

@@ -240,6 +240,27 @@ def gpu_environment(slot: int) -> dict[str, str]:
     return {'CUDA_VISIBLE_DEVICES': seen[slot] if slot < len(seen) else str(slot)}
 
 
+def check_gpus(number: int) -> None:
+    """Refuse more GPUs than this process sees: cells would share one, or run on the CPU unasked.
+
+    Raises:
+        ValueError: ``number`` is larger.
+    """
+    listed = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if listed is None:
+        import torch  # the suites do without it
+
+        seen = torch.cuda.device_count()
+    else:
+        seen = len([name for name in listed.split(',') if name])
+    if number > seen:
+        where = '' if listed is None else f' (CUDA_VISIBLE_DEVICES={listed})'
+        raise ValueError(
+            f'--gpus: expected at most {seen}, the GPUs that this process sees{where}, got '
+            f'{number}. Use --workers to run several trainings at a time on what there is'
+        )
+
+
 def code_commit(root: Path | None = None) -> str | None:
     """Return the last commit of what trains, marked where the files differ from it.
 

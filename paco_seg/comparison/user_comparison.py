@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from paco_seg.comparison.budget import VALIDATIONS, config_iters, epoch_iters
+from paco_seg.comparison.budget import VALIDATIONS, config_iters, epoch_iters, left_out
 from paco_seg.comparison.candidates import Candidate
 from paco_seg.comparison.cell import Cell
 from paco_seg.comparison.collect import training_progress
@@ -30,7 +30,7 @@ from paco_seg.comparison.lock import only_one
 from paco_seg.comparison.merging import check_baseline, check_part, left_to_run, merge
 from paco_seg.comparison.part import Part, read_part
 from paco_seg.comparison.report import RESULTS
-from paco_seg.comparison.runner import CellRunner
+from paco_seg.comparison.runner import CellRunner, check_gpus
 from paco_seg.comparison.split import SHARE
 from paco_seg.comparison.study import resolved_config, train_command, versions
 from paco_seg.comparison.user_report import (
@@ -126,6 +126,7 @@ def compare_config(request: Request) -> list[tuple[str, str]]:
         Interrupted: by the user; the same command goes on.
     """
     check_folder(request.out)
+    check_gpus(request.gpus)
     parts = [read_part(folder) for folder in request.merge]
     if any(part.folder.resolve() == request.out.resolve() for part in parts):
         raise ValueError(
@@ -461,6 +462,7 @@ class _Comparison:
             f'  chosen on: {parts.search}',
             f'  reported on: {parts.reported}, {parts.test_samples} samples',
             f'  groups: {grouping.rule}',
+            *(f'  left out: {text}' for text in left_out(self.cfg)),
             *(
                 f'  merged: {", ".join(self._taken(part, study))} of {part.folder}'
                 for part in self.merged

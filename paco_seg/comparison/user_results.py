@@ -159,7 +159,9 @@ def _system(result: SystemResult, measure: str, metric: str, grouping: Grouping)
                 metrics=metrics,
                 per_class=[number(value) for value in values],
                 confused=_confused(matrix, grouping.tail),
-                loss=run.get('loss', []) if system.trains else [],
+                loss=[[step, number(value)] for step, value in run.get('loss', ())]
+                if system.trains
+                else [],
                 validation=[
                     [row['step'], number(row.get(metric))] for row in run.get('validation', ())
                 ]

@@ -163,8 +163,9 @@ class WrittenConfigs(SystemConfigs):
                 full=self.full,
                 validations=self.validations,
             ),
-            # Another folder would be one for all systems.
+            # Another folder would be one for all systems, a resumed training that of none.
             ModelChange((), dict(work_dir=None), ''),
+            *new_start_changes(self.cfg),
             *local_log_changes(self.cfg),
         ]
         inherited = inherited_name(self.source, self.folder)
@@ -226,6 +227,14 @@ def inherited_name(source: str, folder: Path) -> str:
     if '::' in source:
         return source
     return Path(os.path.relpath(Path(source).resolve(), folder.resolve())).as_posix()
+
+
+def new_start_changes(cfg: Config) -> list[ModelChange]:
+    """Return the change after which a config that resumes a training starts a new one.
+
+    ``train --resume`` leaves such a config beside its checkpoints, whose weights are its own.
+    """
+    return [ModelChange((), dict(resume=False, load_from=None), '')] if cfg.get('resume') else []
 
 
 def local_log_changes(cfg: Config) -> list[ModelChange]:

@@ -1,9 +1,11 @@
 """Schedules in iterations: the same curve over another length."""
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS
 
-from paco_seg.comparison.budget import config_iters, length_changes, scaled_scheduler
+from paco_seg.comparison.budget import config_iters, left_out, length_changes, scaled_scheduler
 from paco_seg.engine.model_changes import apply_changes
 
 
@@ -40,6 +42,55 @@ def test_short_schedules_stay_possible():
     assert scaled_scheduler(endless, 1, 0.1)['end'] == 10**9
 
 
+@pytest.mark.parametrize(
+    'warm_up',
+    [
+        dict(type='LinearLR', start_factor=1e-6),
+        dict(type='mmengine.ConstantLR', factor=0.1),
+        dict(type='LinearParamScheduler', param_name='lr', start_factor=0.1),
+    ],
+)
+@pytest.mark.parametrize('iters', [1, 20, 150, 200, 160_000])
+def test_the_rate_comes_to_that_of_the_config_however_short_the_training(warm_up, iters):
+    schedule = [
+        dict(warm_up, by_epoch=False, begin=0, end=1500),
+        dict(type='PolyLR', power=1.0, by_epoch=False, begin=1500, end=160_000),
+    ]
+    cfg = Config(dict(train_cfg=dict(max_iters=160_000), param_scheduler=schedule))
+    changed = apply_changes(cfg, length_changes(cfg, iters), ())
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedulers = [
+        PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer))
+        for scheduler in changed.param_scheduler
+    ]
+    rates = []
+    for _ in range(min(iters, 2000)):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert max(rates) > 0.97
+    assert (len(schedulers) == 1) == (iters <= 150)
+
+
+@pytest.mark.parametrize(
+    ('begin', 'iters', 'expected'),
+    [
+        (dict(begin_iter=20), 20, 10),
+        (dict(begin_epoch=2), 20, 10),
+        (dict(begin_iter=39), 1, 1),
+        (dict(begin_iter=1000), 6, 6),
+    ],
+)
+def test_an_average_of_the_weights_begins_at_the_same_share(begin, iters, expected):
+    hook = dict(type='mmpretrain.EMAHook', momentum=1e-3, **begin)
+    cfg = Config(dict(train_cfg=dict(max_epochs=4), custom_hooks=[hook]))
+    changed = apply_changes(cfg, length_changes(cfg, iters, per_epoch=10), ())
+    assert changed.custom_hooks == [
+        dict(type='mmpretrain.EMAHook', momentum=1e-3, begin_iter=expected)
+    ]
+
+
 def config(**settings):
     return Config(
         dict(
@@ -57,6 +108,17 @@ def config(**settings):
             **settings,
         )
     )
+
+
+def test_what_is_left_out_is_told():
+    schedule = [dict(action_epoch=1), dict(action_epoch=37), dict(action_epoch=112)]
+    cfg = config(resume=True, load_from='work_dirs/old/iter_50.pth')
+    cfg.custom_hooks.append(dict(type='SwitchRecipeHook', schedule=schedule))
+    early, *_ = told = left_out(cfg)
+    assert early == "resume (load_from='work_dirs/old/iter_50.pth'), every training starts anew"
+    assert told[-1] == 'SwitchRecipeHook from epoch 37, 112 on, iterations are counted'
+    assert [text.split(',')[0] for text in told[1:-1]] == ['EarlyStoppingHook'] * 2
+    assert left_out(Config()) == []
 
 
 def test_length_of_a_config_by_epochs():

@@ -50,3 +50,21 @@ def test_what_a_killed_comparison_leaves_running_is_waited_for(tmp_path):
         threading.Timer(0.3, other.kill).start()
         with only_one(tmp_path):
             assert other.wait() != 0
+
+
+def test_a_folder_with_files_of_somebody_else_is_refused_and_left_alone(tmp_path):
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'train.txt').write_text('mine')
+    (tmp_path / 'notes.txt').write_text('mine')
+    expected = r"^--out: expected a new folder, .*, got '.*' with 'data' and 1 more, which could"
+    with pytest.raises(ValueError, match=expected), only_one(tmp_path):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['data', 'notes.txt']
+
+
+def test_a_folder_with_hidden_files_alone_is_as_good_as_empty(tmp_path):
+    (tmp_path / '.DS_Store').touch()
+    with only_one(tmp_path):
+        (tmp_path / 'results.json').touch()
+    with only_one(tmp_path):
+        pass

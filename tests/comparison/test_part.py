@@ -32,6 +32,15 @@ def test_what_a_comparison_left_is_read(folder):
     assert part.baseline() == {0: 50.0, 1: 51.0, 2: 49.0}
 
 
+def test_a_loss_that_was_not_finite_for_a_moment_is_none_in_the_curve(tmp_path):
+    up = result(system('up'), (60.0, 61.1, 58.9))
+    up.runs[1]['loss'] = [[10, float('nan')], [20, 2.0]]
+    data = results(CE, up)
+    (tmp_path / 'results.json').write_text(json.dumps(data, allow_nan=False))
+    (tmp_path / 'costs.json').write_text(json.dumps(costs_of([CE, up], data, batch_size=1)))
+    assert read_part(tmp_path).results['systems'][1]['runs'][1]['loss'] == [[10, None], [20, 2.0]]
+
+
 def test_a_system_that_lacks_a_seed_is_not_finished(tmp_path):
     found = (CE, result(system('up'), (60.0, 61.0)))
     data = results(*found)

@@ -233,6 +233,20 @@ def test_only_forks_find_modules_imported(tmp_path, cell, monkeypatch):
     assert result['value'] == 'b'
 
 
+@pytest.mark.parametrize(('listed', 'seen'), [('4,6', 2), ('', 0), (None, 3)])
+def test_no_more_gpus_than_there_are(monkeypatch, listed, seen):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 3)
+    if listed is None:
+        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    else:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', listed)
+    runner.check_gpus(seen)
+    with pytest.raises(
+        ValueError, match=rf'^--gpus: expected at most {seen}, .*, got {seen + 1}\.'
+    ):
+        runner.check_gpus(seen + 1)
+
+
 def test_each_worker_gets_a_gpu_of_its_own(monkeypatch):
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     assert runner.gpu_environment(1) == {'CUDA_VISIBLE_DEVICES': '1'}

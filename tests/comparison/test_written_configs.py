@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from paco_seg.cli.compare import config_options
-from paco_seg.comparison.written_configs import local_log_changes, option_changes
+from paco_seg.comparison.written_configs import local_log_changes, new_start_changes, option_changes
 from paco_seg.engine.model_changes import ModelChange, merged_changes, render_config, replace_part
 
 BASE = """
@@ -58,6 +58,16 @@ def test_every_training_has_a_local_log_of_its_own(visualizer, expected, tmp_pat
     assert len(changes) == (expected is not None)
     (tmp_path / 'new.py').write_text(render_config('base.py', cfg, changes, ()))
     assert Config.fromfile(tmp_path / 'new.py').visualizer == (expected or visualizer)
+
+
+@pytest.mark.parametrize('resume', [True, False, None])
+def test_the_config_of_a_resumed_training_starts_a_new_one(resume, tmp_path):
+    (tmp_path / 'base.py').write_text(f'{BASE}resume = {resume}')
+    cfg = Config.fromfile(tmp_path / 'base.py')
+    (tmp_path / 'new.py').write_text(render_config('base.py', cfg, new_start_changes(cfg), ()))
+    found = Config.fromfile(tmp_path / 'new.py')
+    assert not found.resume
+    assert found.load_from == (None if resume else 'there')
 
 
 def test_no_options():

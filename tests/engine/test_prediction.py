@@ -22,7 +22,10 @@ def test_names_are_those_of_the_checkpoint_else_of_the_data(tmp_path):
     assert class_names({}, cfg) == (['a', 'b'], None)
     assert class_names(dict(CLASSES=('e', 'f')), cfg) == (['e', 'f'], None)
     assert class_names({}, Config()) == (None, None)
-    assert class_names({}, Config(dict(test_dataloader=dict(dataset=dict(data_root='x'))))) == (None, None)
+    assert class_names({}, Config(dict(test_dataloader=dict(dataset=dict(data_root='x'))))) == (
+        None,
+        None,
+    )
     (tmp_path / 'classes.txt').write_text('g\nh\n')
     data['metainfo'] = dict(classes=str(tmp_path / 'classes.txt'))
     cfg = Config(dict(test_dataloader=dict(dataset=data)))

@@ -6,7 +6,6 @@ Nothing is downloaded: the sources are folders that the user has.
 from __future__ import annotations
 
 import math
-import pickle
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from paco_seg.comparison.demo_data.cifar_files import read_cifar_file
 from paco_seg.comparison.demo_data.writing import write_image, write_set
 from paco_seg.engine.pictures import read_picture
 from paco_seg.files import write_json, write_text
@@ -62,8 +62,8 @@ def write_cifar100(source: Path, out: Path, *, force: bool = False, seed: int = 
     """Write CIFAR-100-LT with imbalance ratio 100, and lists of parts of it.
 
     Args:
-        source: folder ``cifar-100-python`` with ``train``, ``test`` and ``meta``. They are pickles:
-            reading them runs what they contain, as everybody's CIFAR loader does.
+        source: folder ``cifar-100-python`` with ``train``, ``test`` and ``meta``: pickles, of which
+            nothing is executed.
         out: becomes ``{train,test}/CLASS/*.png``, ``classes.txt``, ``train_ir100.txt``,
             ``search.txt``, ``test.txt`` and the lists of :func:`write_subsets`.
         force: replace a set that exists.
@@ -71,18 +71,18 @@ def write_cifar100(source: Path, out: Path, *, force: bool = False, seed: int = 
 
     Raises:
         FileNotFoundError: a file of the source does not exist.
-        ValueError: see :func:`.writing.write_set`.
+        ValueError: see :func:`.cifar_files.read_cifar_file` and :func:`.writing.write_set`.
     """
     for name in ('train', 'test', 'meta'):
         _check_source(source / name, 'the folder cifar-100-python')
     settings = dict(kind='cifar100-lt', seed=seed)
 
     def write(root: Path) -> None:
-        classes = _unpickled(source / 'meta')['fine_label_names']
+        classes = read_cifar_file(source / 'meta', ['fine_label_names'])['fine_label_names']
         rng = random.Random(seed)
         lists: dict[str, list[str]] = dict(train_ir100=[], search=[], test=[])
         for part in ('train', 'test'):
-            content = _unpickled(source / part)
+            content = read_cifar_file(source / part, ['data', 'fine_labels', 'filenames'])
             images = np.asarray(content['data']).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
             for label, name in enumerate(classes):
                 own = np.flatnonzero(np.asarray(content['fine_labels']) == label).tolist()
@@ -168,11 +168,6 @@ def write_subsets(
                     own = sorted(rng.sample(own, wanted))
                 lines += own
             write_text(root / f'{part}_{ending}.txt', '\n'.join(lines) + '\n')
-
-
-def _unpickled(path: Path) -> dict:
-    with path.open('rb') as file:
-        return pickle.load(file, encoding='latin1')
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
