@@ -32,6 +32,7 @@ from paco_seg.engine.cli import (
     require_keys,
 )
 from paco_seg.engine.export import TOLERANCE, check_format, export
+from paco_seg.engine.model_changes import type_name
 from paco_seg.engine.preflight import check_imports, iter_datasets
 from paco_seg.engine.stages import stage
 from paco_seg.files import check_output, write_json
@@ -65,12 +66,12 @@ def channel_order(cfg: Config, preprocessor: Mapping[str, Any]) -> str:
     """Return the order of the channels that the network sees, ``'RGB'`` or ``'BGR'``."""
     dataset = (cfg.get('test_dataloader') or {}).get('dataset')
     steps = [step for _, leaf in iter_datasets(dataset, '') for step in leaf.get('pipeline') or ()]
-    loading = [step for step in steps if step.get('type') == 'LoadImageFromFile']
+    loading = [step for step in steps if type_name(step) == 'LoadImageFromFile']
     # MM reads files as BGR; data sets in memory, such as CIFAR, are RGB.
     is_rgb = bool(steps) and not loading
     is_rgb ^= bool(loading) and loading[0].get('channel_order') == 'rgb'
     for step in steps:
-        kind = step.get('type')
+        kind = type_name(step)
         is_rgb ^= kind == 'NumpyToPIL' and bool(step.get('to_rgb'))
         is_rgb ^= kind == 'PILToNumpy' and bool(step.get('to_bgr'))
     # Each of them exchanges the two, whatever its name says.

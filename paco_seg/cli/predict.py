@@ -12,8 +12,8 @@ IMAGES is a folder (with folders in it), an image or a video. DIR gets
     VIDEO.mp4         segmentation of a video: every frame, painted
 With --compare the pictures show both models, and where they differ.
 
-A damaged image does not stop the others: it is named at the end, and in predictions.json under
-``unreadable``, and the exit status is not 0.
+A damaged image, or a video that ends early, does not stop the others: it is named at the end, and
+in ``predictions.json`` under ``unreadable``, and the exit status is not 0.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from paco_seg.engine.media import (
     opencv_reads,
     readable_name,
     refusal_of_damaged,
+    shortfall_of,
 )
 from paco_seg.engine.pictures import write_picture
 from paco_seg.engine.prediction import Prediction, pick_device
@@ -267,9 +268,10 @@ def predict(
         The name of each image, what ``predictions.json`` says of it, and its picture for the
         gallery if it has one.
     """
-    titles, out, number_shown = titles_of(args), Path(args.out), 0
+    titles, out, number_shown, delivered = titles_of(args), Path(args.out), 0, 0
     progress = ProgressBar(len(media))
     for number, (name, image) in enumerate(media):
+        delivered += 1
         with stage(f'while predicting {name}'):
             found = predict_one(models, image, damaged)
         if not found:
@@ -303,6 +305,9 @@ def predict(
             number_shown += 1
         progress.update()
         yield name, row, picture
+    missing = shortfall_of(media, delivered)
+    if missing:
+        damaged[readable_name(str(media.video))] = missing
 
 
 def predict_one(

@@ -40,6 +40,7 @@ META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
 
 
 # Settings of the run that made the checkpoint, which mean nothing to who uses it.
+MEASURES = 'paco_seg.engine.class_confusion'  # the metric of `compare`, whose trainings it saves
 RUN = ('resume', 'load_from', 'work_dir', 'launcher')
 
 
@@ -75,6 +76,7 @@ def checkpoint_config(checkpoint: dict[str, Any], source: str, *, stock: bool = 
         if stock:
             check_stock_scope(cfg)
         import_module(plugin)  # registers what a config of this task may name
+        import_module(MEASURES)
     if not allows_pickle():
         check_config_of_stranger(cfg, source)
     return cfg

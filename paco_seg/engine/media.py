@@ -21,6 +21,8 @@ VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 KEY = 'IMAGES'
 # A list in an error message stops here.
 SHOWN = 5
+# A video of fewer than this share of the frames that it says it has is damaged.
+FRAMES_EXPECTED = 0.95
 # Of a video that does not say how many frames it shows in a second.
 USUAL_FPS = 25.0
 
@@ -171,14 +173,15 @@ def _video(source: Path) -> Media:
 def _check_readable(files: list[Path]) -> None:
     bad = []
     for file in files:
+        why = ''
         try:
             readable = read_header(str(file)) is not None or (
                 _is_utf8(str(file)) and cv2.haveImageReader(str(file))
             )
-        except (OSError, ValueError):
-            readable = False
+        except (OSError, ValueError) as error:
+            readable, why = False, f' ({first_line(error)})'
         if not readable:
-            bad.append(readable_name(str(file)))
+            bad.append(f'{readable_name(str(file))}{why}')
     if bad:
         raise ValueError(
             f'{KEY}: expected images that can be read, got {len(bad)} that cannot: '
@@ -199,6 +202,21 @@ def damage_of(file: str) -> str:
     except Exception as error:  # decoders raise anything
         return first_line(error)
     return ''
+
+
+def shortfall_of(media: Media, delivered: int) -> str:
+    """Return what is missing of a video that ended early; '' if nothing is.
+
+    OpenCV ends at the first frame that it cannot decode, without saying so.
+
+    Args:
+        media: any.
+        delivered: number of its images so far.
+    """
+    # Some formats only estimate their number of frames.
+    if media.video is None or delivered >= FRAMES_EXPECTED * len(media):
+        return ''
+    return f'it says that it has {len(media)} frames, and no more than {delivered} can be read'
 
 
 def opencv_reads(file: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,7 +154,9 @@ def config_for_inferencer(cfg: Config, source: str) -> Config:
 
 
 def named(classes: list[str] | None, number: int, source: str) -> list[str]:
-    """Return a name for each of ``number`` classes.
+    """Return a name for each of ``number`` classes, none of them twice.
+
+    ImageNet has two classes that are called crane: the index tells them apart.
 
     Raises:
         ValueError: there are names of another number of classes.
@@ -165,7 +168,8 @@ def named(classes: list[str] | None, number: int, source: str) -> list[str]:
             f'{source}: expected as many class names as the model has classes, {number}, got '
             f'{len(classes)}. Use the config that the checkpoint was trained with'
         )
-    return classes
+    often = Counter(classes)
+    return [f'{name} ({index})' if often[name] > 1 else name for index, name in enumerate(classes)]
 
 
 def pick_device(device: str | None) -> str:

@@ -15,6 +15,7 @@ PACKAGE = 'paco_seg'
 # Data sets of ours around another, which stands for them.
 WRAPPERS = ('RareClassDataset', 'TailMemoryDataset')
 BESIDE = ('SoftmaxDiceLoss', 'SquareAUCLoss')  # losses of ours that stand beside a stock one
+MEASURED_BY = 'ClassConfusion'  # the metric of `compare`, whose mIoU is that of IoUMetric
 _DROPPED = object()
 
 
@@ -104,6 +105,8 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
             kept['class_weight'] = config['class_weight']
         weight = config.get('loss_weight', 1.0)
         return dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=weight, **kept)
+    if cls.__name__ == MEASURED_BY:
+        return dict(type='IoUMetric', iou_metrics=['mIoU'])
     if cls.__name__ == 'LoadLabelMap' and config.get('ignore_index', 255) > 255:
         raise ValueError(
             f'{key}.ignore_index: expected a label of 8 bits, got {config["ignore_index"]}. Plain '

@@ -62,9 +62,10 @@ def test_a_classifier_of_one_size(tiny_cls, run_tool, save_checkpoint, tmp_path,
     [({}, 'BGR'), (dict(bgr_to_rgb=True), 'RGB'), (dict(rgb_to_bgr=True), 'RGB'),
      (dict(to_rgb=True), 'RGB')],
 )  # fmt: skip
-def test_the_order_of_the_channels(preprocessor, order):
+@pytest.mark.parametrize('scope', ['', 'mmcv.', 'mmseg.'])
+def test_the_order_of_the_channels(preprocessor, order, scope):
     """Files are read as BGR; whatever exchanges two channels makes that RGB."""
-    steps = [dict(type='LoadImageFromFile')]
+    steps = [dict(type=f'{scope}LoadImageFromFile')]
     cfg = Config(dict(test_dataloader=dict(dataset=dict(type='A', pipeline=steps))))
     assert channel_order(cfg, preprocessor) == order
 

@@ -15,6 +15,7 @@ from PIL import Image
 from paco_seg.cli.export import channel_order
 from paco_seg.cls.prediction import ClassificationPredictor
 from paco_seg.comparison.gallery import overlay, palette_of
+from paco_seg.engine.media import Media
 
 CLASSES = ('sky', 'road', 'tree', 'car')
 
@@ -314,6 +315,20 @@ def test_frames_of_a_video(tiny_seg, run_tool, save_checkpoint, video, tmp_path)
     )
     beside = read_video(out / 'clip.mp4')
     assert [frame.shape for frame in beside] == [(32, 96, 3)] * 3
+
+
+def test_a_video_that_ends_early_is_told_once_its_frames_are_predicted(
+    tiny_seg, run_tool, save_checkpoint, video, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Media, '__len__', lambda media: 7)
+    config, out = tiny_seg(), tmp_path / 'out'
+    expected = r'clip\.mp4 \(it says that it has 7 frames, .* 3 can be read\)\. The other 3 are'
+    with pytest.raises(ValueError, match=expected):
+        run_tool('predict', config, save_checkpoint(config), video, '-o', out)
+    found = json.loads((out / 'predictions.json').read_text())
+    assert len(found['images']) == 3
+    assert list(found['unreadable']) == [str(video)]
+    assert len(read_video(out / 'clip.mp4')) == 3
 
 
 def test_a_video_is_not_written_over_itself(tiny_seg, run_tool, save_checkpoint, video):

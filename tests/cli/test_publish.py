@@ -201,6 +201,27 @@ def test_a_log_prior_at_test_is_no_training_branch(tiny_seg, save_checkpoint, tm
         cli.run([str(argument) for argument in arguments])
 
 
+@pytest.mark.parametrize('arguments', [[], ['--stock']])
+def test_what_a_comparison_trained_is_published(
+    tiny_seg, save_checkpoint, run_tool, tmp_path, arguments
+):
+    metric = dict(type='mmengine.ClassConfusion', num_classes=4, measure='IoU', rare=[3])
+    config = tiny_seg(
+        "custom_imports = dict(imports=['paco_seg.engine.class_confusion'])\n"
+        f'val_evaluator = test_evaluator = {metric!r}\n'
+    )
+    out = tmp_path / 'published.pth'
+    checkpoint = save_checkpoint(config)
+    content = torch.load(checkpoint, weights_only=True)
+    content['meta']['cfg'] = read_config(config).pretty_text
+    torch.save(content, checkpoint)
+    run_tool('publish', checkpoint, '-o', out, *arguments)
+    published = Config.fromfile(out.with_suffix('.py'))
+    expected = dict(type='IoUMetric', iou_metrics=['mIoU']) if arguments else metric
+    assert published.test_evaluator == published.val_evaluator == expected
+    assert ('custom_imports' in published) == (not arguments)
+
+
 def test_a_checkpoint_without_config_needs_one(tmp_path):
     path = tmp_path / 'weights.pth'
     torch.save(dict(state_dict={}), path)

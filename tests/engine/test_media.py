@@ -3,8 +3,16 @@ import os
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from paco_seg.engine.media import SHOWN, damage_of, find_media, opencv_reads, refusal_of_damaged
+from paco_seg.engine.media import (
+    SHOWN,
+    damage_of,
+    find_media,
+    opencv_reads,
+    refusal_of_damaged,
+    shortfall_of,
+)
 
 
 def test_names_that_would_collide_keep_their_suffix(tmp_path):
@@ -29,6 +37,40 @@ def test_a_damaged_video_is_refused(tmp_path):
     (tmp_path / 'a.mp4').write_bytes(b'no video')
     with pytest.raises(ValueError, match=r'^IMAGES: expected a video that OpenCV reads'):
         find_media(tmp_path / 'a.mp4')
+
+
+@pytest.mark.parametrize('kept', [1.0, 0.5])
+def test_a_video_that_is_cut_off_is_told(tmp_path, kept):
+    path = tmp_path / 'clip.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 8, (48, 32))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        writer.write(rng.integers(0, 256, (32, 48, 3), dtype=np.uint8))
+    writer.release()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    media = find_media(path)
+    delivered = len(list(media))
+    missing = shortfall_of(media, delivered)
+    if kept == 1.0:
+        assert (delivered, missing) == (20, '')
+    else:
+        assert 0 < delivered < 15
+        assert missing == (
+            f'it says that it has 20 frames, and no more than {delivered} can be read'
+        )
+
+
+def test_images_are_never_too_few(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((4, 4, 3), np.uint8))
+    assert shortfall_of(find_media(tmp_path), 0) == ''
+
+
+def test_why_a_header_cannot_be_used_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 7)
+    cv2.imwrite(str(tmp_path / 'tile.png'), np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'tile\.png \(.*expected at most \d+ pixels'):
+        find_media(tmp_path)
 
 
 def test_linked_folders_are_entered_once(tmp_path):

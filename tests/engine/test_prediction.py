@@ -31,6 +31,7 @@ def test_names_are_those_of_the_checkpoint_else_of_the_data(tmp_path):
     cfg = Config(dict(test_dataloader=dict(dataset=data)))
     assert class_names({}, cfg) == (['g', 'h'], None)
     assert named(None, 2, 'x.pth') == ['class 0', 'class 1']
+    assert named(['crane', 'dog', 'crane'], 3, 'x.pth') == ['crane (0)', 'dog', 'crane (2)']
     with pytest.raises(ValueError, match=r'^x\.pth: expected as many class names .* 3, got 2'):
         named(['a', 'b'], 3, 'x.pth')
 
