@@ -170,7 +170,7 @@ def schedule_command() -> str:
 
 
 # Set -> folder of its trainings whose settings a search has chosen.
-SEARCHED = {'camvid': 'camvid-search'}
+SEARCHED = {'camvid': 'camvid-search', 'cifar100-lt-ir100': 'cifar100-lt-ir100-search'}
 
 
 def search_table(folder: str) -> str:
