@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -52,7 +53,9 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         Args:
             data: ``inputs``: of V views, V sequences of B images (C, H, W) or V tensors
                 (B, C, H, W); of one view, B images or one tensor. ``data_samples``: B samples.
-            training: whether the batch is for training.
+            training: whether the batch is for training. Without it the views of a model in
+                training mode become one batch: the statistics of MMPretrain's ``PreciseBNHook``
+                are of all of them.
 
         Returns:
             ``inputs`` and ``data_samples``.
@@ -62,7 +65,9 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
         """
         views = _views(data['inputs'])
         found = 1 if views is None else len(views)
-        self.check_views(found, training)
+        # PreciseBNHook takes training batches so, while the model is one in training.
+        joins = not training and self.training and found == self.num_views
+        self.check_views(found, training or joins)
         if views is None:
             return super().forward(data, training)
         first, *others = views
@@ -74,6 +79,8 @@ class MultiViewClsDataPreprocessor(ClsDataPreprocessor):
             )
         batch = super().forward({**data, 'inputs': first}, training)
         inputs = [batch['inputs'], *map(self._preprocess_view, others)]
+        if joins:
+            return {**batch, 'inputs': torch.cat(inputs)}
         return {**batch, 'inputs': inputs if len(inputs) > 1 else inputs[0]}
 
     def check_views(self, found: int, training: bool = True) -> None:

@@ -72,13 +72,11 @@ class ClassCountHook(Hook):
             if found is not None:
                 model.data_preprocessor.check_views(found)
         counts = _class_counts(loader.dataset, model.head)
-        self._counts = counts
+        self._counts, self._batch_size = counts, batch_size
         _fill(model, counts)
         if isinstance(loader.sampler, ClassAwareSampler):
             _warn_of_two_corrections(runner, model)
-        loss = getattr(model.head, 'loss_module', None)
-        if hasattr(model.head, 'contrast_rows') and isinstance(loss, GPaCoLoss):
-            self._report_alpha(runner, model, loss, counts, batch_size)
+        self._report_alpha(runner, model)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
         """Fill what has come with another loss since (``SwitchRecipeHook``), once an epoch."""
@@ -86,6 +84,9 @@ class ClassCountHook(Hook):
             model = bare_model(runner.model)
             if any(not len(part.counts) for part in _holders(model)):
                 _fill(model, self._counts)
+            loss = getattr(model.head, 'loss_module', None)
+            if isinstance(loss, GPaCoLoss) and isinstance(loss.alpha, str):
+                self._report_alpha(runner, model)
 
     def before_val(self, runner: Runner) -> None:
         """Count on the config's training set what prediction reads and nobody knows."""
@@ -119,11 +120,13 @@ class ClassCountHook(Hook):
             ) from error
         _fill(model, counts)
 
-    def _report_alpha(
-        self, runner: Runner, model: Any, loss: GPaCoLoss, counts: np.ndarray, batch_size: int
-    ) -> None:
+    def _report_alpha(self, runner: Runner, model: Any) -> None:
+        """Derive and report the scale of alpha, if the head has one."""
+        loss, counts = getattr(model.head, 'loss_module', None), self._counts
+        if not hasattr(model.head, 'contrast_rows') or not isinstance(loss, GPaCoLoss):
+            return
         num_views = getattr(model.data_preprocessor, 'num_views', 1)
-        rows, certain = model.head.contrast_rows(batch_size, num_views)
+        rows, certain = model.head.contrast_rows(self._batch_size, num_views)
         shares = torch.from_numpy(counts / counts.sum())
         positives = expected_positives(shares, rows, certain=certain)
         alpha = loss.set_positives(positives)

@@ -186,7 +186,7 @@ class RegionBias(TrainingBranch):
 
     def _predicted(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return logits (B, C, C + 1) of the regions that the pixel classifier predicts."""
-        return self.classifier(soft_region_means(features, logits))
+        return self._classified(soft_region_means(features, logits))
 
     def _true_region_loss(self, inputs: BranchInputs, **settings: Any) -> Tensor:
         """Compute the loss of the mean features of the batch; ignored pixels are the extra class.
@@ -200,7 +200,11 @@ class RegionBias(TrainingBranch):
         if self.absent_weight == 0:
             found = found & (torch.arange(slots, device=labels.device) < self.num_classes)
         targets = torch.arange(slots, device=labels.device).unsqueeze(0)
-        return region_loss(self.classifier(means), targets, found, **settings)
+        return region_loss(self._classified(means), targets, found, **settings)
+
+    def _classified(self, means: Tensor) -> Tensor:
+        """Classify means, which are float32 whatever the weights are."""
+        return self.classifier(means.to(next(self.classifier.parameters()).dtype))
 
 
 def _pixel_mean(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:

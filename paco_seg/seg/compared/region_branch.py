@@ -133,7 +133,8 @@ class RegionBranch(TrainingBranch):
         if self.loss_weight == 0:
             return {self.loss_name: self._zero(inputs.features)}
         means, present = self.region_means(inputs)
-        loss = self.region_loss(self.gain(means), present)
+        # Means are float32; weights in half precision without autocast are not.
+        loss = self.region_loss(self.gain(means.to(next(self.gain.parameters()).dtype)), present)
         return {self.loss_name: self.loss_weight * loss}
 
     def region_means(self, inputs: BranchInputs) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,8 @@ class BranchInputs:
 
     An ``ignore_index`` that is also a class, or -1, is replaced by -100 together with its labels:
     what the stock losses leave out is then no class for any branch either, and -1 stays the label
-    of empty queue slots.
+    of empty queue slots. None, MMSegmentation's word for a binary head that ignores no label,
+    becomes -100 too, with all labels that are no class.
 
     Attributes:
         features: (B, D, h, w) feature map before dropout and classifier; (B, D, P) for a head
@@ -33,7 +34,7 @@ class BranchInputs:
             losses (and the same dropout mask).
         feature_labels: (B, h, w) or (B, P) int64 labels on the grid of the features, nearest.
         labels: (B, H, W) int64 ground truth in full; None for sampled points.
-        ignore_index: label that is not a class.
+        ignore_index: label that is not a class; None on the way in is said above.
         align_corners: how the head resizes maps.
         stock_losses: losses of the head without its branches, as in the log.
     """
@@ -48,12 +49,13 @@ class BranchInputs:
 
     def __post_init__(self) -> None:
         """Give ignored pixels a label of their own."""
-        former = self.ignore_index
-        if -1 <= former < self.logits.shape[1]:
+        former: int | None = self.ignore_index
+        num_classes = self.logits.shape[1]
+        if former is None or -1 <= former < num_classes:
             self.ignore_index = IGNORED
-            self.feature_labels = _relabelled(self.feature_labels, former)
+            self.feature_labels = _relabelled(self.feature_labels, former, num_classes)
             if self.labels is not None:
-                self.labels = _relabelled(self.labels, former)
+                self.labels = _relabelled(self.labels, former, num_classes)
 
     def main_task(self) -> MainTask | None:
         """Return the sum of the head's own losses, and the features; None without a loss."""
@@ -92,8 +94,10 @@ class BranchInputs:
         return cls(tap.features, logits, on_grid, labels, ignore_index, align_corners)
 
 
-def _relabelled(labels: Tensor, former: int) -> Tensor:
+def _relabelled(labels: Tensor, former: int | None, num_classes: int) -> Tensor:
     labels = labels.long()  # uint8 has no -100
+    if former is None:
+        return labels.masked_fill((labels < 0) | (labels >= num_classes), IGNORED)
     return labels.masked_fill(labels == former, IGNORED)
 
 

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
+from paco_seg.seg.systems import log_prior
 from paco_seg.seg.systems.heads import IMPORTS, SETTINGS, Attachment, change_heads, with_branch
 
 ATTACHED = Attachment('GPaCoDecodeHead', ('loss_contrast',), 'PixelGPaCoLoss')
@@ -23,19 +24,29 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
     """
     asked = {key: value for key, value in settings.items() if key != 'heads'}
     counts = {} if inputs.frequency_file is None else dict(frequency_file=inputs.frequency_file)
+    prior: dict[str, Any] = {}
     if 'log-prior' in inputs.partners:
         # Without the prior in its centers the contrast pulls the classifier back to it.
-        asked = {'class_prior': inputs.partners['log-prior']['tau'] or False, **counts, **asked}
-    loss = {**counts, **asked}
+        prior = {'class_prior': inputs.partners['log-prior']['tau'] or False, **counts}
+    corrected = _corrected(cfg, inputs)
+    alpha: dict[str, Any] = {}
     if counts and (inputs.frequency is None or inputs.frequency.pixels is not None):
-        loss = {'alpha': 'auto', **loss}
+        alpha = {'alpha': 'auto'}
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
+        own = {**prior, **asked} if key in corrected else asked
         if head['type'] == ATTACHED.head:  # a recipe of GPaCo is GPaCo as it is
-            return dict(loss_contrast=asked) if asked else {}
-        return with_branch(key, head, ATTACHED, loss, inputs.partners)
+            return dict(loss_contrast=own) if own else {}
+        return with_branch(key, head, ATTACHED, {**alpha, **counts, **own}, inputs.partners)
 
     return change_heads(cfg, settings['heads'], settings_of)
+
+
+def _corrected(cfg: Config, inputs: SystemInputs) -> set[str]:
+    """Return the keys of the heads whose cross entropy gets the log prior beside this."""
+    partner = inputs.partners.get('log-prior')
+    changes = [] if partner is None else log_prior.change(cfg, partner, inputs)
+    return {'.'.join(['model', *map(str, change.path)]) for change in changes}
 
 
 SYSTEM = TrainingSystem(

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.contrastive import batch, samples
+from helpers.contrastive import batch, build_classifier, samples
 from mmengine.dataset import default_collate, pseudo_collate
+from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
 from mmpretrain.registry import MODELS, TRANSFORMS
+from torch.utils.data import DataLoader
 
 NORMALISE = dict(mean=[100.0, 110.0, 120.0], std=[50.0, 60.0, 70.0], to_rgb=True)
 
@@ -92,10 +94,33 @@ class TestErrors:
 
     def test_two_views_in_evaluation(self):
         with pytest.raises(ValueError, match=r'in evaluation, got 2. Leave MultiView out'):
-            build()(batch([0, 1]))
+            build().eval()(batch([0, 1]))
 
     def test_no_view(self):
         with pytest.raises(ValueError, match='num_views: expected >= 1, got 0'):
             build(num_views=0)
         with pytest.raises(TypeError, match=r'num_views: expected an integer, got 1\.5'):
             build(num_views=1.5)
+
+
+@pytest.mark.parametrize('kind', ['GPaCo', 'PaCo'])
+def test_precise_statistics_of_batch_norm_are_those_of_all_views(kind):
+    """MMPretrain's PreciseBNHook hands training batches over as if they were for a test."""
+    model = build_classifier(kind)
+    model.data_preprocessor = build().train()
+    data = batch([0, 1, 2, 3])
+    images = [tuple(views) for views in zip(*data['inputs'], strict=True)]
+    packed = [
+        dict(inputs=list(views), data_samples=sample)
+        for views, sample in zip(images, data['data_samples'], strict=True)
+    ]
+    loader = DataLoader(packed, batch_size=4, collate_fn=pseudo_collate)
+    update_bn_stats(model, loader, 4, logger='silent')
+    views = torch.cat(build()(data, training=True)['inputs'])
+    maps = model.backbone.conv1(views).detach()
+    norm = model.backbone.bn1
+    torch.testing.assert_close(norm.running_mean, maps.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, maps.var((0, 2, 3)))
+    # A test, whose model is not in training mode, has one view.
+    with pytest.raises(ValueError, match='expected 1 views of each image in evaluation, got 2'):
+        model.eval().data_preprocessor(data, False)

@@ -99,6 +99,18 @@ class TestCounts:
         hook.before_train_iter(runner, 0)  # of the next epoch
         assert head.loss_module.class_prior().tolist() == COUNTS
 
+    def test_give_the_alpha_of_a_loss_that_comes_later(self, prepare):
+        hook = HOOKS.build(dict(type='ClassCountHook'))
+        loss = dict(class_prior='auto', alpha='auto')
+        runner = prepare(classifier_config(loss=loss))[0]
+        expected = runner.model.head.loss_module.alpha
+        hook.before_run(runner)
+        head = runner.model.head
+        head.loss_module = MODELS.build(dict(type='GPaCoLoss', **loss))
+        hook.before_train_iter(runner, 0)
+        assert head.loss_module.alpha == expected
+        assert head.loss_module.class_prior().tolist() == COUNTS
+
     def test_reach_losses_and_heads_of_stock_classifiers(self, prepare):
         config = classifier_config() | dict(type='ImageClassifier')
         config['head'] = dict(

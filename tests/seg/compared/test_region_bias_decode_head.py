@@ -60,6 +60,16 @@ def test_inference_adds_the_bias_of_the_image():
     assert_close(difference, biases[:, :, None, None].expand_as(difference), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_without_autocast(dtype):
+    head = build('FCNHead').to(dtype)
+    inputs = [feature.to(dtype) for feature in make_inputs('FCNHead')]
+    losses = head.loss(inputs, *loss_arguments('FCNHead')[1:])
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
+    assert all(p.grad is not None for p in head.region_bias.parameters())
+    assert head.eval()(inputs).isfinite().all()
+
+
 def test_training_loss_of_the_stock_head_is_without_bias():
     head = build()
     stock = MODELS.build(dict(type='FCNHead', **copy.deepcopy(ZOO['FCNHead'][0])))

@@ -87,6 +87,17 @@ def test_loss_reaches_the_decoder_and_leaves_the_branch_frozen(branch, name):
     assert sum(float(p.grad.abs().sum()) for p in others if p.grad is not None) > 0
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_without_autocast(branch, dtype):
+    name, settings = branch
+    head = build({name: settings}).to(dtype)
+    inputs = [feature.to(dtype) for feature in make_inputs('FCNHead')]
+    losses = head.loss(inputs, *loss_arguments('FCNHead')[1:])
+    assert all(value.isfinite().all() for value in losses.values())
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
+    assert head.conv_seg.weight.grad.isfinite().all()
+
+
 def test_frozen_tensors_do_not_move_and_learnable_ones_do(branch):
     key, settings = branch
     for learnable in (False, True):

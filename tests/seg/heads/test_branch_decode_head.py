@@ -14,7 +14,7 @@ from mmseg.models.decode_heads import FCNHead, PSPHead
 from mmseg.registry import MODELS
 
 import paco_seg.seg  # noqa: F401
-from paco_seg.seg.heads import BranchDecodeHead, GPaCoDecodeHead, TrainingBranch
+from paco_seg.seg.heads import BranchDecodeHead, BranchInputs, GPaCoDecodeHead, TrainingBranch
 from paco_seg.seg.heads.branch_decode_head import branch_head_class
 
 FCN = dict(
@@ -237,3 +237,28 @@ def test_one_checkpoint_for_head_and_branches(tmp_path):
     head = build(training_branches=dict(one=REGION), init_cfg=init_cfg)
     head.init_weights()
     assert all((value == 2).all() for value in head.state_dict().values())
+
+
+def test_a_binary_head_that_ignores_no_label():
+    """ignore_index=None of a sigmoid loss, as MMSegmentation has it."""
+    loss = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    binary = dict(num_classes=2, out_channels=1, ignore_index=None, loss_decode=loss)
+    contrast = dict(type='PixelGPaCoLoss', num_pixels=-1, alpha=0.05)
+    torch.manual_seed(0)
+    head = build(type='GPaCoDecodeHead', loss_contrast=contrast, dropout_ratio=0.0, **binary)
+    features, samples = make_inputs('FCNHead'), make_samples()
+    for sample in samples:
+        sample.gt_sem_seg.data %= 2
+    found = head.loss(features, samples, {})
+    head.ignore_index = 255
+    for name, value in head.loss(features, samples, {}).items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_labels_that_are_no_class_are_ignored_where_no_label_is_named():
+    labels = torch.tensor([[[0, 1], [2, 255]], [[-1, 1], [0, 0]]])
+    maps = torch.zeros(2, 2, 2, 2)
+    inputs = BranchInputs(maps, maps, labels, labels, None)
+    expected = [[[0, 1], [-100, -100]], [[-100, 1], [0, 0]]]
+    assert inputs.ignore_index == -100
+    assert inputs.feature_labels.tolist() == inputs.labels.tolist() == expected

@@ -187,6 +187,33 @@ def test_gpaco_beside_the_log_prior_has_the_prior_in_its_centers(inputs):
     assert alone.loss_contrast.alpha == 'auto'
 
 
+@pytest.mark.parametrize(
+    ('auxiliary', 'settings', 'has_prior'),
+    [
+        ({}, {'gpaco.heads': 'all', 'log-prior.heads': 'all'}, True),
+        ({}, {'gpaco.heads': 'all'}, False),
+        # the prior passes over it, and so does that of the centers
+        (
+            dict(loss_decode=dict(CE, use_sigmoid=True)),
+            {'gpaco.heads': 'all', 'log-prior.heads': 'all'},
+            False,
+        ),
+    ],
+)
+def test_centers_have_the_prior_where_the_cross_entropy_of_the_head_has_it(
+    auxiliary, settings, has_prior, inputs
+):
+    cfg = config(decode_head=FCN, auxiliary_head=[dict(FCN, **auxiliary)])
+    model = SYSTEMS.resolve('gpaco+log-prior').apply(cfg, settings, inputs).model
+    assert model.decode_head.loss_contrast.class_prior == 1.0
+    (other,) = model.auxiliary_head
+    assert other.type == 'GPaCoDecodeHead'
+    assert other.loss_contrast.get('class_prior', False) == (1.0 if has_prior else False)
+    adjusted = (other.get('loss_decode') or {}).get('type') == 'LogitAdjustedCrossEntropyLoss'
+    assert adjusted == has_prior
+    MODELS.build(other)
+
+
 def test_gpaco_and_region_rebalance_share_a_head(inputs):
     both = head('gpaco+region-rebalance', config(decode_head=FCN), inputs, **{'gpaco.alpha': 0.02})
     assert both.type == 'GPaCoDecodeHead'
