@@ -28,6 +28,8 @@ from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.parallel import check_jobs
 from paco_seg.files import check_output
 
+LOADER = 'train_dataloader'  # whose classes a prior is about
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
@@ -84,9 +86,18 @@ def _hash_of(*counted: Any) -> str:
     return hashlib.sha256(json.dumps(counted).encode()).hexdigest()
 
 
-def default_name(config: str) -> str:
-    """Return the name of the file about a config that is given none."""
-    return f'{Path(config).stem}_class-frequency.json'
+def default_name(config: str, data: str | None = None, *, loader: str = LOADER) -> str:
+    """Return the name of the file about a config that is given none.
+
+    Args:
+        config: its path.
+        data: a :func:`fingerprint`, which tells the file from one about other data.
+        loader: of the images; a prior is that of the training images, whose file has no further
+            word.
+    """
+    mark = '' if data is None else f'-{hashlib.sha256(data.encode()).hexdigest()[:8]}'
+    part = '' if loader == LOADER else f'_{loader.removesuffix("_dataloader")}'
+    return f'{Path(config).stem}{mark}{part}_class-frequency.json'
 
 
 def write_statistics(
@@ -125,7 +136,7 @@ def report(frequency: ClassFrequency) -> None:
 def run(args: argparse.Namespace) -> None:
     """Count, write and report."""
     jobs = check_jobs(args.jobs)
-    out = Path(args.out or default_name(args.config))
+    out = Path(args.out or default_name(args.config, loader=args.loader))
     check_output(out, inputs=[args.config])
     if args.plot:
         check_output(args.plot, inputs=[args.config, out], suffixes=PICTURES, key='--plot')

@@ -14,6 +14,7 @@ in the current folder; without such a file, or with one of other data, the train
 """
 
 import argparse
+import glob
 import math
 import os
 import sys
@@ -25,7 +26,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from paco_seg.cli.statistics import default_name, fingerprint, is_about, write_statistics
+from paco_seg.cli.statistics import (
+    LOADER,
+    default_name,
+    fingerprint,
+    is_about,
+    write_statistics,
+)
 from paco_seg.cli.stock_configs import check_all, pretended_frequency
 from paco_seg.compat import pretend_compiled_operations
 from paco_seg.core.frequency import counted_data, load_class_frequency
@@ -46,7 +53,6 @@ from paco_seg.files import check_output, write_text
 # MMEngine puts the folder of the config file in its place.
 HERE = '{{ fileDirname }}'
 TASKS = {'mmseg': 'segmentation', 'mmpretrain': 'classification'}
-LOADER = 'train_dataloader'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,49 +169,60 @@ def frequency_file(config: str, folder: Path, given: str | None, *, required: bo
         ValueError: there is no file, and the training set cannot be counted; or the one that is
             given counted other data.
     """
-    name = default_name(config)
-    places = [Path(given)] if given else [folder / name, Path(name)]
-    for place in places:
+    target = Path(given) if given else folder / default_name(config)
+    found = None
+    for place in [target] if given else known_files(config, folder):
         if not place.is_file():
             continue
-        if not is_outdated(config, place):
+        found = other_data(config, place)
+        if found is None:
             return place
-        if given:  # other configs may be about it
+        if given:
             raise ValueError(
                 f'--frequency-file: expected the class frequencies of what {config} trains on, got '
                 f'{given}, which is of other data. Give a name that does not exist, or leave it out'
             )
-        required = True
-        if place == places[0]:
-            print(f'{place}: is of other data; counting again', file=sys.stderr)
-    if not (given or required):
+    if not (given or required or found):
         return None
-    if not places[0].is_file():
-        print(
-            f'{places[0]}: does not exist; counting the training set of {config}', file=sys.stderr
-        )
-    check_output(places[0], inputs=[config], suffixes=('.json',), key='--frequency-file')
+    if target.is_file() and found is not None:  # a config that names it keeps its counts
+        former, target = target, folder / default_name(config, found)
+        print(f'{former}: is of other data; counting into {target}', file=sys.stderr)
+    else:
+        print(f'{target}: does not exist; counting the training set of {config}', file=sys.stderr)
+    check_output(target, inputs=[config], suffixes=('.json',), key='--frequency-file')
     try:
-        write_statistics(config, places[0], jobs=check_jobs(None))
+        write_statistics(config, target, jobs=check_jobs(None))
     except EXPECTED as error:
         raise ValueError(
             f'--frequency-file: expected the class frequencies of the training set, got none at '
-            f'{places[0]}, and it cannot be counted here: {reason(error)}. Where the data are, run '
-            f'`paco-seg statistics {config} -o {places[0].name}`, then give that file'
+            f'{target}, and it cannot be counted here: {reason(error)}. Where the data are, run '
+            f'`paco-seg statistics {config} -o {target.name}`, then give that file'
         ) from error
-    return places[0]
+    return target
 
 
-def is_outdated(config: str, file: Path) -> bool:
-    """Tell whether a file that says what it counted is about other data than the config's."""
+def known_files(config: str, folder: Path) -> list[Path]:
+    """Return where counts of a config may be: the newest of the folder, then the current one.
+
+    Counts of data that have changed since, or of another config of that name, are beside others.
+    """
+    name = default_name(config)
+    others = folder.glob(f'{glob.escape(Path(config).stem)}-{"[0-9a-f]" * 8}_class-frequency.json')
+    here = [path for path in (folder / name, *others) if path.is_file()]
+    return [*sorted(here, key=lambda path: path.stat().st_mtime, reverse=True), Path(name)]
+
+
+def other_data(config: str, file: Path) -> str | None:
+    """Return what identifies the data of a config if a file says that it counted others."""
     counted = counted_data(file, '--frequency-file')
     if counted is None:
-        return False
+        return None
     try:
         cfg, scope = read_data_config(config)
-        return not is_about(counted, fingerprint(cfg, scope, LOADER))
+        found = fingerprint(cfg, scope, LOADER)
     except EXPECTED:  # the data are elsewhere: the file is what is known about them
-        return False
+        return None
+    return None if is_about(counted, found) else found
 
 
 def reference(path: Path, out: str | None) -> str:

@@ -94,12 +94,20 @@ class PaCoSettings:
             )
 
     @classmethod
-    def checked(cls, key: str, *, without: Collection[str] = (), **settings: Any) -> PaCoSettings:
+    def checked(
+        cls,
+        key: str,
+        *,
+        without: Collection[str] = (),
+        further: Collection[str] = (),
+        **settings: Any,
+    ) -> PaCoSettings:
         """Check the settings that a config gives under ``key``.
 
         Args:
             key: config key, such as ``'loss_contrast'``; messages begin with ``<key>.<setting>``.
             without: settings that have no effect where they would be used, and are refused.
+            further: what else the config may say there, for the message.
             **settings: fields of this class.
 
         Raises:
@@ -111,7 +119,8 @@ class PaCoSettings:
         ]
         for name in settings:
             if name not in known:
-                raise TypeError(f'{key}.{name}: expected one of {", ".join(known)}, got {name!r}')
+                named = ', '.join([*known, *further])
+                raise TypeError(f'{key}.{name}: expected one of {named}, got {name!r}')
         return cls(key=key, **settings)
 
     def name(self, setting: str) -> str:

@@ -7,6 +7,8 @@ to a config in memory and in a file that inherits the original.
 from __future__ import annotations
 
 import copy
+import keyword
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -209,9 +211,13 @@ def _over(settings: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
 
 def merged_imports(cfg: Config, imports: Sequence[str]) -> dict[str, Any]:
     """``custom_imports`` of ``cfg`` plus ``imports``."""
-    present = (cfg.get('custom_imports') or {}).get('imports') or []
+    own = cfg.get('custom_imports') or {}
+    present = own.get('imports') or []
     present = [present] if isinstance(present, str) else list(present)
-    return dict(imports=list(dict.fromkeys([*present, *imports])), allow_failed_imports=False)
+    return dict(
+        imports=list(dict.fromkeys([*present, *imports])),
+        allow_failed_imports=bool(own.get('allow_failed_imports', False)),
+    )
 
 
 def merged_hooks(cfg: Config, hooks: Sequence[str]) -> list[dict[str, Any]]:
@@ -306,15 +312,19 @@ def _value(value: Any) -> str:
         return _inherited(value.place)
     if isinstance(value, dict):
         return _dict((key, _value(item)) for key, item in value.items())
-    if isinstance(value, list) and any(isinstance(item, (dict, list, Inherited)) for item in value):
-        return '[' + ', '.join(_value(item) for item in value) + ']'
+    if isinstance(value, list):
+        return f'[{", ".join(map(_value, value))}]'
+    if isinstance(value, tuple):
+        return f'({", ".join(map(_value, value))}{"," * (len(value) == 1)})'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"  # inf is no name in a config
     return repr(value)
 
 
 def _dict(items: Any) -> str:
     """``dict(...)`` on one line if it fits there, one item per line if not."""
     items = list(items)
-    if not all(key is None or (isinstance(key, str) and key.isidentifier()) for key, _ in items):
+    if not all(key is None or _is_argument(key) for key, _ in items):
         # Such as a mapping of labels.
         pairs = (f'**{text}' if key is None else f'{key!r}: {text}' for key, text in items)
         return f'{{{", ".join(pairs)}}}'
@@ -323,6 +333,10 @@ def _dict(items: Any) -> str:
     if len(line) <= 88 and '\n' not in line and not any('dict(' in part for part in parts):
         return line
     return 'dict(\n' + _indent(''.join(f'{part},\n' for part in parts)) + ')'
+
+
+def _is_argument(key: Any) -> bool:
+    return isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key)
 
 
 def _indent(text: str) -> str:

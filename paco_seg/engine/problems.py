@@ -63,8 +63,7 @@ class ProblemGroups:
             group = self._groups.setdefault((problem.what, problem.remedy), _Group())
             group.count += 1
             group.values.update(problem.values)
-            if self.shown is None or len(group.members) < self.shown:
-                group.members.append(problem)
+            group.members += [problem][: self._room(group)]
 
     def change_remedy(self, old: str, new: str) -> None:
         """Advise otherwise about problems that are counted: one file tells less than all do."""
@@ -76,7 +75,14 @@ class ProblemGroups:
                 for problem in group.members
             ]
             first = group.members[0]
-            self._groups[first.what, first.remedy] = group
+            same = self._groups.setdefault((first.what, first.remedy), _Group())
+            same.count += group.count
+            same.values.update(group.values)
+            same.members += group.members[: self._room(same)]
+
+    def _room(self, group: _Group) -> int | None:
+        """Return how many more files of a kind are named; None for all."""
+        return None if self.shown is None else max(self.shown - len(group.members), 0)
 
     def lines(self) -> Iterator[str]:
         """Yield one line per problem of a rare kind, one line for all of a frequent kind."""

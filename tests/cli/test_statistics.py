@@ -213,3 +213,15 @@ train_dataloader['dataset'] = dict(type='RepeatDataset', times=10, dataset=dict(
         pixels += counts
     assert found.num_images == len(built) == 2 + times
     assert (found.images, found.pixels) == (tuple(images), tuple(pixels))
+
+
+def test_counts_of_another_split_have_a_name_of_their_own(tiny_seg, monkeypatch, tmp_path):
+    config = tiny_seg()
+    monkeypatch.chdir(tmp_path)
+    for loader in ('train_dataloader', 'val_dataloader'):
+        cli.run(['statistics', str(config), '--loader', loader])
+    train, val = (
+        load_class_frequency(tmp_path / f'config{part}_class-frequency.json').num_images
+        for part in ('', '_val')
+    )
+    assert train > val

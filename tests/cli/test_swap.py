@@ -10,6 +10,7 @@ from PIL import Image
 
 from paco_seg.cli.stock_configs import check_all, try_stock_config
 from paco_seg.core.frequency import load_class_frequency
+from paco_seg.seg import swap_loss
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
 
@@ -296,7 +297,7 @@ def test_what_makes_no_sense_is_refused(options, message, run_tool, tiny_seg):
         run_tool('swap', tiny_seg(), *options)
 
 
-def test_frequencies_are_counted_again_when_the_data_have_changed(
+def test_frequencies_are_counted_beside_the_former_when_the_data_have_changed(
     tmp_path, run_tool, tiny_seg, capsys
 ):
     config, out = tiny_seg(), tmp_path / 'new.py'
@@ -307,12 +308,19 @@ def test_frequencies_are_counted_again_when_the_data_have_changed(
     before = load_class_frequency(file)
     for folder in ('images', 'labels'):
         (tmp_path / 'data' / folder / 'train/0.png').unlink()
-    run_tool('swap', config, '-o', out, '--system', 'log-prior')
-    assert f'{file}: is of other data; counting again' in capsys.readouterr().err
-    assert load_class_frequency(file).num_images == before.num_images - 1
-    (tmp_path / 'data').rename(tmp_path / 'elsewhere')  # nothing to compare with
+    first = out.read_text()
+    for expected in (1, 0):
+        run_tool('swap', config, '-o', out, '--system', 'log-prior')
+        told = capsys.readouterr().err
+        assert told.count(f'{file}: is of other data; counting into') == expected
+    (other,) = tmp_path.glob('config-*_class-frequency.json')
+    assert load_class_frequency(other).num_images == before.num_images - 1
+    assert load_class_frequency(file) == before  # of configs that name it
+    assert (file.name in first, other.name in out.read_text()) == (True, True)
+    (tmp_path / 'data').rename(tmp_path / 'elsewhere')  # nothing to compare with: the newest
     run_tool('swap', config, '-o', out, '--system', 'log-prior')
     assert 'counting' not in capsys.readouterr().err
+    assert other.name in out.read_text()
 
 
 def test_label_maps_that_were_painted_over_are_counted_again(tmp_path, run_tool, tiny_seg, capsys):
@@ -326,8 +334,9 @@ def test_label_maps_that_were_painted_over_are_counted_again(tmp_path, run_tool,
     Image.fromarray(labels).save(path)
     capsys.readouterr()
     run_tool('swap', config, '-o', out, '--system', 'log-prior')
-    assert f'{file}: is of other data; counting again' in capsys.readouterr().err
-    assert load_class_frequency(file).pixels[3] > before.pixels[3]
+    assert f'{file}: is of other data; counting into' in capsys.readouterr().err
+    (other,) = tmp_path.glob('config-*_class-frequency.json')
+    assert load_class_frequency(other).pixels[3] > before.pixels[3]
 
 
 def test_a_given_file_of_other_data_is_refused_and_kept(tmp_path, run_tool, tiny_seg):
@@ -382,3 +391,32 @@ def test_check_all_of_several_systems(tmp_path, monkeypatch, capsys):
     assert found['systems']['ce'] == dict(swapped=1, refused={})
     assert found['systems']['focal']['swapped'] == 0
     assert list(found['systems']['focal']['refused']) == ['pid.py']
+
+
+def test_two_configs_of_one_name_keep_counts_of_their_own(tmp_path, run_tool, tiny_seg):
+    config = tiny_seg()
+    other = tmp_path / 'other' / config.name
+    other.parent.mkdir()
+    other.write_text(
+        f"_base_ = '../{config.name}'\ntrain_dataloader = dict(dataset=dict(indices=3))"
+    )
+    files = []
+    for number, source in enumerate((config, other)):
+        out = tmp_path / 'out' / f'{number}.py'
+        out.parent.mkdir(exist_ok=True)
+        run_tool('swap', source, '-o', out, '--system', 'log-prior')
+        files.append(Config.fromfile(out).model.decode_head.loss_decode.frequency_file)
+    images = [load_class_frequency(file).num_images for file in files]
+    assert images[1] == 3 < images[0]
+
+
+def test_a_file_without_pixels_leaves_alpha_as_it_is(tmp_path, tiny_seg):
+    counts = dict(classes=['sky', 'road', 'tree', 'car'], images=[4, 3, 2, 1], num_images=4)
+    (tmp_path / 'images.json').write_text(json.dumps(counts))
+    changed = swap_loss(tiny_seg(), frequency_file=str(tmp_path / 'images.json'))
+    assert 'alpha' not in changed.model.decode_head.loss_contrast
+
+
+def test_a_misspelt_option_is_answered_with_all_that_there_are(tiny_seg, run_tool):
+    with pytest.raises(TypeError, match=r'loss_wieght: expected one of .*loss_weight.*num_pixels'):
+        run_tool('swap', tiny_seg(), '--set', 'loss_wieght=0.1')

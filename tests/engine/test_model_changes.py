@@ -135,3 +135,18 @@ def test_imports_may_be_none_before(tmp_path):
     written = tmp_path / 'new.py'
     written.write_text(render_config('./base.py', cfg, changes, ['os']))
     assert Config.fromfile(written).to_dict() == apply_changes(cfg, changes, ['os']).to_dict()
+
+
+def test_values_that_python_writes_otherwise_are_read_again(base):
+    odd = {'lambda': 1, 'limits': [float('inf'), (float('-inf'),)], 'pair': (1, dict(a=2)), 'e': ()}
+    written = base.with_name('new.py')
+    change = ModelChange(('head',), dict(odd=odd))
+    written.write_text(render_config('./base.py', read_config(base), [change], []))
+    assert Config.fromfile(written).model.head.odd.to_dict() == odd
+
+
+@pytest.mark.parametrize('allowed', [True, False])
+def test_imports_may_go_on_failing_where_they_were_allowed_to(allowed):
+    imports = dict(imports=['not_there'], allow_failed_imports=allowed)
+    merged = merged_imports(Config(dict(custom_imports=imports)), ['os'])
+    assert merged == dict(imports=['not_there', 'os'], allow_failed_imports=allowed)

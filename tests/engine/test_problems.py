@@ -53,6 +53,15 @@ def test_what_all_files_tell_changes_the_advice():
     assert list(groups.lines()) == ['4 files: bad. Leave it. First: a, b', 'd: odd. Drop it']
 
 
+def test_two_sets_with_one_advice_stay_in_the_count():
+    groups = ProblemGroups(shown=2)
+    for old, names in (('Ignore 200', 'abc'), ('Ignore 200 there', 'de')):
+        groups.add([Problem(name, 'bad', '', old, (200,)) for name in names])
+        groups.change_remedy(old, 'Write 255')
+    assert groups.total == 5
+    assert list(groups.lines()) == ['5 files: bad, got 200 (in 5). Write 255. First: a, b']
+
+
 def test_what_is_certain_is_refused_and_the_rest_is_warned_of():
     certain, uncertain = Problem('a', 'bad'), Problem('b', 'odd', certain=False)
     with (

@@ -1,6 +1,6 @@
 """Datasets and transforms of long-tailed and robust classification."""
 
-from paco_seg.cls.datasets.class_labels import class_counts, class_labels
+from paco_seg.cls.datasets.class_labels import class_counts, class_labels, image_counts
 from paco_seg.cls.datasets.clipped_cutout import ClippedCutout
 from paco_seg.cls.datasets.image_list_dataset import ImageListDataset, ImageListError
 from paco_seg.cls.datasets.imagenet_robustness import (
@@ -22,5 +22,6 @@ __all__ = [
     'LongTailDataset',
     'class_counts',
     'class_labels',
+    'image_counts',
     'long_tail_counts',
 ]

@@ -20,6 +20,7 @@ from paco_seg.engine.cli import LOADERS
 from paco_seg.engine.data_config import check_scope, datasets_of, sample_positions
 from paco_seg.engine.image_files import check_complete, is_file, read_header
 from paco_seg.engine.loading_steps import LoadingSteps
+from paco_seg.engine.model_changes import type_name
 from paco_seg.engine.parallel import map_in_parallel
 from paco_seg.engine.preflight import (
     check_data_folders,
@@ -360,15 +361,22 @@ def topk_problems(cfg: Config) -> Iterator[Problem]:
     """Yield evaluators that ask for more of the best classes than the head has."""
     head = (cfg.get('model') or {}).get('head') or {}
     number = head.get('num_classes')
-    for name in ('val_evaluator', 'test_evaluator'):
-        evaluators = cfg.get(name) or []
-        for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-            if isinstance(evaluator, dict) and 'topk' in evaluator:
-                yield from _topk_problem(f'{name}.topk', evaluator['topk'], number)
+    for name, evaluator in _evaluators(cfg):
+        if 'topk' in evaluator:
+            yield from _topk_problem(f'{name}.topk', evaluator['topk'], number)
     if 'topk' in head:
         yield from _topk_problem(
             'model.head.topk', head['topk'], number if head.get('cal_acc') else None
         )
+
+
+def _evaluators(cfg: Config) -> Iterator[tuple[str, dict]]:
+    """List the metrics of a config, with the key of each."""
+    for name in ('val_evaluator', 'test_evaluator'):
+        found = cfg.get(name) or []
+        for evaluator in found if isinstance(found, (list, tuple)) else [found]:
+            if isinstance(evaluator, dict):
+                yield name, evaluator
 
 
 def _topk_problem(key: str, topk: Any, number: Any) -> Iterator[Problem]:
@@ -428,7 +436,17 @@ def _multi_label_problems(sets: Sequence[ImageSet], cfg: Config) -> Iterator[Pro
     if isinstance(kind, str):
         with DefaultScope.overwrite_default_scope(SCOPE):
             kind = MODELS.get(kind)
-    if not isinstance(kind, type) or issubclass(kind, MultiLabelClsHead):
+    if not isinstance(kind, type):
+        return
+    if issubclass(kind, MultiLabelClsHead):
+        for name, evaluator in _evaluators(cfg):
+            if type_name(evaluator) == 'LongTailAccuracy':
+                yield Problem(
+                    f'{name}.type',
+                    f'expected a metric of several labels, since model.head is {kind.__name__}',
+                    ", got 'LongTailAccuracy', which is one of a single label",
+                    'Take MultiLabelMetric or AveragePrecision',
+                )
         return
     for images in sets:
         for info in images.infos:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import RepeatDataset
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 
 
 class SeveralLabelsError(ValueError):
@@ -38,6 +38,19 @@ def class_labels(dataset: Any) -> np.ndarray:
         f'dataset: expected get_gt_labels() or get_cat_ids(idx), got {type(dataset).__name__} '
         'with neither. Wrap an MMPretrain dataset'
     )
+
+
+def image_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:
+    """Count the images per class that ``dataset`` holds, each once however often it is repeated.
+
+    Groups such as few-shot classes are about these. Arguments, result and errors are those of
+    :func:`class_counts`.
+    """
+    if isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):
+        return image_counts(dataset.dataset, num_classes)
+    if hasattr(dataset, 'datasets'):  # ConcatDataset
+        return np.sum([image_counts(part, num_classes) for part in dataset.datasets], axis=0)
+    return class_counts(dataset, num_classes)
 
 
 def class_counts(dataset: Any, num_classes: int | None = None) -> np.ndarray:

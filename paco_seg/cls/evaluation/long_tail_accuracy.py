@@ -13,7 +13,7 @@ from mmpretrain.registry import DATASETS, METRICS
 from rich.console import Console
 from rich.table import Table
 
-from paco_seg.cls.datasets import class_counts
+from paco_seg.cls.datasets import image_counts
 from paco_seg.cls.evaluation.predicted_label import predicted_label
 from paco_seg.core.checks import check_bool, check_count
 from paco_seg.core.frequency import (
@@ -67,7 +67,7 @@ def _read_frequency(source: Any) -> ClassFrequency:
     if isinstance(source, str):
         return load_class_frequency(source, KEY)
     if isinstance(source, Mapping) and 'type' in source:
-        source = class_counts(DATASETS.build(dict(source)))
+        source = image_counts(DATASETS.build(dict(source)))
     if isinstance(source, Mapping):
         raise ValueError(
             f'{KEY}: expected a list of counts or a dataset config with a type, got the keys '
@@ -87,8 +87,9 @@ class LongTailAccuracy(BaseMetric):
 
     Args:
         train_counts: images per class in the *training* set: a list, a JSON file that holds one
-            or is a frequency file (:mod:`paco_seg.core.frequency`), or a dataset config. Read at
-            construction, on every rank: datasets may synchronise.
+            or is a frequency file (:mod:`paco_seg.core.frequency`), or a dataset config, whose
+            repeated images count once. Read at construction, on every rank: datasets may
+            synchronise.
         many: a class with more images is in the group ``many``.
         few: a class with fewer images is in the group ``few``.
         per_class: log a table of all classes, and return ``accuracy_classwise`` and

@@ -52,7 +52,12 @@ class GPaCoLoss(nn.Module):
     ) -> None:
         super().__init__()
         settings = dict(alpha=0.05, temperature=0.2) | settings
-        self.settings = PaCoSettings.checked(KEY, without=('contrast_ignored',), **settings)
+        self.settings = PaCoSettings.checked(
+            KEY,
+            without=('contrast_ignored',),
+            further=('class_prior', 'loss_weight'),
+            **settings,
+        )
         check_range(f'{KEY}.loss_weight', loss_weight, low=0.0)
         self.class_prior = (
             None if class_prior is None else ClassCounts(class_prior, f'{KEY}.class_prior')

@@ -85,8 +85,11 @@ class LabelCheck:
         # None is MMSegmentation's word for a binary head that masks what it is told to.
         of_heads = {head.get('ignore_index', 255) for _, head in heads} - {None}
         ignored = {maps.ignore_index, *of_heads}
-        if of_heads and maps.ignore_index == 255 and maps.key.startswith('train'):
-            # The dataset's own value decides nothing in training; at its default it says nothing.
+        own = maps.ignore_index
+        says_nothing = own == 255 or 0 <= own < len(maps.classes)
+        if of_heads and says_nothing and maps.key.startswith('train'):
+            # The dataset's own value decides nothing in training. Its default says nothing, and a
+            # class that the heads do not ignore is trained.
             ignored = of_heads
         keys = [key for key, _ in heads] or ['model.decode_head']
         return cls(
@@ -414,6 +417,15 @@ class SetSummary:
             )
         yield from self._other_classes(cfg)
         yield from self._padding(cfg)
+        if 0 <= maps.ignore_index < number and maps.ignore_index not in self.check.ignored:
+            label = maps.ignore_index
+            yield Problem(
+                f'{maps.key}.ignore_index',
+                'expected a label that the heads ignore too, which decide it in training',
+                f', got {label}, {maps.classes[label]!r}, on which they train',
+                f'Set ignore_index={label} in {self.check.keys}, or leave it out here',
+                certain=False,
+            )
         for key, head in _class_heads(maps, cfg):
             accepted = head.get('ignore_index', 255)
             for value in sorted(self.ignored - {accepted}):

@@ -171,10 +171,16 @@ def names_of(datasets: Sequence[LabelMaps]) -> str:
     for maps in datasets:
         digest.update(json.dumps([maps.classes, maps.reduce_zero_label]).encode())
         for info in maps.infos:
+            name = info.get('seg_map_path') or info['img_path']
             # Names on a disk need not be UTF-8.
-            name = os.fsencode(info.get('seg_map_path') or info['img_path'])
-            digest.update(name + b'\n')
+            digest.update(os.fsencode(_below(maps, name)) + b'\n')
     return digest.hexdigest()
+
+
+def _below(maps: LabelMaps, path: str) -> str:
+    """Return a path without the folder that holds the data set, which differs by machine."""
+    root = str(getattr(maps.dataset, 'data_root', None) or '')
+    return path[len(root) :].lstrip('/\\') if root and path.startswith(root) else path
 
 
 def contents(

@@ -44,8 +44,8 @@ class LabelMaps:
 
     Raises:
         NoLabelMapsError: the dataset is not one of MMEngine's kind, has no classes, or its
-            pipeline loads no label maps.
-        ValueError: it has no images.
+            pipeline loads no label maps; or it is a test set without their folder.
+        ValueError: it has no images, or no folder of label maps.
     """
 
     def __init__(self, config: dict, key: str = 'dataset', times: int = 1) -> None:
@@ -89,6 +89,15 @@ class LabelMaps:
             )
         self._annotation = self._find_annotation_step()
         self._annotation_is_alone = True
+        if self._is_file_annotation(self._annotation) and not any(
+            'seg_map_path' in info for info in self.infos
+        ):
+            # The test images of a benchmark come without labels.
+            kind = NoLabelMapsError if key.startswith('test') else ValueError
+            raise kind(
+                f'{key}.data_prefix.seg_map_path: expected the folder of the label maps, got none. '
+                'Set it'
+            )
 
     def labels(self, info: dict) -> np.ndarray:
         """Label map after ``reduce_zero_label`` and the map of custom classes, mostly (H, W)."""

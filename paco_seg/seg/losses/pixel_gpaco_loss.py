@@ -32,6 +32,14 @@ KEY = 'loss_contrast'
 SCOPES = ('image', 'batch', 'world')
 
 
+# Of loss_contrast beside PaCoSettings: of the loss, and of what draws and keeps pixels for it.
+OWN = (
+    'scope', 'warmup_iters', 'frequency_file', 'class_prior', 'region_keys', 'loss_weight',
+    'gradient_ratio', 'loss_name',
+)  # fmt: skip
+DRAWING = ('num_pixels', 'pixel_selection', 'importance_weights', 'queue_size')
+
+
 @MODELS.register_module()
 class PixelGPaCoLoss(nn.Module):
     """Pixel-level GPaCo loss (arXiv 2209.12400, semantic segmentation).
@@ -89,7 +97,7 @@ class PixelGPaCoLoss(nn.Module):
         settings = dict(alpha=0.01, temperature=0.07) | settings
         check_choice(f'{KEY}.scope', scope, SCOPES)
         self.alpha = PixelAlpha(settings['alpha'], frequency_file, within_image=scope == 'image')
-        self.settings = PaCoSettings.checked(KEY, **settings)
+        self.settings = PaCoSettings.checked(KEY, further=(*OWN, *DRAWING), **settings)
         self.gradient_balance = _gradient_balance(loss_weight, gradient_ratio)
         check_bool(f'{KEY}.region_keys', region_keys)
         check_count(f'{KEY}.warmup_iters', warmup_iters)

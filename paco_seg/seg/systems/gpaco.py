@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
+from paco_seg.core.frequency import load_class_frequency
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 from paco_seg.seg.systems import log_prior
@@ -30,7 +32,7 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         prior = {'class_prior': inputs.partners['log-prior']['tau'] or False, **counts}
     corrected = _corrected(cfg, inputs)
     alpha: dict[str, Any] = {}
-    if counts and (inputs.frequency is None or inputs.frequency.pixels is not None):
+    if counts and _has_pixels(inputs):
         alpha = {'alpha': 'auto'}
 
     def settings_of(key: str, head: dict) -> dict[str, Any]:
@@ -40,6 +42,14 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
         return with_branch(key, head, ATTACHED, {**alpha, **counts, **own}, inputs.partners)
 
     return change_heads(cfg, settings['heads'], settings_of)
+
+
+def _has_pixels(inputs: SystemInputs) -> bool:
+    """Whether pixels were counted; a file that is not there yet is taken for one of pixels."""
+    frequency, file = inputs.frequency, str(inputs.frequency_file)
+    if frequency is None and os.path.isfile(file):
+        frequency = load_class_frequency(file, 'frequency_file')
+    return frequency is None or frequency.pixels is not None
 
 
 def _corrected(cfg: Config, inputs: SystemInputs) -> set[str]:

@@ -218,6 +218,9 @@ def test_several_labels_in_a_head_of_one(root, multi_label):
         check_images(cfg)
     cfg.model.head.type = 'MultiLabelLinearClsHead'
     check_images(cfg)
+    cfg.val_evaluator = [dict(type='LongTailAccuracy', train_counts=[8, 2, 2])]
+    with pytest.raises(ValueError, match=r'^val_evaluator\.type: expected a metric of several'):
+        check_images(cfg)
 
 
 def test_several_labels_are_counted(root, multi_label):

@@ -3,7 +3,7 @@ import pytest
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmpretrain.datasets import CustomDataset
 
-from paco_seg.cls.datasets import class_counts, class_labels
+from paco_seg.cls.datasets import class_counts, class_labels, image_counts
 from paco_seg.cls.datasets.class_labels import SeveralLabelsError
 
 
@@ -35,6 +35,18 @@ class CatIds(Labels):
 def test_counts_of_all_classes(kind):
     assert class_counts(kind([0, 2, 2])).tolist() == [1, 0, 2]
     assert class_counts(kind([0, 2, 2]), num_classes=4).tolist() == [1, 0, 2, 0]
+
+
+def test_repeated_images_count_once_where_groups_are_made_of_them():
+    def around(kind, inner, **settings):
+        dataset = kind.__new__(kind)
+        vars(dataset).update(dataset=inner, **settings)
+        return dataset
+
+    repeated = around(RepeatDataset, Labels([0, 2, 2]), times=3, _metainfo={}, _ori_len=3)
+    both = ConcatDataset.__new__(ConcatDataset)
+    both.datasets = [repeated, around(ClassBalancedDataset, Labels([0, 1]))]
+    assert image_counts(both).tolist() == [2, 1, 2]
 
 
 class RaggedLabels(Labels):

@@ -1,5 +1,6 @@
 """What is wrong with segmentation data is named, in the files and in the set as a whole."""
 
+import shutil
 from types import SimpleNamespace
 
 import cv2
@@ -16,7 +17,8 @@ from paco_seg.seg.datasets.check import (
     datasets_of,
     unused_label_maps,
 )
-from paco_seg.seg.datasets.label_maps import NoLabelMapsError
+from paco_seg.seg.datasets.label_counts import count_labels, fingerprint
+from paco_seg.seg.datasets.label_maps import NoLabelMapsError, label_maps_of
 
 HEIGHT, WIDTH = 8, 12
 SAVERS = {
@@ -105,6 +107,49 @@ def test_sound_data_pass(scenes, recwarn):
     assert scenes.problems(cfg) == []
     check_label_maps(cfg)
     assert not [w for w in recwarn if 'expected' in str(w.message)]
+
+
+def test_a_class_that_the_data_set_alone_ignores_is_counted_and_told(scenes):
+    scenes.add(blocks(0, 1, 2))
+    scenes.add(blocks(0, 1, 1))
+    cfg = scenes.config(ignore_index=0)
+    (line,) = scenes.problems(cfg)
+    assert 'train_dataloader.dataset.ignore_index: expected a label that the heads ignore' in line
+    assert "got 0, 'a', on which they train" in line
+    counted = count_labels(list(label_maps_of(cfg, 'train_dataloader')), cfg, scenes.root / 'x', 1)
+    assert counted.pixels == (64, 96, 32)
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head[0]):
+        head.ignore_index = 0
+    assert scenes.problems(cfg) == []
+    counted = count_labels(list(label_maps_of(cfg, 'train_dataloader')), cfg, scenes.root / 'y', 1)
+    assert counted.pixels == (0, 96, 32)
+
+
+def test_a_folder_of_label_maps_that_is_missing_is_named_once(scenes):
+    scenes.add(blocks(0, 1, 2))
+    cfg = scenes.config()
+    cfg.train_dataloader.dataset.data_prefix = dict(img_path='img')
+    with pytest.raises(
+        ValueError, match=r'dataset\.data_prefix\.seg_map_path: expected the folder'
+    ):
+        check_label_maps(cfg)
+    cfg.test_dataloader = cfg.pop('train_dataloader')
+    cfg.train_dataloader = scenes.config().train_dataloader
+    with pytest.warns(UserWarning, match=r'^test_dataloader is left out: .*seg_map_path'):
+        assert len(datasets_of(cfg, ['train_dataloader', 'test_dataloader'])) == 1
+
+
+def test_the_same_files_below_another_folder_are_the_same_data(scenes, tmp_path_factory):
+    scenes.add(blocks(0, 1, 2))
+    cfg = scenes.config()
+    before = fingerprint(list(label_maps_of(cfg, 'train_dataloader')))
+    moved = tmp_path_factory.mktemp('moved') / 'data'
+    shutil.copytree(scenes.root, moved)
+    cfg.train_dataloader.dataset.data_root = f'{moved}/'
+    assert fingerprint(list(label_maps_of(cfg, 'train_dataloader'))) == before
+    (moved / 'ann' / '000.png').rename(moved / 'ann' / '001.png')
+    (moved / 'img' / '000.jpg').rename(moved / 'img' / '001.jpg')
+    assert fingerprint(list(label_maps_of(cfg, 'train_dataloader'))) != before
 
 
 def test_labels_that_wrap_around(scenes):
