@@ -7,11 +7,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether another process of this machine still writes a file of :func:`written_aside`."""
+    number = re.search(r'\.(\d+)\.part(\.\w+)?$', path.name)
+    # Windows has no signal that only asks.
+    if number is None or int(number[1]) == os.getpid() or os.name == 'nt':
+        return False
+    try:
+        os.kill(int(number[1]), 0)  # asks, and sends nothing
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 @contextmanager

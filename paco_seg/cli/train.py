@@ -19,8 +19,9 @@ from paco_seg.engine.cli import (
 from paco_seg.engine.model_changes import mmengine_name
 from paco_seg.engine.preflight import check_data_folders, check_downloads, check_settings
 from paco_seg.engine.required_hooks import register_required_hooks
-from paco_seg.engine.resume import use_resume, way_back
+from paco_seg.engine.resume import last_checkpoint, use_resume, way_back
 from paco_seg.engine.safeguards import guard_training
+from paco_seg.engine.staged_runner import leave_config
 from paco_seg.engine.stages import Interrupted
 from paco_seg.engine.strategies import check_strategy
 
@@ -96,10 +97,21 @@ def run(args: argparse.Namespace) -> None:
         use_amp(cfg)
     if args.auto_scale_lr:
         use_auto_scale_lr(cfg, args.config)
+    given = dict(resume=cfg.get('resume', False), load_from=cfg.get('load_from'))
     if args.resume or cfg.get('resume'):
         use_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
     guard_training(cfg)
+    earlier = last_checkpoint(cfg.work_dir)
     runner = build_runner(cfg)
+    if cfg.get('resume'):
+        # The next run of the file that is left is not bound to the checkpoint of this one.
+        leave_config(runner, given)
+    elif earlier:
+        runner.logger.warning(
+            f'work_dir: {cfg.work_dir} has checkpoints of an earlier training, the last one '
+            f'{earlier}: this one starts anew and replaces those of the same name. --resume goes '
+            'on from it; another --work-dir keeps both'
+        )
     register_required_hooks(runner)
     try:
         runner.train()

@@ -22,7 +22,7 @@ from paco_seg.engine.config_kinds import check_kinds
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.launch import check_local_rank, prepare_launch
 from paco_seg.engine.model_changes import type_name
-from paco_seg.engine.preflight import expand_home, iter_datasets
+from paco_seg.engine.preflight import check_work_dir_is_path, expand_home, iter_datasets
 from paco_seg.engine.pure_python_config import with_names
 from paco_seg.engine.staged_runner import StagedFlexibleRunner, StagedRunner, StagedTestRunner
 from paco_seg.engine.stages import stage
@@ -120,6 +120,7 @@ def load_config(args: Namespace, config: str | None = None) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(config).stem)
     # A shell leaves `--work-dir=~/runs` as it is, and MMEngine makes a folder of that name.
+    check_work_dir_is_path(cfg.work_dir)
     cfg.work_dir = os.path.expanduser(cfg.work_dir)
     expand_home(cfg)
     _complete_loaders(cfg)

@@ -30,4 +30,11 @@ class ConfigOptions(DictAction):
                 former = getattr(namespace, self.dest) or {}
                 setattr(namespace, self.dest, {**former, key: value[1:]})
             else:
-                super().__call__(parser, namespace, [pair], option_string)
+                try:
+                    super().__call__(parser, namespace, [pair], option_string)
+                except (AssertionError, RecursionError) as error:  # MMEngine's, of the brackets
+                    raise ArgumentError(
+                        self,
+                        f'{key}: expected a value with balanced brackets, got {value!r}. '
+                        f'{key}=={value} takes the text as it is',
+                    ) from error

@@ -23,11 +23,14 @@ class DivergedTrainingError(ValueError):
         last, resumed = last_written(runner), resumed_from(runner)
         if last is not None:
             start = (
-                f'The last good checkpoint is kept: {last}. Continue from it with --resume, or '
-                'start again,'
+                f'The last good checkpoint is kept: {last}. Start from its weights (load_from, for '
+                '--resume keeps the learning rate), or anew,'
             )
         elif resumed:
-            start = f'Continue with --resume {resumed}, or start again,'
+            start = (
+                f'Start from the weights of {resumed} (load_from, for --resume keeps the learning '
+                'rate), or anew,'
+            )
         else:
             start = 'No checkpoint was written yet. Start again'
         return cls(

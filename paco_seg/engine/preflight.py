@@ -26,6 +26,7 @@ from torch.hub import get_dir
 from paco_seg.files import check_folder
 
 INNER = ('dataset', 'datasets')  # where a wrapper has what it is around
+LOG_LEVELS = ('NOTSET', 'DEBUG', 'INFO', 'WARN', 'WARNING', 'ERROR', 'FATAL', 'CRITICAL')
 
 
 def check_data_folders(cfg: Config, loaders: Sequence[str]) -> None:
@@ -177,9 +178,15 @@ def check_settings(cfg: Config) -> None:
         ValueError: names the config key, the value, what is expected and what to change.
     """
     loop = cfg.get('train_cfg') or {}
-    for name in ('max_iters', 'max_epochs', 'val_interval'):
+    for name, low in (('max_iters', 1), ('max_epochs', 1), ('val_interval', 1), ('val_begin', 0)):
         if loop.get(name) is not None:
-            _check_whole(f'train_cfg.{name}', loop[name], 1)
+            _check_whole(f'train_cfg.{name}', loop[name], low)
+    steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts')
+    if steps is not None:
+        _check_whole('optim_wrapper.accumulative_counts', steps, 1)
+    level = cfg.get('log_level')
+    if level is not None and level not in LOG_LEVELS and not isinstance(level, int):
+        raise ValueError(f'log_level: expected one of {", ".join(LOG_LEVELS)}, got {level!r}')
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         check_loader(name, cfg.get(name))
     _check_optimizer(cfg)
@@ -221,6 +228,12 @@ def check_imports(cfg: Config) -> None:
                     f'custom_imports.imports: expected modules that can be imported, got {name!r} '
                     f'({error}). Install it, or set PYTHONPATH to its folder'
                 ) from error
+
+
+def check_work_dir_is_path(work_dir: Any) -> None:
+    """Refuse what is no path, such as a number of ``--cfg-options``."""
+    if not isinstance(work_dir, (str, os.PathLike)):
+        raise ValueError(f'work_dir: expected the path of a folder, got {work_dir!r}')
 
 
 def check_work_dir(work_dir: str | None, key: str = 'work_dir') -> None:

@@ -24,6 +24,13 @@ PUBLISHED = r'-[0-9a-f]{8}\.pth'
 NUMBERED = re.compile(rf'(?P<kind>(?!best_)(?!.*{PUBLISHED})[^.]*?)(?P<number>\d+)\.pth')
 
 
+def last_checkpoint(work_dir: str | Path) -> str | None:
+    """Return the name of the checkpoint that was written last in a folder; None without one."""
+    note = Path(work_dir) / LAST
+    named = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else ''
+    return Path(named).name or None
+
+
 def newest_checkpoint(work_dir: str | Path) -> str | None:
     """Find the newest checkpoint of a training that can be read.
 

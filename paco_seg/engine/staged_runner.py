@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,15 @@ from mmengine.dist import master_only
 from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
+from paco_seg.engine.resume import LAST
 from paco_seg.engine.stages import failing_part, reason, stage
 from paco_seg.engine.strategies import fit_strategy
+from paco_seg.files import written_aside
 
 # What NumPy says when MMEngine packs the items of a dataset that has none.
 EMPTY = 'need at least one array to concatenate'
 SHOWN = 3  # images in a message
+LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # of one run, named by its start
 
 
 # Beside it stands Runner or FlexibleRunner, whose methods have the same names.
@@ -29,20 +34,40 @@ class _Stages(_Base):
     # Where the loops are; read only when something goes wrong.
     _place = 'while preparing the run'
     _in_step = False
+    _dumped: Path | None = None
     # A test has another config than the training whose folder it is started in.
     _keeps_config = False
 
     @master_only
-    def dump_config(self) -> None:
+    def dump_config(self, settings: Mapping[str, Any] | None = None) -> None:
         """As in the base class, but no file is lost: of a test the config goes beside its log.
 
-        So does that of a run whose config was read from the very file.
+        So does that of a run whose config was read from the very file, or in whose folder no
+        training has been that may have left the file.
+
+        Args:
+            settings: to write instead of those that the run has.
         """
         name = Path(self.cfg.filename or f'{self.timestamp}.py')
-        target = Path(self.work_dir) / name.name
-        if self._keeps_config or (target.exists() and name.exists() and target.samefile(name)):
+        target = self._dumped or Path(self.work_dir) / name.name
+        is_input = target.exists() and name.exists() and target.samefile(name)
+        is_foreign = self._dumped is None and target.exists() and not self._has_trained_here()
+        if self._keeps_config or is_input or is_foreign:
             target = Path(self.log_dir) / name.name
-        self.cfg.dump(target)
+        cfg = self.cfg if settings is None else copy.deepcopy(self.cfg)
+        for key, value in (settings or {}).items():
+            cfg[key] = value
+        with written_aside(target) as unfinished:
+            cfg.dump(unfinished)
+        self._dumped = target
+
+    def _has_trained_here(self) -> bool:
+        """Whether a training has used the folder before this run."""
+        folder = Path(self.work_dir)
+        logs = (path.name for path in folder.iterdir() if path.is_dir())
+        return (folder / LAST).exists() or any(
+            LOG_FOLDER.fullmatch(name) and name != self.timestamp for name in logs
+        )
 
     def build_log_processor(self, log_processor: Any) -> Any:
         """As in the base class; a line of results names its tables of classes, without values."""
@@ -224,6 +249,12 @@ class StagedFlexibleRunner(_Stages, FlexibleRunner):
         """As in the base class, in a stage."""
         with stage('while building strategy'):
             return super().build_strategy(*args, **kwargs)
+
+
+def leave_config(runner: Runner, settings: Mapping[str, Any]) -> None:
+    """Write the config of a run once more, with other settings, for the next run of the file."""
+    if isinstance(runner, _Stages):  # not one of somebody else
+        runner.dump_config(settings)
 
 
 def _log_without_tables(

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.config import Config
 
 from paco_seg.engine.checkpoint import load_from_local
 
@@ -46,7 +47,6 @@ def test_auto_resume_without_a_checkpoint_keeps_load_from(
     with pytest.raises(stop):
         run_tool('train', tiny_seg(), '--cfg-options', 'default_hooks.checkpoint.interval=9')
     config = tiny_seg(f'load_from = {str(tmp_path / "start.pth")!r}\n')
-    from mmengine.config import Config
     from mmengine.registry import MODELS
 
     with MODELS.switch_scope_and_registry('mmseg'):
@@ -87,6 +87,26 @@ def test_auto_resume_without_a_checkpoint_keeps_load_from(
             ValueError,
             r'model\.decode_head\.num_classes: expected 4 .*, got 19',
         ),
+        (
+            '',
+            ['--cfg-options', 'default_hooks.checkpoint.save_best=miou'],
+            ValueError,
+            r"checkpoint\.save_best: expected one of aAcc, mAcc, mIoU, got 'miou'",
+        ),
+        (
+            '',
+            ['--cfg-options', 'optim_wrapper.accumulative_counts=2.5'],
+            ValueError,
+            r'optim_wrapper\.accumulative_counts: expected .* got 2\.5',
+        ),
+        ('', ['--cfg-options', 'train_cfg.val_begin=x'], ValueError, r'train_cfg\.val_begin: exp'),
+        (
+            '',
+            ['--cfg-options', 'log_level=bogus'],
+            ValueError,
+            r"log_level: expected .* got 'bogus'",
+        ),
+        ('', ['--cfg-options', 'work_dir=5'], ValueError, r'work_dir: expected the path .* got 5'),
     ],
 )
 def test_bad_input_is_refused_before_the_first_step(
@@ -128,3 +148,39 @@ def test_amp_on_a_gpu_chooses_the_wrapper(tiny_seg, run_tool, monkeypatch):
     monkeypatch.setattr(Runner, 'from_cfg', from_cfg)
     with pytest.raises(Built):
         run_tool('train', tiny_seg(), '--amp')
+
+
+def test_the_config_that_a_resumed_training_leaves_is_not_bound_to_its_checkpoint(
+    tiny_seg, run_tool, tmp_path
+):
+    config = tiny_seg('train_cfg["max_iters"] = 3\n')
+    run_tool('train', config)
+    run_tool('train', config, '--resume', '--cfg-options', 'train_cfg.max_iters=4')
+    left = Config.fromfile(tmp_path / 'work/config.py')
+    assert (left.resume, left.load_from, left.train_cfg.max_iters) == (False, None, 4)
+
+
+def test_a_second_training_in_a_folder_says_what_it_replaces(tiny_seg, run_tool, capsys):
+    config = tiny_seg('train_cfg["max_iters"] = 3\n')
+    for expected in (False, True):
+        run_tool('train', config)
+        told = 'has checkpoints of an earlier training, the last one iter_3.pth'
+        assert (told in ''.join(capsys.readouterr())) == expected
+
+
+def test_a_config_that_nobody_trained_with_is_not_replaced(tiny_seg, run_tool, stop, tmp_path):
+    config, mine = tiny_seg(), tmp_path / 'mine' / 'config.py'
+    mine.parent.mkdir()
+    mine.write_text('# mine')
+    with pytest.raises(stop):
+        run_tool('train', config, '--work-dir', mine.parent)
+    assert mine.read_text() == '# mine'
+    assert len(list(mine.parent.glob('*/config.py'))) == 1
+
+
+def test_brackets_that_do_not_match_are_named(tiny_seg, run_tool, capsys):
+    with pytest.raises(SystemExit):
+        run_tool('train', tiny_seg(), '--cfg-options', 'model.test_cfg.crop_size=[1,2')
+    assert 'model.test_cfg.crop_size: expected a value with balanced brackets' in (
+        capsys.readouterr().err
+    )

@@ -56,20 +56,32 @@ class ClassNamesCheckHook(Hook):
                     f'{len(classes)} ({_listing(classes)}). Test on the classes of the training: '
                     f'correct {key}.metainfo or num_classes'
                 )
-        self._compare(key, classes)
+        self._compare(key, classes, self._trained_on)
 
     def before_train(self, runner: Runner) -> None:
-        """Check a training that is resumed; one that starts from other weights may differ.
+        """Check a training that is resumed, and the validation of any.
+
+        A training that starts from other weights may differ from them.
 
         Raises:
             ValueError: names the setting, the names, and the remedy.
         """
         classes = classes_of(runner.train_dataloader.dataset)
         if classes is not None and runner.cfg.get('resume'):
-            self._compare('train_dataloader.dataset', classes)
+            self._compare('train_dataloader.dataset', classes, self._trained_on)
+        validated = classes_of(
+            getattr(getattr(runner.val_loop, 'dataloader', None), 'dataset', None)
+        )
+        if validated is not None:
+            self._compare('val_dataloader.dataset', validated, classes, 'the training data')
 
-    def _compare(self, key: str, classes: Sequence[str]) -> None:
-        trained = self._trained_on
+    def _compare(
+        self,
+        key: str,
+        classes: Sequence[str],
+        trained: Sequence[str] | None,
+        source: str = 'the checkpoint',
+    ) -> None:
         if trained is None or _same(trained, classes):
             return
         place = {_plain(name): number for number, name in enumerate(trained)}
@@ -82,7 +94,7 @@ class ClassNamesCheckHook(Hook):
         ]
         if moved or len(trained) != len(classes):
             raise ValueError(
-                f'{key}.metainfo.classes: expected the {len(trained)} classes of the checkpoint in '
+                f'{key}.metainfo.classes: expected the {len(trained)} classes of {source} in '
                 f'its order ({_listing(trained)}), got {len(classes)} ({_listing(classes)}'
                 f'{"; " + "; ".join(moved[:SHOWN]) if moved else ""}). Predictions would be '
                 'compared with labels of other classes: put the names, and the label numbers, into '
@@ -94,7 +106,7 @@ class ClassNamesCheckHook(Hook):
             if _plain(one) != _plain(other)
         ]
         print_log(
-            f'{key}.metainfo.classes: {len(differing)} names differ from the checkpoint '
+            f'{key}.metainfo.classes: {len(differing)} names differ from {source} '
             f'({", ".join(differing[:SHOWN])}): make sure that they mean the same',
             'current',
             logging.WARNING,

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from paco_seg.engine.divergence import check_weights_are_finite
 from paco_seg.engine.resume import LAST
-from paco_seg.files import write_text, written_aside
+from paco_seg.files import is_being_written, write_text, written_aside
 
 BACKEND = 'written_aside'
 # Information of the message hub: checkpoints that go once the one that names them is written.
@@ -86,7 +86,8 @@ class DurableCheckpointHook(CheckpointHook):
         if self._durable and is_main_process():
             notes = Path(runner.work_dir).glob(f'.{LAST}.*.part')
             for path in (*Path(self.out_dir).glob('.*.part.pth'), *notes):
-                path.unlink(missing_ok=True)
+                if not is_being_written(path):
+                    path.unlink(missing_ok=True)
             info = runner.message_hub.runtime_info
             # Only where a checkpoint of this folder is resumed, and the limit is still there.
             if self.max_keep_ckpts > 0 and 'last_ckpt' in info:
@@ -132,6 +133,7 @@ class DurableCheckpointHook(CheckpointHook):
         self.written = self.last_ckpt
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        self._check_monitored(runner, metrics)
         if not self._durable or not self.save_best:
             super()._save_best_checkpoint(runner, metrics)
             return
@@ -148,3 +150,17 @@ class DurableCheckpointHook(CheckpointHook):
             # A resumed run may have written the best checkpoint under the name of the old one.
             if path not in best:
                 remove(path)
+
+    def _check_monitored(self, runner: Runner, metrics: dict) -> None:
+        """Refuse a value of ``save_best`` that is not there, once the training so far is saved."""
+        wanted = [name for name in getattr(self, 'key_indicators', None) or () if name != 'auto']
+        missing = [name for name in wanted if metrics and name not in metrics]
+        if not missing:
+            return
+        step = runner.epoch if self.by_epoch else runner.iter
+        self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
+        raise ValueError(
+            'default_hooks.checkpoint.save_best: expected one of what the validation reports '
+            f'({", ".join(metrics)}), got {missing[0]!r}. Correct it and continue with --resume: '
+            f'{self.written} has all steps so far'
+        )

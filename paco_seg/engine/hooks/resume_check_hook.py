@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
+from mmengine.dist import get_world_size
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
@@ -31,6 +32,19 @@ INCIDENTAL = {
     'fused',
     'decoupled_weight_decay',
 }
+
+
+# Information of the message hub about the training that writes a checkpoint.
+PROCESSES, EPOCH_LENGTH = 'num_processes', 'epoch_length'
+# Settings that MMEngine takes from a checkpoint, with the state of optimizer and schedulers.
+FIXED = (
+    'optim_wrapper.optimizer.lr',
+    'optim_wrapper.optimizer.weight_decay',
+    'optim_wrapper.optimizer.momentum',
+    'optim_wrapper.optimizer.betas',
+    'param_scheduler',
+    'auto_scale_lr.enable',
+)
 
 
 @HOOKS.register_module()
@@ -56,11 +70,14 @@ class ResumeCheckHook(Hook):
             return
         source = str(runner.cfg.get('load_from') or 'checkpoint')
         _check_parts(checkpoint, source)
-        keep_own_paths(checkpoint['message_hub']['runtime_info'], checkpoint_folder(runner))
+        info = checkpoint['message_hub']['runtime_info']
+        keep_own_paths(info, checkpoint_folder(runner), _saved_for(runner))
+        _check_average(runner, checkpoint, source)
         saved_config = _saved_config(checkpoint['meta'].get('cfg'), source)
         _check_optimizer(runner, checkpoint, saved_config, source)
-        _compare_batch_sizes(runner.cfg, saved_config, source)
-        _warn_inside_an_epoch(runner, checkpoint['meta'], source)
+        _check_schedule(runner, saved_config, source)
+        _compare_batch_sizes(runner.cfg, saved_config, info.get(PROCESSES), source)
+        _warn_inside_an_epoch(runner, checkpoint['meta'], info.get(EPOCH_LENGTH), source)
         if any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
             print_log(
                 f'{source}: EarlyStoppingHook keeps nothing in a checkpoint: its patience and its '
@@ -68,6 +85,22 @@ class ResumeCheckHook(Hook):
                 'current',
                 logging.WARNING,
             )
+
+    def before_train(self, runner: Runner) -> None:
+        """Note what the next one has to know of this training."""
+        info = runner.message_hub
+        info.update_info(PROCESSES, get_world_size())
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            info.update_info(EPOCH_LENGTH, len(runner.train_loop.dataloader))
+
+
+def _saved_for(runner: Runner) -> str | None:
+    """Return the one metric by which the best checkpoint is kept; None if there is no such."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best is not None:
+            names = [hook.save_best] if isinstance(hook.save_best, str) else list(hook.save_best)
+            return names[0] if len(names) == 1 and names != ['auto'] else None
+    return None
 
 
 def checkpoint_folder(runner: Runner) -> Path:
@@ -78,14 +111,26 @@ def checkpoint_folder(runner: Runner) -> Path:
     return Path(runner.work_dir)
 
 
-def keep_own_paths(runtime_info: dict, folder: Path) -> None:
+def keep_own_paths(runtime_info: dict, folder: Path, metric: str | None = None) -> None:
     """Reduce what a checkpoint says about other checkpoints to files of ``folder``.
 
     Args:
         runtime_info: of MMEngine's message hub, changed in place: ``best_ckpt...`` becomes the
             file of the same name in ``folder``, or goes if there is none.
         folder: where the training keeps its checkpoints.
+        metric: by which the best one is kept, if it is one alone. MMEngine compares with the best
+            score whatever it was a score of, and removes the file that had it.
     """
+    best = runtime_info.get('best_ckpt')
+    if metric is not None and isinstance(best, str):
+        if not Path(best).name.startswith(f'best_{metric.replace("/", "_")}_'):
+            print_log(
+                f'default_hooks.checkpoint.save_best: {metric!r} starts anew, and '
+                f'{Path(best).name} of the training before stays',
+                'current',
+                logging.WARNING,
+            )
+            del runtime_info['best_ckpt']
     for key in list(runtime_info):
         value = runtime_info[key]
         if key.startswith('best_ckpt') or key == 'last_ckpt':
@@ -97,6 +142,12 @@ def keep_own_paths(runtime_info: dict, folder: Path) -> None:
                 del runtime_info[key]
         elif key.startswith('best_score') and not isinstance(value, Real):
             del runtime_info[key]
+    for key in [key for key in runtime_info if key.startswith('best_score')]:
+        if key.replace('score', 'ckpt', 1) not in runtime_info:  # nothing to compare with is here
+            del runtime_info[key]
+    if 'last_ckpt' not in runtime_info:  # of another folder: what is here is of another training
+        for key in ('keep_ckpt_ids', SUPERFLUOUS):
+            runtime_info.pop(key, None)
     for key in {'keep_ckpt_ids', SUPERFLUOUS} & runtime_info.keys():
         # They become part of a file name: a number cannot lead out of the folder.
         ids = runtime_info[key]
@@ -170,6 +221,49 @@ def _check_optimizer(runner: Runner, checkpoint: dict, saved: Config, source: st
             )
 
 
+def _check_average(runner: Runner, checkpoint: dict, source: str) -> None:
+    """Refuse to go on from averaged weights, to which the state of the optimizer does not belong.
+
+    ``EMAHook`` writes the average as the model, and the trained weights beside it.
+    """
+    if 'ema_state_dict' in checkpoint and not any(isinstance(h, EMAHook) for h in runner.hooks):
+        raise ValueError(
+            f'{source}: custom_hooks: expected EMAHook, which averaged its weights, got none. '
+            'Keep it; to start from the averaged weights leave --resume out and set load_from'
+        )
+
+
+def _check_schedule(runner: Runner, saved: Config, source: str) -> None:
+    """Say which settings of the checkpoint stay in force, whatever the config says now.
+
+    Raises:
+        ValueError: there is another number of schedulers, which would get states of each other.
+    """
+    ours, theirs = runner.cfg.get('param_scheduler'), saved.get('param_scheduler')
+    numbers = [len(value) if isinstance(value, (list, tuple)) else 1 for value in (ours, theirs)]
+    if ours is not None and theirs is not None and numbers[0] != numbers[1]:
+        raise ValueError(
+            f'{source}: param_scheduler: expected {numbers[1]} as in the training that wrote it, '
+            f'got {numbers[0]}. Keep them; for other ones leave --resume out and set load_from'
+        )
+    for key in FIXED:
+        now, before = (_setting(config, *key.split('.')) for config in (runner.cfg, saved))
+        if before is not None and _plain(now) != _plain(before):
+            print_log(
+                f'{source}: {key} was {before!r}, now it is {now!r}: a resumed training keeps that '
+                'of the checkpoint. For the new one leave --resume out and set load_from',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as it compares: the kind of its containers says nothing."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _signature(group: Mapping) -> tuple[int, list[str]]:
     params = group.get('params')
     number = len(params) if isinstance(params, (list, tuple)) else 0
@@ -187,10 +281,20 @@ def _known(name: str) -> bool:
     return hasattr(optim, name.rsplit('.', 1)[-1])
 
 
-def _warn_inside_an_epoch(runner: Runner, meta: Mapping[str, Any], source: str) -> None:
-    """Say that a training by epochs, which MMEngine can only start whole, repeats a part of one."""
+def _warn_inside_an_epoch(
+    runner: Runner, meta: Mapping[str, Any], length: Any, source: str
+) -> None:
+    """Say that a training by epochs, which MMEngine can only start whole, repeats a part of one.
+
+    Args:
+        runner: the training.
+        meta: of the checkpoint.
+        length: iterations of an epoch of the training that wrote it, if it says so.
+        source: the checkpoint, for the message.
+    """
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        length = len(runner.train_loop.dataloader)
+        if type(length) is not int or length < 1:
+            length = len(runner.train_loop.dataloader)
         done = meta['iter'] - meta['epoch'] * length
         if 0 < done < length:
             print_log(
@@ -203,8 +307,17 @@ def _warn_inside_an_epoch(runner: Runner, meta: Mapping[str, Any], source: str) 
             )
 
 
-def _compare_batch_sizes(cfg: Config, saved: Config, source: str) -> None:
+def _compare_batch_sizes(cfg: Config, saved: Config, processes: Any, source: str) -> None:
+    """Say that iterations mean other amounts of data; ``processes`` are those of the checkpoint."""
     ours, theirs = (_setting(config, 'train_dataloader', 'batch_size') for config in (cfg, saved))
+    if type(processes) is int and processes != get_world_size():
+        print_log(
+            f'{source}: was written by {processes} processes, now there are {get_world_size()}: '
+            'iterations and epochs count other amounts of data than before, and the learning rate '
+            'stays that of the checkpoint',
+            'current',
+            logging.WARNING,
+        )
     if None not in (ours, theirs) and ours != theirs:
         print_log(
             f'{source}: train_dataloader.batch_size was {theirs}, now it is {ours}: iterations and '

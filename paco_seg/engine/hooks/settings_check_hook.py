@@ -118,7 +118,13 @@ def check_save_best(runner: Runner) -> None:
         ValueError: names the config key, the value and why it is never there.
     """
     metrics = _metrics(runner.val_loop)
+    reported = [_reported(metric) for metric in metrics]
+    known = None if None in reported else {name for names in reported for name in names or ()}
     for key, name in _monitored(runner):
+        if known and name != 'auto' and name not in known:
+            raise ValueError(
+                f'{key}: expected one of {", ".join(sorted(known))}, got {name!r}. Correct it'
+            )
         for metric in metrics:
             why_absent = getattr(metric, 'why_absent', None)
             reason = None if why_absent is None else why_absent(name)
@@ -127,6 +133,20 @@ def check_save_best(runner: Runner) -> None:
                     f'{key}: expected a value that {type(metric).__name__} reports, got {name!r}: '
                     f'{reason}. Name another value, or change the groups of the metric'
                 )
+
+
+def _reported(metric: Any) -> set[str] | None:
+    """Return the values that a stock metric reports; None of others, which only know themselves."""
+    kind, package = type(metric).__name__, type(metric).__module__.partition('.')[0]
+    names: set[str] = set()
+    # By name: neither MMSegmentation nor MMPretrain is to be imported here.
+    if (package, kind) == ('mmseg', 'IoUMetric'):
+        names = {'aAcc', 'mAcc'}
+        for measure in metric.metrics:
+            names |= {'mFscore', 'mPrecision', 'mRecall'} if measure == 'mFscore' else {measure}
+    elif (package, kind) == ('mmpretrain', 'Accuracy') and metric.thrs == (0.0,):
+        names = {f'top{k}' for k in metric.topk}
+    return {f'{metric.prefix}/{name}' if metric.prefix else name for name in names} or None
 
 
 def check_topk(runner: Runner) -> None:

@@ -35,6 +35,7 @@ def test_another_order_is_refused(tmp_path, checkpoint):
         evaluate(tmp_path, checkpoint, **classes('tree', 'road', 'sky'))
     changes = dict(
         train_dataloader__dataset__classes=('tree', 'road', 'sky'),
+        val_dataloader__dataset__classes=('tree', 'road', 'sky'),
         resume=True,
         load_from=str(checkpoint),
     )
@@ -57,10 +58,17 @@ def test_other_names_are_a_warning(tmp_path, checkpoint, monkeypatch):
 
 def test_two_classes_may_share_a_name():
     hook = ClassNamesCheckHook()
-    hook._trained_on = ('crane', 'cat', 'crane')
-    hook._compare('dataset', ('crane', 'house cat', 'crane'))
+    trained = ('crane', 'cat', 'crane')
+    hook._compare('dataset', ('crane', 'house cat', 'crane'), trained)
     with pytest.raises(ValueError, match=r"'cat' is 0, was 1"):
-        hook._compare('dataset', ('cat', 'crane', 'crane'))
+        hook._compare('dataset', ('cat', 'crane', 'crane'), trained)
+
+
+@pytest.mark.parametrize('names', [('tree', 'road', 'sky'), ('sky', 'road')])
+def test_a_validation_on_other_classes_is_refused(tmp_path, names):
+    message = r'val_dataloader\.dataset\.metainfo\.classes: expected the 3 classes of the train'
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, val_dataloader__dataset__classes=names)
 
 
 def test_a_checkpoint_without_names_is_tested(tmp_path, checkpoint):

@@ -2,13 +2,16 @@ import os
 
 import pytest
 import torch
-from helpers.tiny_training import train
+from helpers.tiny_training import tiny_config, train
 from mmengine.fileio import LocalBackend
+from mmengine.runner import Runner
 
 from paco_seg import files
+from paco_seg.comparison.process import forget_runs
 from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.hooks import DurableCheckpointHook
 from paco_seg.engine.resume import newest_checkpoint
+from paco_seg.engine.safeguards import guard_training
 
 KEEP_ONE = dict(default_hooks__checkpoint__max_keep_ckpts=1)
 SAVE_BEST = dict(default_hooks__checkpoint__save_best='acc')
@@ -71,10 +74,33 @@ def test_a_kill_at_any_step_leaves_something_to_resume_from(
 
 def test_what_a_kill_left_unfinished_goes_with_the_next_start(tmp_path):
     train(tmp_path, train_cfg__max_iters=2)
-    for name in ('.iter_4.77.part.pth', '.last_checkpoint.77.part', '.mine.part.txt'):
+    dead, alive = 99_999_999, os.getppid()
+    unfinished = (f'.iter_4.{dead}.part.pth', f'.last_checkpoint.{dead}.part')
+    others = ['.mine.part.txt', f'.iter_9.{alive}.part.pth']  # another training writes there
+    for name in (*unfinished, *others):
         (tmp_path / name).write_text('half')
     train(tmp_path, resume=True, load_from=str(tmp_path / 'iter_2.pth'))
-    assert [name for name in names(tmp_path) if '.part' in name] == ['.mine.part.txt']
+    assert sorted(name for name in names(tmp_path) if '.part' in name) == sorted(others)
+
+
+@pytest.mark.parametrize('by_epoch', [False, True])
+def test_a_misspelt_best_value_loses_no_step(tmp_path, by_epoch):
+    def run(name, **changes):
+        cfg = tiny_config(tmp_path, default_hooks__checkpoint__interval=100, **changes)
+        cfg.default_hooks.checkpoint.update(save_best=name, by_epoch=by_epoch)
+        if by_epoch:
+            cfg.train_cfg = dict(by_epoch=True, max_epochs=2)
+        forget_runs()
+        guard_training(cfg)
+        Runner.from_cfg(cfg).train()
+
+    message = r'save_best: expected one of .*\(acc.*\), got .acc_typo.\. .* --resume: \S+\.pth has'
+    with pytest.raises(ValueError, match=message):
+        run('acc_typo')
+    last = newest_checkpoint(tmp_path)
+    assert load_from_local(last)['meta']['iter'] == (4 if by_epoch else 2)
+    run('acc', resume=True, load_from=last)
+    assert list(tmp_path.glob('best_acc_*.pth'))
 
 
 @pytest.mark.parametrize('number', [1, 2, 3])

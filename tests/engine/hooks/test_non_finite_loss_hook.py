@@ -41,7 +41,7 @@ def test_wrong_setting(patience):
 
 def test_a_training_ends_and_its_last_good_checkpoint_stays(tmp_path):
     hooks = [dict(type='NonFiniteLossHook', patience=2)]
-    message = r'2 non-finite in a row \(loss_?\w* nan.* iteration 6\. .*kept: \S+iter_4\.pth\. Cont'
+    message = r'2 non-finite in a row \(loss_?\w* nan.* iteration 6\. .*kept: \S+iter_4\.pth\. Star'
     with pytest.raises(DivergedTrainingError, match=message):
         train(tmp_path, model__diverges_at=5, custom_hooks=hooks)
     assert newest_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
@@ -53,5 +53,5 @@ def test_the_checkpoint_of_an_earlier_training_is_not_named(tmp_path):
     with pytest.raises(DivergedTrainingError, match=r'iteration 1\. No checkpoint was written yet'):
         train(tmp_path, model__diverges_at=1, custom_hooks=hooks)
     back = dict(resume=True, load_from=str(tmp_path / 'iter_2.pth'), custom_hooks=hooks)
-    with pytest.raises(DivergedTrainingError, match=r'Continue with --resume \S+iter_2\.pth, or'):
+    with pytest.raises(DivergedTrainingError, match=r'from the weights of \S+iter_2\.pth \(load'):
         train(tmp_path, model__diverges_at=1, **back)

@@ -106,8 +106,65 @@ def test_paths_become_those_of_the_own_folder(tmp_path):
         other=1,
     )
     info = dict(keep_ckpt_ids='../x', superfluous_ckpt_ids=['../x', 3, -1, True])
+    keep_own_paths(dict(info), tmp_path)
+    info['last_ckpt'] = 'iter_4.pth'
     keep_own_paths(info, tmp_path)
+    del info['last_ckpt']
     assert info == dict(keep_ckpt_ids=[], superfluous_ckpt_ids=[3])
+
+
+def test_what_another_folder_keeps_is_no_business_of_this_one(tmp_path):
+    info = dict(keep_ckpt_ids=[2, 4], superfluous_ckpt_ids=[3], last_ckpt='/there/iter_4.pth')
+    info |= dict(best_ckpt='/there/best_acc_iter_4.pth', best_score=99.0)
+    keep_own_paths(info, tmp_path)
+    assert info == {}
+
+
+@pytest.mark.parametrize(('metric', 'stays'), [('acc', True), ('acc/mean', False), (None, True)])
+def test_the_best_by_another_metric_is_no_rival(tmp_path, metric, stays):
+    best = tmp_path / 'best_acc_iter_4.pth'
+    best.touch()
+    info = dict(best_ckpt=str(best), best_score=26.0)
+    keep_own_paths(info, tmp_path, metric)
+    assert info == (dict(best_ckpt=str(best), best_score=26.0) if stays else {})
+    assert best.is_file()
+
+
+def test_settings_that_stay_those_of_the_checkpoint_are_told(tmp_path, first, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'paco_seg.engine.hooks.resume_check_hook.print_log', lambda line, *_: lines.append(line)
+    )
+    lr = tiny_config(tmp_path).optim_wrapper.optimizer.lr
+    resume(tmp_path / 'b', first / 'iter_4.pth', optim_wrapper__optimizer__lr=lr / 10)
+    (line,) = lines
+    assert f'optim_wrapper.optimizer.lr was {lr}, now it is {lr / 10}: a resumed training' in line
+    schedulers = [dict(type='ConstantLR', factor=1.0)] * 3
+    with pytest.raises(ValueError, match=r'iter_4\.pth: param_scheduler: expected \d as .* got 3'):
+        resume(tmp_path / 'c', first / 'iter_4.pth', param_scheduler=schedulers)
+
+
+def test_averaged_weights_are_not_trained_on(tmp_path):
+    average = dict(custom_hooks=[dict(type='EMAHook')])
+    train(tmp_path / 'a', train_cfg__max_iters=4, **average)
+    resume(tmp_path / 'b', tmp_path / 'a/iter_4.pth', **average)
+    with pytest.raises(ValueError, match=r'iter_4\.pth: custom_hooks: expected EMAHook'):
+        resume(tmp_path / 'c', tmp_path / 'a/iter_4.pth')
+    train(tmp_path / 'd', load_from=str(tmp_path / 'a/iter_4.pth'))
+
+
+def test_another_number_of_processes_is_told(tmp_path, first, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'paco_seg.engine.hooks.resume_check_hook.print_log', lambda line, *_: lines.append(line)
+    )
+
+    def by_two(content):
+        content['message_hub']['runtime_info']['num_processes'] = 2
+
+    resume(tmp_path / 'b', changed(first / 'iter_4.pth', by_two))
+    (line,) = lines
+    assert 'was written by 2 processes, now there are 1' in line
 
 
 @pytest.mark.parametrize(
