@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from paco_seg.cli.test import checkpoints_of
+from paco_seg.engine.staged_runner import StagedTestRunner
 
 
 def test_metrics_of_a_segmentor_with_every_class(tiny_seg, run_tool, save_checkpoint, tmp_path):
@@ -183,6 +184,7 @@ def test_a_picture_that_is_not_written_ends_the_test(
 ):
     config = tiny_seg()
     checkpoint = save_checkpoint(config)
+    monkeypatch.setattr(StagedTestRunner, 'dump_config', lambda runner: None)
     monkeypatch.setattr('paco_seg.files.os.fsync', no_space)
     with pytest.raises(OSError, match=r'--show-dir: expected to write .* Check the free space'):
         run_tool('test', config, checkpoint, '--show-dir', tmp_path / 'show')
@@ -193,6 +195,7 @@ def test_earlier_predictions_stay_if_new_ones_cannot_be_written(
 ):
     config = tiny_seg()
     checkpoint = save_checkpoint(config)
+    monkeypatch.setattr(StagedTestRunner, 'dump_config', lambda runner: None)
     monkeypatch.setattr('paco_seg.files.os.fsync', no_space)
     out = tmp_path / 'out.pkl'
     out.write_text('earlier')
