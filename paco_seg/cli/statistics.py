@@ -61,13 +61,20 @@ def count(
     return frequency, _hash_of(classes, images.tolist(), number)
 
 
-def fingerprint(cfg: Config, scope: str, loader: str) -> str:
-    """Identify what :func:`count` would count: files and classes, or labels of images."""
+def fingerprint(cfg: Config, scope: str, loader: str, *, former: bool = False) -> str:
+    """Identify what :func:`count` would count: files and classes, or labels of images.
+
+    Args:
+        cfg: the config.
+        scope: its task.
+        loader: whose data set is counted.
+        former: as earlier versions wrote it.
+    """
     if scope == 'mmseg':
         from paco_seg.seg.datasets import label_counts
         from paco_seg.seg.datasets.label_maps import label_maps_of
 
-        return label_counts.fingerprint(list(label_maps_of(cfg, loader)))
+        return label_counts.fingerprint(list(label_maps_of(cfg, loader)), whole_paths=former)
     from paco_seg.cls.datasets.check import class_statistics
 
     classes, images, number = class_statistics(cfg, loader)

@@ -220,9 +220,12 @@ def other_data(config: str, file: Path) -> str | None:
     try:
         cfg, scope = read_data_config(config)
         found = fingerprint(cfg, scope, LOADER)
+        is_known = is_about(counted, found) or is_about(
+            counted, fingerprint(cfg, scope, LOADER, former=True)
+        )
     except EXPECTED:  # the data are elsewhere: the file is what is known about them
         return None
-    return None if is_about(counted, found) else found
+    return None if is_known else found
 
 
 def reference(path: Path, out: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import time
@@ -48,7 +49,7 @@ def only_one(folder: Path, key: str = '--out') -> Iterator[None]:
 
 def _check_own(folder: Path, key: str) -> None:
     """Refuse a folder with files of somebody else, which a comparison would replace or remove."""
-    if not folder.exists() or (folder / LOCK).exists():
+    if not folder.exists() or (folder / LOCK).exists() or _has_results(folder):
         return
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith('.'))
     if others:
@@ -56,8 +57,17 @@ def _check_own(folder: Path, key: str) -> None:
         raise ValueError(
             f'{key}: expected a new folder, an empty one or that of an earlier comparison, got '
             f'{str(folder)!r} with {others[0]!r}{more}, which could be replaced. Choose another '
-            'folder'
+            f'folder; to one of a comparison that was copied without {LOCK} add that file'
         )
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether a comparison has come to its end there; a copy may lack what is hidden."""
+    try:
+        content = json.loads((folder / 'results.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {'systems', 'methods'} & content.keys() != set()
 
 
 def _lock(file: Any) -> bool:

@@ -8,8 +8,10 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from paco_seg.cli.statistics import fingerprint
 from paco_seg.cli.stock_configs import check_all, try_stock_config
 from paco_seg.core.frequency import load_class_frequency
+from paco_seg.engine.data_config import read_data_config
 from paco_seg.seg import swap_loss
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs'
@@ -420,3 +422,18 @@ def test_a_file_without_pixels_leaves_alpha_as_it_is(tmp_path, tiny_seg):
 def test_a_misspelt_option_is_answered_with_all_that_there_are(tiny_seg, run_tool):
     with pytest.raises(TypeError, match=r'loss_wieght: expected one of .*loss_weight.*num_pixels'):
         run_tool('swap', tiny_seg(), '--set', 'loss_wieght=0.1')
+
+
+@pytest.mark.parametrize('names_alone', [True, False])
+def test_a_file_of_an_earlier_version_is_known(tmp_path, run_tool, tiny_seg, capsys, names_alone):
+    config = tiny_seg()
+    run_tool('swap', config, '-o', tmp_path / 'new.py', '--system', 'log-prior')
+    file = tmp_path / 'config_class-frequency.json'
+    content = json.loads(file.read_text())
+    cfg, scope = read_data_config(str(config))
+    former = fingerprint(cfg, scope, 'train_dataloader', former=True)
+    assert former != content['data']
+    file.write_text(json.dumps(content | dict(data=former.split()[0] if names_alone else former)))
+    capsys.readouterr()
+    run_tool('swap', config, '-o', tmp_path / 'new.py', '--system', 'log-prior')
+    assert 'counting' not in capsys.readouterr().err

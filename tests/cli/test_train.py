@@ -184,3 +184,12 @@ def test_brackets_that_do_not_match_are_named(tiny_seg, run_tool, capsys):
     assert 'model.test_cfg.crop_size: expected a value with balanced brackets' in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize('name', ['mIoU', 'auto', 'val_loss'])
+def test_values_that_a_validation_may_report_are_taken(tiny_seg, run_tool, stop, name):
+    # A measure may stand without a list; val_loss is that of a model with losses in a validation.
+    extra = 'val_evaluator = dict(type="IoUMetric", iou_metrics="mIoU")\n'
+    options = [f'default_hooks.checkpoint.save_best={name}', 'default_hooks.checkpoint.rule=less']
+    with pytest.raises(stop):
+        run_tool('train', tiny_seg(extra), '--cfg-options', *options)

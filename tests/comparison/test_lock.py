@@ -68,3 +68,16 @@ def test_a_folder_with_hidden_files_alone_is_as_good_as_empty(tmp_path):
         (tmp_path / 'results.json').touch()
     with only_one(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ('content', 'is_own'), [('{"systems": []}', True), ('{"methods": []}', True), ('{}', False)]
+)
+def test_a_copy_without_hidden_files_is_one_by_its_results(tmp_path, content, is_own):
+    (tmp_path / 'results.json').write_text(content)
+    if is_own:
+        with only_one(tmp_path):
+            pass
+    else:
+        with pytest.raises(ValueError, match=r'copied without \.lock add that'), only_one(tmp_path):
+            pass

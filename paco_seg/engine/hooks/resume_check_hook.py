@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import optim
 
 from paco_seg.engine.checkpoint_config import config_from_text
 from paco_seg.engine.hooks.durable_checkpoint_hook import SUPERFLUOUS
+from paco_seg.engine.model_changes import type_name
 
 # Settings of parameter groups that differ between versions of PyTorch, or say nothing of the kind.
 INCIDENTAL = {
@@ -131,6 +133,7 @@ def keep_own_paths(runtime_info: dict, folder: Path, metric: str | None = None) 
                 logging.WARNING,
             )
             del runtime_info['best_ckpt']
+            runtime_info.pop('best_score', None)
     for key in list(runtime_info):
         value = runtime_info[key]
         if key.startswith('best_ckpt') or key == 'last_ckpt':
@@ -142,11 +145,10 @@ def keep_own_paths(runtime_info: dict, folder: Path, metric: str | None = None) 
                 del runtime_info[key]
         elif key.startswith('best_score') and not isinstance(value, Real):
             del runtime_info[key]
-    for key in [key for key in runtime_info if key.startswith('best_score')]:
-        if key.replace('score', 'ckpt', 1) not in runtime_info:  # nothing to compare with is here
-            del runtime_info[key]
-    if 'last_ckpt' not in runtime_info:  # of another folder: what is here is of another training
-        for key in ('keep_ckpt_ids', SUPERFLUOUS):
+    is_remote = re.match(r'\w\w+:/', folder.as_posix())  # whose files are not looked at
+    if 'last_ckpt' not in runtime_info and not is_remote:  # what is here is of another training
+        others = [key for key in runtime_info if key.startswith('best_score')]
+        for key in (*others, 'keep_ckpt_ids', SUPERFLUOUS):
             runtime_info.pop(key, None)
     for key in {'keep_ckpt_ids', SUPERFLUOUS} & runtime_info.keys():
         # They become part of a file name: a number cannot lead out of the folder.
@@ -237,14 +239,14 @@ def _check_schedule(runner: Runner, saved: Config, source: str) -> None:
     """Say which settings of the checkpoint stay in force, whatever the config says now.
 
     Raises:
-        ValueError: there is another number of schedulers, which would get states of each other.
+        ValueError: there are other kinds of schedulers, which would get states of each other.
     """
-    ours, theirs = runner.cfg.get('param_scheduler'), saved.get('param_scheduler')
-    numbers = [len(value) if isinstance(value, (list, tuple)) else 1 for value in (ours, theirs)]
-    if ours is not None and theirs is not None and numbers[0] != numbers[1]:
+    ours, theirs = (_schedulers(config) for config in (runner.cfg, saved))
+    if saved and ours != theirs:
         raise ValueError(
-            f'{source}: param_scheduler: expected {numbers[1]} as in the training that wrote it, '
-            f'got {numbers[0]}. Keep them; for other ones leave --resume out and set load_from'
+            f'{source}: param_scheduler: expected {", ".join(theirs) or "none"} as in the training '
+            f'that wrote it, got {", ".join(ours) or "none"}. Keep them; for other ones leave '
+            '--resume out and set load_from'
         )
     for key in FIXED:
         now, before = (_setting(config, *key.split('.')) for config in (runner.cfg, saved))
@@ -257,10 +259,20 @@ def _check_schedule(runner: Runner, saved: Config, source: str) -> None:
             )
 
 
+def _schedulers(config: Config) -> list[str]:
+    """Return the kinds of the schedulers of a config."""
+    found = config.get('param_scheduler') or []
+    listed = found if isinstance(found, (list, tuple)) else [found]
+    return [type_name(item) for item in listed if isinstance(item, Mapping)]
+
+
 def _plain(value: Any) -> Any:
     """Return a setting as it compares: the kind of its containers says nothing."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
+    # One scheduler may stand alone or in a list.
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return _plain(value[0])
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -121,7 +121,8 @@ def check_save_best(runner: Runner) -> None:
     reported = [_reported(metric) for metric in metrics]
     known = None if None in reported else {name for names in reported for name in names or ()}
     for key, name in _monitored(runner):
-        if known and name != 'auto' and name not in known:
+        # The loop adds the losses of a model that has some in a validation.
+        if known and name != 'auto' and name not in known and 'loss' not in name:
             raise ValueError(
                 f'{key}: expected one of {", ".join(sorted(known))}, got {name!r}. Correct it'
             )
@@ -142,7 +143,8 @@ def _reported(metric: Any) -> set[str] | None:
     # By name: neither MMSegmentation nor MMPretrain is to be imported here.
     if (package, kind) == ('mmseg', 'IoUMetric'):
         names = {'aAcc', 'mAcc'}
-        for measure in metric.metrics:
+        measures = [metric.metrics] if isinstance(metric.metrics, str) else metric.metrics
+        for measure in measures:
             names |= {'mFscore', 'mPrecision', 'mRecall'} if measure == 'mFscore' else {measure}
     elif (package, kind) == ('mmpretrain', 'Accuracy') and metric.thrs == (0.0,):
         names = {f'top{k}' for k in metric.topk}

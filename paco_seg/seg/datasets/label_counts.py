@@ -150,11 +150,15 @@ def _read_chunk(
     return counts, findings
 
 
-def fingerprint(datasets: Sequence[LabelMaps]) -> str:
+def fingerprint(datasets: Sequence[LabelMaps], *, whole_paths: bool = False) -> str:
     """Return what tells on every machine which files and classes were counted.
 
     Two hashes: of the names, and of the sizes of the files and how they are read. A label map that
     was painted over has the same name; times of files differ from machine to machine.
+
+    Args:
+        datasets: what is counted.
+        whole_paths: with ``data_root``, as files of earlier versions have it.
     """
     sizes = hashlib.sha256()
     for maps in datasets:
@@ -162,10 +166,10 @@ def fingerprint(datasets: Sequence[LabelMaps]) -> str:
         for info in maps.infos:
             path = info.get('seg_map_path') or info['img_path']
             sizes.update(b'%d\n' % (os.path.getsize(path) if os.path.isfile(path) else -1))
-    return f'{names_of(datasets)} {sizes.hexdigest()}'
+    return f'{names_of(datasets, whole_paths=whole_paths)} {sizes.hexdigest()}'
 
 
-def names_of(datasets: Sequence[LabelMaps]) -> str:
+def names_of(datasets: Sequence[LabelMaps], *, whole_paths: bool = False) -> str:
     """Return a hash of classes and files by name alone; :func:`contents` looks into the files."""
     digest = hashlib.sha256()
     for maps in datasets:
@@ -173,7 +177,7 @@ def names_of(datasets: Sequence[LabelMaps]) -> str:
         for info in maps.infos:
             name = info.get('seg_map_path') or info['img_path']
             # Names on a disk need not be UTF-8.
-            digest.update(os.fsencode(_below(maps, name)) + b'\n')
+            digest.update(os.fsencode(name if whole_paths else _below(maps, name)) + b'\n')
     return digest.hexdigest()
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from helpers.run_state import assert_same_run
@@ -115,18 +117,33 @@ def test_paths_become_those_of_the_own_folder(tmp_path):
 
 def test_what_another_folder_keeps_is_no_business_of_this_one(tmp_path):
     info = dict(keep_ckpt_ids=[2, 4], superfluous_ckpt_ids=[3], last_ckpt='/there/iter_4.pth')
-    info |= dict(best_ckpt='/there/best_acc_iter_4.pth', best_score=99.0)
+    info |= dict(best_ckpt='/there/best_acc_iter_4.pth', best_score=99.0, best_score_acc=9.0)
     keep_own_paths(info, tmp_path)
     assert info == {}
+
+
+def test_the_best_score_stays_in_its_folder(tmp_path):
+    """A later best checkpoint has taken the place of the one that an earlier checkpoint names."""
+    (tmp_path / 'iter_4.pth').touch()
+    info = dict(last_ckpt=str(tmp_path / 'iter_4.pth'), best_score=50.0, keep_ckpt_ids=[4])
+    kept = dict(info)
+    info['best_ckpt'] = str(tmp_path / 'best_acc_iter_4.pth')
+    keep_own_paths(info, tmp_path, 'acc')
+    assert info == kept
+    remote = dict(last_ckpt='s3://b/run/iter_8.pth', keep_ckpt_ids=[6, 8], best_score=70.0)
+    keep_own_paths(remote, Path('s3://b/run'), 'acc')
+    assert remote == dict(keep_ckpt_ids=[6, 8], best_score=70.0)
 
 
 @pytest.mark.parametrize(('metric', 'stays'), [('acc', True), ('acc/mean', False), (None, True)])
 def test_the_best_by_another_metric_is_no_rival(tmp_path, metric, stays):
     best = tmp_path / 'best_acc_iter_4.pth'
     best.touch()
-    info = dict(best_ckpt=str(best), best_score=26.0)
+    (tmp_path / 'iter_4.pth').touch()
+    last = dict(last_ckpt=str(tmp_path / 'iter_4.pth'))
+    info = dict(last, best_ckpt=str(best), best_score=26.0)
     keep_own_paths(info, tmp_path, metric)
-    assert info == (dict(best_ckpt=str(best), best_score=26.0) if stays else {})
+    assert info == (dict(last, best_ckpt=str(best), best_score=26.0) if stays else last)
     assert best.is_file()
 
 
@@ -139,9 +156,12 @@ def test_settings_that_stay_those_of_the_checkpoint_are_told(tmp_path, first, mo
     resume(tmp_path / 'b', first / 'iter_4.pth', optim_wrapper__optimizer__lr=lr / 10)
     (line,) = lines
     assert f'optim_wrapper.optimizer.lr was {lr}, now it is {lr / 10}: a resumed training' in line
-    schedulers = [dict(type='ConstantLR', factor=1.0)] * 3
-    with pytest.raises(ValueError, match=r'iter_4\.pth: param_scheduler: expected \d as .* got 3'):
-        resume(tmp_path / 'c', first / 'iter_4.pth', param_scheduler=schedulers)
+    constant = dict(type='ConstantLR', factor=1.0)
+    for schedulers in ([constant], [constant] * 3, None):
+        with pytest.raises(
+            ValueError, match=r'param_scheduler: expected PolyLR as in .* got [Cn]o'
+        ):
+            resume(tmp_path / 'c', first / 'iter_4.pth', param_scheduler=schedulers)
 
 
 def test_averaged_weights_are_not_trained_on(tmp_path):

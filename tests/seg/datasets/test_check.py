@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.models.decode_heads import FCNHead
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from paco_seg.engine.problems import ProblemGroups
@@ -137,6 +139,24 @@ def test_a_folder_of_label_maps_that_is_missing_is_named_once(scenes):
     cfg.train_dataloader = scenes.config().train_dataloader
     with pytest.warns(UserWarning, match=r'^test_dataloader is left out: .*seg_map_path'):
         assert len(datasets_of(cfg, ['train_dataloader', 'test_dataloader'])) == 1
+
+
+@TRANSFORMS.register_module()
+class LoadBesideImage(LoadAnnotations):
+    """Finds the label map by the name of the image."""
+
+    def transform(self, results):
+        results['seg_map_path'] = results['img_path'].replace('img', 'ann').replace('jpg', 'png')
+        return super().transform(results)
+
+
+def test_a_step_that_finds_the_label_map_by_the_image_needs_no_folder(scenes):
+    scenes.add(blocks(0, 1, 2))
+    cfg = scenes.config(steps=[dict(type='LoadBesideImage')])
+    cfg.train_dataloader.dataset.data_prefix = dict(img_path='img')
+    check_label_maps(cfg)
+    counted = count_labels(list(label_maps_of(cfg, 'train_dataloader')), cfg, scenes.root / 'x', 1)
+    assert counted.pixels == (32, 32, 32)
 
 
 def test_the_same_files_below_another_folder_are_the_same_data(scenes, tmp_path_factory):
