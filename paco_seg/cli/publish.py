@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 import paco_seg.seg  # noqa: F401
 from paco_seg.comparison.model_card import model_card
+from paco_seg.comparison.written_configs import METRIC
 from paco_seg.engine.checkpoint import allows_pickle, load_from_local, set_safe_loading
 from paco_seg.engine.checkpoint_config import check_config_of_stranger, config_from_text
 from paco_seg.engine.cli import PLUGINS, add_allow_pickle, weights_of
@@ -40,7 +41,6 @@ META = ('dataset_meta', 'epoch', 'iter', 'seed', 'mmengine_version')
 
 
 # Settings of the run that made the checkpoint, which mean nothing to who uses it.
-MEASURES = 'paco_seg.engine.class_confusion'  # the metric of `compare`, whose trainings it saves
 RUN = ('resume', 'load_from', 'work_dir', 'launcher')
 
 
@@ -76,7 +76,7 @@ def checkpoint_config(checkpoint: dict[str, Any], source: str, *, stock: bool = 
         if stock:
             check_stock_scope(cfg)
         import_module(plugin)  # registers what a config of this task may name
-        import_module(MEASURES)
+        import_module(METRIC)  # and what `compare` measures its trainings with
     if not allows_pickle():
         check_config_of_stranger(cfg, source)
     return cfg

@@ -26,9 +26,13 @@ NUMBERED = re.compile(rf'(?P<kind>(?!best_)(?!.*{PUBLISHED})[^.]*?)(?P<number>\d
 
 def last_checkpoint(work_dir: str | Path) -> str | None:
     """Return the name of the checkpoint that was written last in a folder; None without one."""
-    note = Path(work_dir) / LAST
-    named = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else ''
-    return Path(named).name or None
+    return Path(_noted(Path(work_dir)) or '').name or None
+
+
+def _noted(folder: Path) -> str | None:
+    """Return what ``last_checkpoint`` of a folder says; None without the file."""
+    note = folder / LAST
+    return note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else None
 
 
 def newest_checkpoint(work_dir: str | Path) -> str | None:
@@ -48,8 +52,7 @@ def newest_checkpoint(work_dir: str | Path) -> str | None:
         ValueError: there are checkpoints, or there was one, but none can be read.
     """
     folder = Path(work_dir)
-    note = folder / LAST
-    named = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else None
+    note, named = folder / LAST, _noted(folder)
     refused = []
     for path in _candidates(folder, named):
         try:
