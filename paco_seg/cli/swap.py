@@ -19,7 +19,9 @@ import math
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -170,11 +172,11 @@ def frequency_file(config: str, folder: Path, given: str | None, *, required: bo
             given counted other data.
     """
     target = Path(given) if given else folder / default_name(config)
-    found = None
+    found, identity = None, cache(partial(identify, config))
     for place in [target] if given else known_files(config, folder):
         if not place.is_file():
             continue
-        found = other_data(config, place)
+        found = other_data(place, identity)
         if found is None:
             return place
         if given:
@@ -212,20 +214,27 @@ def known_files(config: str, folder: Path) -> list[Path]:
     return [*sorted(here, key=lambda path: path.stat().st_mtime, reverse=True), Path(name)]
 
 
-def other_data(config: str, file: Path) -> str | None:
-    """Return what identifies the data of a config if a file says that it counted others."""
+def other_data(file: Path, identity: Callable[[bool], str]) -> str | None:
+    """Return what identifies the data of a config if a file says that it counted others.
+
+    Args:
+        file: of counts.
+        identity: of the config's data, as files have it now, or (True) had it formerly.
+    """
     counted = counted_data(file, '--frequency-file')
     if counted is None:
         return None
     try:
-        cfg, scope = read_data_config(config)
-        found = fingerprint(cfg, scope, LOADER)
-        is_known = is_about(counted, found) or is_about(
-            counted, fingerprint(cfg, scope, LOADER, former=True)
-        )
+        is_known = is_about(counted, identity(False)) or is_about(counted, identity(True))
     except EXPECTED:  # the data are elsewhere: the file is what is known about them
         return None
-    return None if is_known else found
+    return None if is_known else identity(False)
+
+
+def identify(config: str, former: bool) -> str:
+    """Return the fingerprint of what a config trains on, for which all files are listed."""
+    cfg, scope = read_data_config(config)
+    return fingerprint(cfg, scope, LOADER, former=former)
 
 
 def reference(path: Path, out: str | None) -> str:
