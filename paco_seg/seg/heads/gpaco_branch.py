@@ -18,6 +18,7 @@ from paco_seg.engine.dropped_keys import DroppedKeys
 from paco_seg.seg.heads.pixel_sampler import PixelSampler
 from paco_seg.seg.heads.projector import EMBED_CHANNELS, conv_projector
 from paco_seg.seg.heads.training_branch import BranchInputs, TrainingBranch
+from paco_seg.seg.losses.pixel_gpaco_loss import QUEUE_SETTINGS, SAMPLER_SETTINGS
 
 KEY = 'loss_contrast'
 
@@ -60,8 +61,7 @@ class GPaCoBranch(TrainingBranch):
         channels = layers.setdefault('out_channels', EMBED_CHANNELS)
         self.projector = conv_projector(in_channels, **layers)
         settings: dict[str, Any] = {'type': 'PixelGPaCoLoss', **(loss_contrast or {})}
-        drawing = ('num_pixels', 'pixel_selection', 'importance_weights')
-        self.sampler = PixelSampler(**_taken(settings, drawing))
+        self.sampler = PixelSampler(**_taken(settings, SAMPLER_SETTINGS))
         self.queue = self._build_queue(settings, channels)
         if settings.get('frequency_file'):
             key = f'{KEY}.frequency_file'
@@ -70,7 +70,7 @@ class GPaCoBranch(TrainingBranch):
         self.loss_contrast = MODELS.build(settings)
 
     def _build_queue(self, settings: dict[str, Any], channels: int) -> KeyQueue | None:
-        names = ('queue_size', 'queue_pixels_per_class', 'embed_channels')
+        names = (*QUEUE_SETTINGS, 'embed_channels')  # the last was a setting of earlier versions
         given = {'queue_size': 0, 'queue_pixels_per_class': 10, **_taken(settings, names)}
         size, per_class = given['queue_size'], given['queue_pixels_per_class']
         check_count(f'{KEY}.queue_size', size)

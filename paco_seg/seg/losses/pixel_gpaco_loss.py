@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,14 +31,9 @@ from paco_seg.seg.losses.pixel_alpha import PixelAlpha
 
 KEY = 'loss_contrast'
 SCOPES = ('image', 'batch', 'world')
-
-
-# Of loss_contrast beside PaCoSettings: of the loss, and of what draws and keeps pixels for it.
-OWN = (
-    'scope', 'warmup_iters', 'frequency_file', 'class_prior', 'region_keys', 'loss_weight',
-    'gradient_ratio', 'loss_name',
-)  # fmt: skip
-DRAWING = ('num_pixels', 'pixel_selection', 'importance_weights', 'queue_size')
+# Of loss_contrast, but not of this loss: GPaCoBranch takes them out, a misspelt one arrives here.
+SAMPLER_SETTINGS = ('num_pixels', 'pixel_selection', 'importance_weights')
+QUEUE_SETTINGS = ('queue_size', 'queue_pixels_per_class')
 
 
 @MODELS.register_module()
@@ -97,7 +93,7 @@ class PixelGPaCoLoss(nn.Module):
         settings = dict(alpha=0.01, temperature=0.07) | settings
         check_choice(f'{KEY}.scope', scope, SCOPES)
         self.alpha = PixelAlpha(settings['alpha'], frequency_file, within_image=scope == 'image')
-        self.settings = PaCoSettings.checked(KEY, further=(*OWN, *DRAWING), **settings)
+        self.settings = PaCoSettings.checked(KEY, further=_further_settings(), **settings)
         self.gradient_balance = _gradient_balance(loss_weight, gradient_ratio)
         check_bool(f'{KEY}.region_keys', region_keys)
         check_count(f'{KEY}.warmup_iters', warmup_iters)
@@ -283,6 +279,13 @@ class PixelGPaCoLoss(nn.Module):
         if self.warmup_iters == 0:
             return 1.0
         return min(1.0, (_iteration() + 1) / self.warmup_iters)
+
+
+def _further_settings() -> tuple[str, ...]:
+    """Name what ``loss_contrast`` may say beside the fields of PaCoSettings."""
+    parameters = inspect.signature(PixelGPaCoLoss.__init__).parameters.values()
+    own = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    return (*own, *SAMPLER_SETTINGS, *QUEUE_SETTINGS)
 
 
 def _iteration() -> int:

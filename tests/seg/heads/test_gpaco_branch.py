@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +22,7 @@ from paco_seg.core import parametric_contrastive_loss
 from paco_seg.core.gradient_balance import MainTask
 from paco_seg.engine.hooks import CheckpointMatchHook
 from paco_seg.seg.heads import BranchInputs, GPaCoBranch
+from paco_seg.seg.heads.pixel_sampler import PixelSampler
 
 B, D, C, H, W = 3, 6, 4, 5, 7
 DEFAULTS = dict(type='PixelGPaCoLoss', alpha=0.05, temperature=0.2, num_pixels=-1)
@@ -291,6 +294,18 @@ def test_half_precision_features_under_autocast():
 def test_bad_settings_name_the_key(settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build(**settings)
+
+
+def test_a_misspelt_setting_is_answered_with_all_that_exist():
+    with pytest.raises(TypeError) as misspelt:
+        build(num_pixel=8)
+    listed = re.search(r'expected one of (.*), got', str(misspelt.value))[1].split(', ')
+    assert {*inspect.signature(PixelSampler).parameters} < {*listed}
+    assert {'queue_size', 'queue_pixels_per_class', 'region_keys', 'alpha'} < {*listed}
+    for name in listed:
+        with pytest.raises((TypeError, ValueError)) as refused:
+            build(**{name: [None]})  # a value that no setting takes
+        assert 'expected one of alpha' not in str(refused.value), name
 
 
 def test_a_label_outside_the_classes_is_refused():
