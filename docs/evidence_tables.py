@@ -9,7 +9,12 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 from paco_seg.cli.swap import systems_of
-from paco_seg.comparison.evidence import differences_table, evidence_table, variants_table
+from paco_seg.comparison.evidence import (
+    differences_table,
+    evidence_table,
+    groups_table,
+    variants_table,
+)
 from paco_seg.engine.variants import variant_name
 
 EVIDENCE = Path(__file__).parents[1] / 'benchmarks' / 'results' / 'evidence'
@@ -187,7 +192,11 @@ def search_table(folder: str) -> str:
         ),
     ]
     return '\n\n'.join(
-        variants_table(EVIDENCE / data, [(title, 'ce', rows)]) for data, title, rows in tables
+        [
+            *(variants_table(EVIDENCE / data, [(title, 'ce', rows)]) for data, title, rows in tables),
+            'Groups and training time with the chosen settings, and the data that choose at equal time:',
+            groups_table(EVIDENCE / SEARCHED[folder]),
+        ]
     )
 
 

@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=ConfigOptions,
         default={},
-        help='settings of the system, as key=value, such as loss_weight=0.2 or '
+        help='settings of the system, as key=value, such as loss_weight=0.1 or '
         'warmup_iters=1000 for training from scratch; of one of two systems as NAME.key=value',
     )
     parser.add_argument(

@@ -144,6 +144,27 @@ def variants_table(
     return text_table(header, rows)
 
 
+def groups_table(folder: Path) -> str:
+    """Return what a table of settings leaves out: groups of classes, time, and equal time.
+
+    Args:
+        folder: of the JSON files of the comparison.
+    """
+    loaded = load(folder)
+    if loaded is None:
+        return NOT_RUN
+    results = loaded[0]
+    main, equal_time = main_table(*loaded), equal_time_table(*loaded)
+    at_time = {title: value for title, _, value in equal_time.rows}
+    shown = [
+        index
+        for index, name in enumerate(main.header)
+        if name in ('System', 'Training', RELATIVE, *results['groups'])
+    ]
+    rows = [[*(row[index] for index in shown), at_time.get(row[0], '-')] for row in main.rows]
+    return text_table([*(main.header[index] for index in shown), equal_time.header[-1]], rows)
+
+
 def _difference(loaded: tuple[dict, dict] | None, first: str, second: str) -> list[str]:
     """Return by how much a system is ahead of another, paired by seed, and what to say of it."""
     if loaded is None:

@@ -16,6 +16,7 @@ from paco_seg.comparison.evidence import (
     NOT_RUN,
     differences_table,
     evidence_table,
+    groups_table,
     missing_lines,
     variants_table,
 )
@@ -139,6 +140,20 @@ def test_settings_stand_beside_their_reference(tmp_path):
     assert cells(tmp_path / 'absent') == [
         [title, *[NOT_RUN] * 4] for title in ('**gpaco**', 'alpha 0.1', 'x')
     ]
+
+
+def test_groups_time_and_equal_time_stand_beside_the_means(tmp_path):
+    content = results(CE, UP)
+    (tmp_path / 'results.json').write_text(json.dumps(content))
+    (tmp_path / 'costs.json').write_text(json.dumps(costs_of([CE, UP], content, 1)))
+    lines = groups_table(tmp_path).splitlines()
+    header, _, *rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+    assert header == ['System', *content['groups'], 'Training', 'At equal time']
+    assert [(row[0], *row[-2:]) for row in rows] == [
+        ('CE', '11 s', '50.0 ± 1.0'),
+        ('UP', '21 s', '24.0 ± 0.4'),  # 0.4 of its values: the first validation alone was in time
+    ]
+    assert groups_table(tmp_path / 'absent') == NOT_RUN
 
 
 def test_every_row_of_settings_is_a_system_that_trains(tmp_path):
