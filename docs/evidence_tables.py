@@ -191,13 +191,13 @@ def search_table(folder: str) -> str:
             [(f'`{name}`, {chosen[name]}', name) for name in others],
         ),
     ]
-    return '\n\n'.join(
-        [
-            *(variants_table(EVIDENCE / data, [(title, 'ce', rows)]) for data, title, rows in tables),
-            'Groups and training time with the chosen settings, and the data that choose at equal time:',
-            groups_table(EVIDENCE / SEARCHED[folder]),
-        ]
-    )
+    parts = [variants_table(EVIDENCE / data, [(title, 'ce', rows)]) for data, title, rows in tables]
+    parts += [
+        'With the chosen settings, groups and training time, and the data that choose at equal '
+        'time:',
+        groups_table(EVIDENCE / SEARCHED[folder]),
+    ]
+    return '\n\n'.join(parts)
 
 
 def search_command(folder: str) -> str:

@@ -104,7 +104,7 @@ def advice(cfg: Config, *, method: str = 'gpaco', **loss: Any) -> list[str]:
         lines.append(
             'loss_contrast.loss_weight: 1, and the config names no pretrained weights. From '
             'scratch the contrastive loss dominates at first (about 8 beside a cross entropy of '
-            '2): lower it (--set loss_weight=0.1), or let it grow (--set warmup_iters=N), which gave '
-            'less in docs/pixel_options.md'
+            '2): lower it (--set loss_weight=0.1), or let it grow (--set warmup_iters=N), '
+            'which gave less in docs/pixel_options.md'
         )
     return lines
