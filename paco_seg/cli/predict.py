@@ -136,6 +136,21 @@ def check_arguments(args: argparse.Namespace) -> None:
                 f'--out: expected a folder whose {name!r} has none of IMAGES, got {args.out!r}, '
                 'where they would be written over. Choose another folder'
             )
+    check_is_ours(out, args.out)
+
+
+def check_is_ours(out: Path, given: str) -> None:
+    """Refuse a folder whose label maps, pictures or page are not those of a prediction."""
+    if (out / 'predictions.json').is_file():
+        return
+    for name in ('labels', 'pictures', 'index.html'):
+        path = out / name
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise ValueError(
+                f'--out: expected a new folder, or that of an earlier prediction, got {given!r}, '
+                f'which has {name!r} and no predictions.json: files in it could be written over. '
+                'Choose another folder'
+            )
 
 
 def titles_of(args: argparse.Namespace) -> list[str]:

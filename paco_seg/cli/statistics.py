@@ -21,6 +21,7 @@ from paco_seg.cli.arguments import PICTURES
 from paco_seg.core.frequency import (
     GROUP_THRESHOLDS,
     ClassFrequency,
+    counted_data,
     save_class_frequency,
 )
 from paco_seg.engine.config_options import ConfigOptions
@@ -124,6 +125,24 @@ def write_statistics(
     return frequency
 
 
+def file_of(config: str, cfg: Config, scope: str, loader: str) -> Path:
+    """Return the file for the counts of a config that are given no name.
+
+    Counts of other data stay where they are, since a config may name them: those of a config of
+    the same name elsewhere, or of what the data were.
+    """
+    out = Path(default_name(config, loader=loader))
+    counted = counted_data(out, '--out') if out.is_file() else None
+    if counted is None:
+        return out
+    found = fingerprint(cfg, scope, loader)
+    if is_about(counted, found) or is_about(counted, fingerprint(cfg, scope, loader, former=True)):
+        return out
+    other = Path(default_name(config, found, loader=loader))
+    print(f'{out}: is of other data; counting into {other}. To replace it: -o {out}')
+    return other
+
+
 def report(frequency: ClassFrequency) -> None:
     """Print the groups, their thresholds and classes that never occur."""
     for by in frequency.kinds:
@@ -143,7 +162,11 @@ def report(frequency: ClassFrequency) -> None:
 def run(args: argparse.Namespace) -> None:
     """Count, write and report."""
     jobs = check_jobs(args.jobs)
-    out = Path(args.out or default_name(args.config, loader=args.loader))
+    if args.out:
+        out = Path(args.out)
+    else:
+        cfg, scope = read_data_config(args.config, args.cfg_options, to_inherit=False)
+        out = file_of(args.config, cfg, scope, args.loader)
     check_output(out, inputs=[args.config])
     if args.plot:
         check_output(args.plot, inputs=[args.config, out], suffixes=PICTURES, key='--plot')

@@ -20,7 +20,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 
+from paco_seg.engine.checkpoint import load_from_local
 from paco_seg.engine.cli import (
     add_common_arguments,
     build_runner,
@@ -38,6 +40,7 @@ from paco_seg.engine.preflight import (
     check_work_dir,
     data_folders,
     iter_datasets,
+    iter_metrics,
 )
 from paco_seg.engine.results import (
     ConfusionRecorder,
@@ -104,8 +107,7 @@ def checkpoints_of(work_dir: str) -> dict[str, str]:
             f'checkpoint: expected a folder with the file last_checkpoint, got {work_dir!r}. Pass '
             'the work directory of a training, or a checkpoint file'
         )
-    found = {'last': last}
-    best = []
+    best: dict[str, list[tuple[int, Path]]] = {}
     # CheckpointHook.out_dir may be another folder.
     places = (Path(work_dir), Path(last).parent)
     folders = {folder.resolve(): folder for folder in places}.values()
@@ -114,10 +116,45 @@ def checkpoints_of(work_dir: str) -> dict[str, str]:
             continue
         name = re.fullmatch(r'best_(.*?)(?:_(?:epoch|iter)_(\d+))?', path.stem)
         assert name is not None
-        best.append((name[1], int(name[2] or 0), path))
-    # A training that was killed between the two has left the former best beside the new one.
-    found |= {f'best on {metric}': str(path) for metric, _, path in sorted(best)}
+        best.setdefault(name[1], []).append((int(name[2] or 0), path))
+    found = {'last': last}
+    for metric, paths in sorted(best.items()):
+        path = _best_of(sorted(paths), last)
+        if path is not None:
+            found[f'best on {metric}'] = str(path)
     return found
+
+
+def _best_of(paths: list[tuple[int, Path]], last: str) -> Path | None:
+    """Return which of the best checkpoints by one metric is of the training that wrote ``last``.
+
+    Args:
+        paths: (step, file), the latest at the end.
+        last: the last checkpoint, which says which was the best when it was written.
+    """
+    step, path = paths[-1]
+    ended = re.search(r'(\d+)\.pth$', last)
+    if len(paths) == 1 and (ended is None or step <= int(ended[1])):
+        return path
+    hub = load_from_local(last, map_location='cpu').get('message_hub') or {}
+    named = {
+        Path(value).name
+        for key, value in (hub.get('runtime_info') or {}).items()
+        if key.startswith('best_ckpt') and isinstance(value, str)
+    }
+    for _, one in reversed(paths):
+        if one.name in named:
+            return one
+    # A training that was killed between the two has left the former best beside the new one.
+    if ended is None or step <= int(ended[1]):
+        return path
+    print_log(
+        f'{path}: is of another training than {last}, and is not tested. Pass it as the checkpoint '
+        'to test it',
+        'current',
+        logging.WARNING,
+    )
+    return None
 
 
 def check_outputs(args: argparse.Namespace, kind: str, inputs: list[str]) -> None:
@@ -201,9 +238,23 @@ def use_out_folder(cfg: Config, out: str) -> None:
                     f'--out: expected a folder outside the data, got {out!r}, where files of '
                     f'{key}.{name} would be written over. Choose another folder'
                 )
-    evaluators = cfg.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        evaluator.output_dir = out
+    from mmseg.evaluation import IoUMetric
+    from mmseg.registry import METRICS
+
+    writers = []
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        for metric in iter_metrics(cfg.test_evaluator):
+            kind = metric.get('type')
+            kind = METRICS.get(kind) if isinstance(kind, str) else kind
+            if isinstance(kind, type) and issubclass(kind, IoUMetric):
+                writers.append(metric)
+    if not writers:
+        raise ValueError(
+            f'test_evaluator: expected an IoUMetric, which writes the label maps of --out {out!r}, '
+            'got none. Add one, or take a name that ends in .pkl'
+        )
+    for metric in writers:
+        metric['output_dir'] = out
 
 
 def check_names(dataset: Any, *, label_maps: bool) -> None:

@@ -137,6 +137,21 @@ def _check_dataset(key: str, config: dict, scope: str | None) -> None:
         _check_path(f'{key}.ann_file', root, config['ann_file'], is_folder=False)
 
 
+def iter_metrics(evaluator: Any) -> Iterator[dict]:
+    """Yield the metrics of an evaluator of a config.
+
+    Args:
+        evaluator: a metric, a list of them, or an ``Evaluator`` with ``metrics``.
+    """
+    if isinstance(evaluator, (list, tuple)):
+        for one in evaluator:
+            yield from iter_metrics(one)
+    elif isinstance(evaluator, dict) and 'metrics' in evaluator:
+        yield from iter_metrics(evaluator['metrics'])
+    elif isinstance(evaluator, dict):
+        yield evaluator
+
+
 def data_folders(config: dict) -> dict[str, str]:
     """Key of each folder that a dataset reads from -> the folder, below its ``data_root``."""
     prefix = config.get('data_prefix') or {}

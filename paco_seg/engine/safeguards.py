@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
 
@@ -37,13 +39,38 @@ def guard_test(cfg: Config) -> None:
     """Add the hooks that check a checkpoint before it is tested; changes ``cfg`` in place.
 
     The config in the work directory of a training has the hooks of the training as well. One of
-    them reads the training set, which need not be there.
+    them reads the training set, which need not be there; another averages weights, and finds none
+    to average under test-time augmentation: the model of a checkpoint is the average already.
     """
     hooks = cfg.get('custom_hooks') or []
-    cfg.custom_hooks = [hook for hook in hooks if type_name(hook) != 'ClassMemoryHook']
+    cfg.custom_hooks = [
+        hook for hook in hooks if type_name(hook) != 'ClassMemoryHook' and not _is_average(hook)
+    ]
     add_hook(cfg, type='SettingsCheckHook')
     _require(cfg, 'inference')
     add_hook(cfg, type='ClassNamesCheckHook')
+
+
+def _is_average(hook: Any) -> bool:
+    """Tell a hook of MM that would test the averaged weights, which a checkpoint has as its model.
+
+    MMPretrain's may test the trained weights too, whose predictions would take the place of the
+    others in what is written, and those alone, which are not the model of the checkpoint.
+    """
+    kind = hook.get('type')
+    full = kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
+    package, _, name = full.rpartition('.')
+    if name != 'EMAHook' or package.split('.')[0] not in ('', 'mmengine', 'mmpretrain'):
+        return False
+    is_average = hook.get('evaluate_on_ema', True)
+    if is_average and hook.get('evaluate_on_origin'):
+        print_log(
+            'custom_hooks.EMAHook.evaluate_on_origin: a test has one model, here that of the '
+            'averaged weights. For the trained ones set evaluate_on_ema=False',
+            'current',
+            logging.WARNING,
+        )
+    return bool(is_average)
 
 
 def _require(cfg: Config, what: str) -> None:

@@ -360,6 +360,10 @@ def linked(folder, name):
             ),
             r"^--out: expected a folder whose 'labels' has none of IMAGES",
         ),
+        (
+            lambda a: a.update(out=a['images'].parent.parent),  # data/images beside data/labels
+            r"^--out: .* earlier prediction, got .*which has 'labels' and no predictions\.json",
+        ),
         (lambda a: a.update(out=a['checkpoint']), r'^--out: expected a folder, got'),
         (lambda a: a.update(images=a['checkpoint']), r'^IMAGES: .* or a video'),
         (lambda a: (a['images'] / 'bad.png').write_bytes(b'no'), r'1 that cannot: \S*bad\.png'),

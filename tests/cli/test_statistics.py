@@ -225,3 +225,21 @@ def test_counts_of_another_split_have_a_name_of_their_own(tiny_seg, monkeypatch,
         for part in ('', '_val')
     )
     assert train > val
+
+
+def test_counts_of_other_data_stay(tiny_seg, run_tool, monkeypatch, tmp_path, capsys):
+    config, usual = tiny_seg(), tmp_path / 'config_class-frequency.json'
+    monkeypatch.chdir(tmp_path)
+    run_tool('statistics', config)
+    before = usual.read_bytes()
+    run_tool('statistics', config)  # of the same data, once more
+    assert list(tmp_path.glob('*_class-frequency.json')) == [usual]
+    fewer = tiny_seg("train_dataloader['dataset']['indices'] = 2\n")
+    capsys.readouterr()
+    run_tool('statistics', fewer)
+    assert usual.read_bytes() == before
+    (other,) = {*tmp_path.glob('*_class-frequency.json')} - {usual}
+    assert load_class_frequency(other).num_images == 2
+    assert f'is of other data; counting into {other.name}' in capsys.readouterr().out
+    run_tool('statistics', fewer, '-o', usual)
+    assert load_class_frequency(usual).num_images == 2

@@ -65,6 +65,21 @@ def test_of_two_best_checkpoints_the_later_one_is_tested(tmp_path):
     }
 
 
+@pytest.mark.parametrize('named', ['best_mIoU_iter_500', None])
+def test_the_best_checkpoint_of_an_earlier_training_is_not_tested(tmp_path, named, capsys):
+    info = dict(best_ckpt=f'/there/{named}.pth') if named else {}
+    content = dict(state_dict={}, message_hub=dict(runtime_info=info))
+    torch.save(content, tmp_path / 'iter_1000.pth')
+    (tmp_path / 'last_checkpoint').write_text('iter_1000.pth')
+    for name in ('best_mIoU_iter_500', 'best_mIoU_iter_6000'):
+        (tmp_path / f'{name}.pth').write_bytes(b'')
+    found = checkpoints_of(tmp_path)
+    assert found.pop('last') == str(tmp_path / 'iter_1000.pth')
+    assert found == ({'best on mIoU': str(tmp_path / f'{named}.pth')} if named else {})
+    told = capsys.readouterr()
+    assert ('best_mIoU_iter_6000.pth: is of another training' in told.out + told.err) == (not named)
+
+
 def test_best_checkpoints_beside_the_last_one_are_found(tmp_path):
     """Of CheckpointHook.out_dir; what it published is the same once more."""
     work, other = tmp_path / 'work', tmp_path / 'out/work'
@@ -155,6 +170,45 @@ def test_tta_of_a_classifier_averages_over_flips(tiny_cls, run_tool, save_checkp
     config = tiny_cls()
     run_tool('test', config, save_checkpoint(config), '--tta', '--out', tmp_path / 'out.json')
     assert json.loads((tmp_path / 'out.json').read_text())['num_samples'] == 8
+
+
+@pytest.mark.parametrize(
+    'evaluator',
+    [
+        '[test_evaluator, {}]',
+        "dict(type='mmengine.Evaluator', metrics=[test_evaluator, {}])",
+    ],
+)
+def test_of_several_metrics_that_of_iou_writes_label_maps(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, evaluator
+):
+    other = "dict(type='ClassConfusion', num_classes=4, prefix='confusion')"
+    config = tiny_seg(f'test_evaluator = {evaluator.format(other)}\n')
+    run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'maps')
+    assert len(list((tmp_path / 'maps').iterdir())) == 2
+    config = tiny_seg(f'test_evaluator = {other}\n')
+    with pytest.raises(ValueError, match=r'^test_evaluator: expected an IoUMetric, which writes'):
+        run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'other')
+
+
+def test_averaged_weights_are_tested_under_tta_too(tiny_cls, run_tool, tmp_path):
+    rate = "optim_wrapper['optimizer']['lr'] = 1.0\n"
+    hook = "custom_hooks = [dict(type='EMAHook', momentum=0.5{})]\n"
+    run_tool('train', tiny_cls(hook.format('') + rate))
+    config = tiny_cls(hook.format(', evaluate_on_origin=True'))
+    found = {}
+    for name, more in {'plain': [], 'tta': ['--tta']}.items():
+        out = tmp_path / f'{name}.pkl'
+        run_tool('test', config, tmp_path / 'work/epoch_2.pth', '--out', out, *more)
+        found[name] = torch.stack([sample['pred_score'] for sample in mmengine.load(out)])
+    weights = torch.load(tmp_path / 'work/epoch_2.pth', weights_only=False)['state_dict']
+    plain = tmp_path / 'average.pth'
+    torch.save(dict(state_dict=weights), plain)
+    for name, more in {'plain': [], 'tta': ['--tta']}.items():
+        out = tmp_path / f'expected_{name}.pkl'
+        run_tool('test', tiny_cls(), plain, '--out', out, *more)
+        expected = torch.stack([sample['pred_score'] for sample in mmengine.load(out)])
+        torch.testing.assert_close(found[name], expected)
 
 
 def test_painted_predictions(tiny_seg, run_tool, save_checkpoint, tmp_path):

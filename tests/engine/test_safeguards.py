@@ -1,5 +1,6 @@
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop
 
 from paco_seg.engine.safeguards import guard_test, guard_training, use_durable_checkpoints
@@ -70,6 +71,22 @@ def test_a_test_gets_those_about_the_checkpoint():
     cfg = Config(dict())
     guard_test(cfg)
     assert types(cfg) == ['SettingsCheckHook', 'CheckpointMatchHook', 'ClassNamesCheckHook']
+
+
+@pytest.mark.parametrize(
+    ('hook', 'stays'),
+    [
+        (dict(type='EMAHook'), False),
+        (dict(type='mmpretrain.EMAHook', evaluate_on_origin=True), False),
+        (dict(type=EMAHook), False),
+        (dict(type='EMAHook', evaluate_on_ema=False), True),
+        (dict(type='mine.EMAHook'), True),
+    ],
+)
+def test_a_test_needs_no_second_average(hook, stays):
+    cfg = Config(dict(custom_hooks=[hook]))
+    guard_test(cfg)
+    assert (hook in cfg.custom_hooks) == stays
 
 
 def test_the_checkpoint_hook_keeps_its_arguments():

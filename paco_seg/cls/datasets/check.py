@@ -27,6 +27,7 @@ from paco_seg.engine.preflight import (
     dataset_class,
     downloads,
     iter_datasets,
+    iter_metrics,
 )
 from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
 from paco_seg.engine.staged_runner import EMPTY
@@ -362,7 +363,8 @@ def topk_problems(cfg: Config) -> Iterator[Problem]:
     head = (cfg.get('model') or {}).get('head') or {}
     number = head.get('num_classes')
     for name, evaluator in _evaluators(cfg):
-        if 'topk' in evaluator:
+        # The k of retrieval are ranks of images.
+        if 'topk' in evaluator and not type_name(evaluator).startswith('Retrieval'):
             yield from _topk_problem(f'{name}.topk', evaluator['topk'], number)
     if 'topk' in head:
         yield from _topk_problem(
@@ -373,10 +375,8 @@ def topk_problems(cfg: Config) -> Iterator[Problem]:
 def _evaluators(cfg: Config) -> Iterator[tuple[str, dict]]:
     """List the metrics of a config, with the key of each."""
     for name in ('val_evaluator', 'test_evaluator'):
-        found = cfg.get(name) or []
-        for evaluator in found if isinstance(found, (list, tuple)) else [found]:
-            if isinstance(evaluator, dict):
-                yield name, evaluator
+        for metric in iter_metrics(cfg.get(name)):
+            yield name, metric
 
 
 def _topk_problem(key: str, topk: Any, number: Any) -> Iterator[Problem]:
@@ -436,7 +436,9 @@ def _multi_label_problems(sets: Sequence[ImageSet], cfg: Config) -> Iterator[Pro
     if isinstance(kind, str):
         with DefaultScope.overwrite_default_scope(SCOPE):
             kind = MODELS.get(kind)
-    if not isinstance(kind, type):
+    # The labels of a query are the images of the gallery that show the same.
+    is_retrieval = type_name(cfg.get('model') or {}).endswith('Retriever')
+    if not isinstance(kind, type) or is_retrieval:
         return
     if issubclass(kind, MultiLabelClsHead):
         for name, evaluator in _evaluators(cfg):

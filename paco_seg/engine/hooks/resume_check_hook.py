@@ -73,7 +73,7 @@ class ResumeCheckHook(Hook):
         source = str(runner.cfg.get('load_from') or 'checkpoint')
         _check_parts(checkpoint, source)
         info = checkpoint['message_hub']['runtime_info']
-        keep_own_paths(info, checkpoint_folder(runner), _saved_for(runner))
+        keep_own_paths(info, checkpoint_folder(runner), *_saved_for(runner))
         _check_average(runner, checkpoint, source)
         saved_config = _saved_config(checkpoint['meta'].get('cfg'), source)
         _check_optimizer(runner, checkpoint, saved_config, source)
@@ -96,13 +96,17 @@ class ResumeCheckHook(Hook):
             info.update_info(EPOCH_LENGTH, len(runner.train_loop.dataloader))
 
 
-def _saved_for(runner: Runner) -> str | None:
-    """Return the one metric by which the best checkpoint is kept; None if there is no such."""
+def _saved_for(runner: Runner) -> tuple[str | None, str]:
+    """Return the one metric by which the best checkpoint is kept, if there is such, and its name.
+
+    The name is the template of the end of a file's name.
+    """
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best is not None:
             names = [hook.save_best] if isinstance(hook.save_best, str) else list(hook.save_best)
-            return names[0] if len(names) == 1 and names != ['auto'] else None
-    return None
+            metric = names[0] if len(names) == 1 and names != ['auto'] else None
+            return metric, hook.filename_tmpl
+    return None, ''
 
 
 def checkpoint_folder(runner: Runner) -> Path:
@@ -113,7 +117,9 @@ def checkpoint_folder(runner: Runner) -> Path:
     return Path(runner.work_dir)
 
 
-def keep_own_paths(runtime_info: dict, folder: Path, metric: str | None = None) -> None:
+def keep_own_paths(
+    runtime_info: dict, folder: Path, metric: str | None = None, template: str = ''
+) -> None:
     """Reduce what a checkpoint says about other checkpoints to files of ``folder``.
 
     Args:
@@ -122,10 +128,15 @@ def keep_own_paths(runtime_info: dict, folder: Path, metric: str | None = None) 
         folder: where the training keeps its checkpoints.
         metric: by which the best one is kept, if it is one alone. MMEngine compares with the best
             score whatever it was a score of, and removes the file that had it.
+        template: of the names of checkpoints, if it is not that of MMEngine.
     """
     best = runtime_info.get('best_ckpt')
     if metric is not None and isinstance(best, str):
-        if not Path(best).name.startswith(f'best_{metric.replace("/", "_")}_'):
+        # The whole name, since that of a metric may begin with another's: mIoU, mIoU_tail.
+        names = [re.escape(name) for name in {template, 'epoch_{}.pth', 'iter_{}.pth'}]
+        names = [re.sub(r'\\\{.*?\\\}', r'\\d+', name) for name in names]
+        own = rf'best_{re.escape(metric.replace("/", "_"))}_({"|".join(names)})'
+        if not re.fullmatch(own, Path(best).name):
             print_log(
                 f'default_hooks.checkpoint.save_best: {metric!r} starts anew, and '
                 f'{Path(best).name} of the training before stays',

@@ -12,9 +12,11 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader, IterableDataset
 
 from paco_seg.core.checks import check_count, check_range
 from paco_seg.engine.bare_model import bare_model
+from paco_seg.engine.rng import is_endless
 
 
 @HOOKS.register_module()
@@ -55,6 +57,14 @@ def check_length(runner: Runner) -> None:
     Raises:
         ValueError: names the config key.
     """
+    loader = runner.train_dataloader
+    is_sized = isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
+    if is_sized and not is_endless(loader) and len(loader) == 0:
+        raise ValueError(
+            f'train_dataloader.batch_size: expected at most {len(loader.sampler)}, the images of a '
+            f'process in an epoch, since drop_last is set, got {loader.batch_size}: there would '
+            'be no step. Lower it, or set drop_last=False'
+        )
     # A loop of iterations counts as one epoch, and one of epochs knows its iterations as well.
     name = 'max_epochs' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'max_iters'
     check_count(f'train_cfg.{name}', getattr(runner.train_loop, name), low=1)

@@ -25,6 +25,7 @@ from paco_seg.engine.image_files import (
     read_raw,
 )
 from paco_seg.engine.parallel import map_in_parallel
+from paco_seg.engine.preflight import iter_metrics
 from paco_seg.engine.problems import Problem, ProblemGroups, warn_or_refuse
 from paco_seg.engine.stages import first_line
 from paco_seg.seg.datasets.label_maps import (
@@ -732,10 +733,10 @@ def _ignored_labels(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, int]]:
 def _evaluators(maps: LabelMaps, cfg: Config) -> Iterator[tuple[str, int]]:
     """Config keys of the metrics that are IoUs, and the label that each of them ignores."""
     loader = maps.key.split('_', 1)[0]
-    evaluators = cfg.get(f'{loader}_evaluator') or []
-    for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        if isinstance(evaluator, dict) and 'IoU' in str(evaluator.get('type')):
-            yield f'{loader}_evaluator', evaluator.get('ignore_index', 255)
+    name = f'{loader}_evaluator'
+    for metric in iter_metrics(cfg.get(name)):
+        if 'IoU' in str(metric.get('type')):
+            yield name, metric.get('ignore_index', 255)
 
 
 def datasets_of(cfg: Config, loaders: Sequence[str], key: str = '--loaders') -> list[LabelMaps]:

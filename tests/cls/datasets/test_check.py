@@ -223,6 +223,13 @@ def test_several_labels_in_a_head_of_one(root, multi_label):
         check_images(cfg)
 
 
+def test_the_gallery_of_a_retriever_is_no_class(root, multi_label):
+    cfg = config(root, **multi_label)
+    cfg.model.type = 'mmpretrain.ImageToImageRetriever'
+    cfg.val_evaluator = dict(type='RetrievalRecall', topk=10)
+    check_images(cfg)
+
+
 def test_several_labels_are_counted(root, multi_label):
     _, counts, number = class_statistics(config(root, **multi_label), 'train_dataloader')
     assert (counts.tolist(), number) == ([1, 1, 1], 2)

@@ -135,14 +135,24 @@ def test_the_best_score_stays_in_its_folder(tmp_path):
     assert remote == dict(keep_ckpt_ids=[6, 8], best_score=70.0)
 
 
-@pytest.mark.parametrize(('metric', 'stays'), [('acc', True), ('acc/mean', False), (None, True)])
-def test_the_best_by_another_metric_is_no_rival(tmp_path, metric, stays):
-    best = tmp_path / 'best_acc_iter_4.pth'
+@pytest.mark.parametrize(
+    ('metric', 'name', 'stays'),
+    [
+        ('acc', 'best_acc_iter_4.pth', True),
+        ('acc', 'best_acc_epoch_4.pth', True),
+        ('acc', 'best_acc_model[04].pth', True),
+        ('acc/mean', 'best_acc_iter_4.pth', False),
+        ('acc', 'best_acc_tail_iter_4.pth', False),
+        (None, 'best_acc_iter_4.pth', True),
+    ],
+)
+def test_the_best_by_another_metric_is_no_rival(tmp_path, metric, name, stays):
+    best = tmp_path / name
     best.touch()
     (tmp_path / 'iter_4.pth').touch()
     last = dict(last_ckpt=str(tmp_path / 'iter_4.pth'))
     info = dict(last, best_ckpt=str(best), best_score=26.0)
-    keep_own_paths(info, tmp_path, metric)
+    keep_own_paths(info, tmp_path, metric, 'model[{:02d}].pth')
     assert info == (dict(last, best_ckpt=str(best), best_score=26.0) if stays else last)
     assert best.is_file()
 

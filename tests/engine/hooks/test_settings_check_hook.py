@@ -2,10 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
+from torch.utils.data import DataLoader
 
 from paco_seg.engine.hooks import SettingsCheckHook, settings_check_hook
 
@@ -42,7 +44,7 @@ def optim_wrapper(**settings):
     return OptimWrapper(torch.optim.SGD(nn.Linear(1, 1).parameters(), **settings))
 
 
-def runner(metrics=(), hooks=(), head=None, loop=None, optim=None):
+def runner(metrics=(), hooks=(), head=None, loop=None, optim=None, loader=None):
     model = nn.Module()
     if head is not None:
         model.head = nn.Module()
@@ -52,6 +54,7 @@ def runner(metrics=(), hooks=(), head=None, loop=None, optim=None):
         model=model,
         hooks=list(hooks),
         train_loop=loop or train_loop(max_iters=4, max_epochs=1),
+        train_dataloader=loader,
         val_loop=loop_of(list(metrics)),
         test_loop=loop_of(list(metrics)),
         optim_wrapper=optim or optim_wrapper(lr=0.1),
@@ -59,6 +62,17 @@ def runner(metrics=(), hooks=(), head=None, loop=None, optim=None):
 
 
 check = SettingsCheckHook().before_train
+
+
+def test_an_epoch_without_a_step_is_refused():
+    images = [0] * 5
+    message = r'^train_dataloader\.batch_size: expected at most 5, .* drop_last is set, got 8'
+    with pytest.raises(ValueError, match=message):
+        check(runner(loader=DataLoader(images, 8, drop_last=True)))
+    check(runner(loader=DataLoader(images, 8)))
+    check(runner(loader=DataLoader(images, 5, drop_last=True)))
+    endless = InfiniteSampler(images)
+    check(runner(loader=DataLoader(images, 8, drop_last=True, sampler=endless)))
 
 
 def test_an_interval_of_epochs_in_a_loop_of_iterations_is_refused():
