@@ -119,9 +119,9 @@ def checkpoints_of(work_dir: str) -> dict[str, str]:
         best.setdefault(name[1], []).append((int(name[2] or 0), path))
     found = {'last': last}
     for metric, paths in sorted(best.items()):
-        path = _best_of(sorted(paths), last)
-        if path is not None:
-            found[f'best on {metric}'] = str(path)
+        chosen = _best_of(sorted(paths), last)
+        if chosen is not None:
+            found[f'best on {metric}'] = str(chosen)
     return found
 
 

@@ -135,8 +135,8 @@ def keep_own_paths(
         # The whole name, since that of a metric may begin with another's: mIoU, mIoU_tail.
         names = [re.escape(name) for name in {template, 'epoch_{}.pth', 'iter_{}.pth'}]
         names = [re.sub(r'\\\{.*?\\\}', r'\\d+', name) for name in names]
-        own = rf'best_{re.escape(metric.replace("/", "_"))}_({"|".join(names)})'
-        if not re.fullmatch(own, Path(best).name):
+        of_metric = rf'best_{re.escape(metric.replace("/", "_"))}_({"|".join(names)})'
+        if not re.fullmatch(of_metric, Path(best).name):
             print_log(
                 f'default_hooks.checkpoint.save_best: {metric!r} starts anew, and '
                 f'{Path(best).name} of the training before stays',
