@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
+from mmengine.hooks import EMAHook
 from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
+from paco_seg.engine.hooks.durable_checkpoint_hook import DurableCheckpointHook
 from paco_seg.engine.resume import LAST
 from paco_seg.engine.stages import failing_part, reason, stage
 from paco_seg.engine.strategies import fit_strategy
@@ -34,6 +36,7 @@ class _Stages(_Base):
     # Where the loops are; read only when something goes wrong.
     _place = 'while preparing the run'
     _in_step = False
+    _validation: str | None = None  # 'runs', or 'ends': the hooks are told what came out
     _dumped: Path | None = None
     # A test has another config than the training whose folder it is started in.
     _keeps_config = False
@@ -150,12 +153,42 @@ class _Stages(_Base):
             self._place = f'in {words}' if when == 'before' else f'after {words}'
         elif unit == 'epoch':
             self._place = f'{when} a {mode} epoch (loading its data, or computing its metrics)'
+        if fn_name == 'after_val_epoch':
+            self._validation = 'ends'
         super().call_hook(fn_name, **kwargs)
+        if mode == 'val' and unit == 'epoch':
+            self._validation = 'runs' if when == 'before' else None
 
     def train(self) -> nn.Module:
-        """As in the base class, in a stage for each step."""
+        """As in the base class, in a stage for each step; a failing validation loses none."""
         with self._loops():
-            return super().train()
+            try:
+                return super().train()
+            except Exception:
+                if self._validation is not None:
+                    self._keep_steps()
+                raise
+
+    def _keep_steps(self) -> None:
+        """Write a checkpoint of a training whose validation fails, as best as can be."""
+        hooks = [hook for hook in self.hooks if isinstance(hook, DurableCheckpointHook)]
+        if not hooks:
+            return
+        try:
+            for hook in self.hooks:
+                # The average is in the place of the weights while it is validated.
+                swaps = isinstance(hook, EMAHook) and getattr(hook, 'evaluate_on_ema', True)
+                if swaps and self._validation == 'runs':
+                    hook._swap_ema_parameters()
+            written = hooks[0].keep(self)
+        except Exception as error:
+            self.logger.warning(f'The steps so far cannot be kept: {reason(error)}')
+            return
+        if written is not None:
+            self.logger.warning(
+                f'The validation fails, as is said below. {written} has all steps so far: correct '
+                'it and continue with --resume'
+            )
 
     def test(self) -> dict:
         """As in the base class, in a stage for each step."""

@@ -5,6 +5,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import METRICS
+
+from paco_seg.engine.checkpoint import load_from_local
 
 
 def test_it_says_what_it_does_before_the_first_step(tiny_seg, run_tool, capsys):
@@ -65,3 +70,36 @@ def test_a_bad_item_is_named(tiny_seg, run_tool, tmp_path, workers):
         image.write_bytes(b'no image')
     with pytest.raises(ValueError, match=r'train_dataloader\.dataset: .*data/images/train/\d\.png'):
         run_tool('train', config)
+
+
+FAILS = """
+val_evaluator = dict(type='FailingIoUMetric', iou_metrics=['mIoU'])
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)
+default_hooks['checkpoint'] = dict(type='CheckpointHook', by_epoch=False, interval=4)
+custom_hooks = [dict(type='EMAHook', momentum=0.5)]
+"""
+
+
+class FailingIoUMetric(IoUMetric):
+    """What fails when it is computed."""
+
+    def compute_metrics(self, results):
+        raise KeyError('nothing')
+
+
+def test_a_failing_validation_loses_no_step(tiny_seg, run_tool, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(METRICS.module_dict, 'FailingIoUMetric', FailingIoUMetric)
+    with pytest.raises(KeyError, match='nothing'):
+        run_tool('train', tiny_seg(FAILS))
+    kept = tmp_path / 'work/iter_2.pth'
+    assert f'{kept} has all steps so far' in ''.join(capsys.readouterr())
+    found = load_from_local(str(kept))
+    works = tiny_seg(FAILS.replace('FailingIoUMetric', 'IoUMetric'))
+    options = ['--cfg-options', 'default_hooks.checkpoint.interval=2']
+    run_tool('train', works, '--work-dir', tmp_path / 'whole', *options)
+    expected = load_from_local(str(tmp_path / 'whole/iter_2.pth'))
+    for part in ('state_dict', 'ema_state_dict'):
+        for name, value in expected[part].items():
+            assert torch.equal(value, found[part][name]), name
+    run_tool('train', works, '--resume')
+    assert (tmp_path / 'work/iter_4.pth').is_file()

@@ -151,14 +151,28 @@ class DurableCheckpointHook(CheckpointHook):
             if path not in best:
                 remove(path)
 
+    def keep(self, runner: Runner) -> str | None:
+        """Write all steps so far, between two of them, unless that has been done.
+
+        Returns:
+            The checkpoint; None where the weights are sharded, or no step has been taken.
+        """
+        step = runner.epoch if self.by_epoch else runner.iter
+        name = self.filename_tmpl.format(step)
+        if runner.iter == 0 or not isinstance(runner, Runner):
+            return None
+        if self.written is None or osp.basename(self.written) != name:
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, step, meta)
+        return self.written
+
     def _check_monitored(self, runner: Runner, metrics: dict) -> None:
         """Refuse a value of ``save_best`` that is not there, once the training so far is saved."""
         wanted = [name for name in getattr(self, 'key_indicators', None) or () if name != 'auto']
         missing = [name for name in wanted if metrics and name not in metrics]
         if not missing:
             return
-        step = runner.epoch if self.by_epoch else runner.iter
-        self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
+        self.keep(runner)
         raise ValueError(
             'default_hooks.checkpoint.save_best: expected one of what the validation reports '
             f'({", ".join(metrics)}), got {missing[0]!r}. Correct it and continue with --resume: '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
@@ -14,7 +14,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, IterableDataset
 
-from paco_seg.core.checks import check_count, check_range
+from paco_seg.core.checks import check_choice, check_count, check_range
 from paco_seg.engine.bare_model import bare_model
 from paco_seg.engine.rng import is_endless
 
@@ -41,6 +41,8 @@ class SettingsCheckHook(Hook):
         check_checkpoint_interval(runner)
         check_save_best(runner)
         check_topk(runner)
+        _check_metrics(runner.val_loop, 'val_evaluator')
+        check_slides(runner)
 
     def before_test(self, runner: Runner) -> None:
         """Check once, before the first image is tested.
@@ -49,6 +51,8 @@ class SettingsCheckHook(Hook):
             TypeError, ValueError: names the config key, what is expected and the value.
         """
         _check_topk_metrics(runner.test_loop, 'test_evaluator')
+        _check_metrics(runner.test_loop, 'test_evaluator')
+        check_slides(runner)
 
 
 def check_length(runner: Runner) -> None:
@@ -158,6 +162,9 @@ def _reported(metric: Any) -> set[str] | None:
             names |= {'mFscore', 'mPrecision', 'mRecall'} if measure == 'mFscore' else {measure}
     elif (package, kind) == ('mmpretrain', 'Accuracy') and metric.thrs == (0.0,):
         names = {f'top{k}' for k in metric.topk}
+    elif (package, kind) == ('mmpretrain', 'SingleLabelMetric') and len(metric.thrs) == 1:
+        suffix = {None: '_classwise', 'micro': '_micro'}.get(metric.average, '')
+        names = {f'{item}{suffix}' for item in metric.items}
     return {f'{metric.prefix}/{name}' if metric.prefix else name for name in names} or None
 
 
@@ -198,6 +205,39 @@ def _check_topk(key: str, topk: Any, num_classes: int | None) -> None:
         )
 
 
+def _check_metrics(loop: Any, key: str) -> None:
+    """Refuse what stock metrics find out when they are computed.
+
+    Raises:
+        ValueError: names the config key, what is expected and the value.
+    """
+    for metric in _metrics(loop):
+        kind, package = type(metric).__name__, type(metric).__module__.partition('.')[0]
+        # By name, as above; one of somebody else may know more.
+        if package in ('mmseg', 'paco_seg') and kind in ('IoUMetric', 'LongTailIoUMetric'):
+            found = metric.metrics
+            for name in [found] if isinstance(found, str) else found:
+                check_choice(f'{key}.iou_metrics', name, ('mIoU', 'mDice', 'mFscore'))
+        if (package, kind) == ('mmpretrain', 'SingleLabelMetric'):
+            check_choice(f'{key}.average', metric.average, ('macro', 'micro', None))
+
+
+def check_slides(runner: Runner) -> None:
+    """Refuse a test in windows of unknown size.
+
+    Raises:
+        ValueError: names the config key.
+    """
+    settings = getattr(bare_model(runner.model), 'test_cfg', None)
+    if isinstance(settings, Mapping) and settings.get('mode') == 'slide':
+        for name in ('crop_size', 'stride'):
+            if settings.get(name) is None:
+                raise ValueError(
+                    f"model.test_cfg.{name}: expected (height, width), since mode is 'slide', got "
+                    "none. Set it, or mode='whole'"
+                )
+
+
 def _metrics(loop: Any) -> list[Any]:
     return list(getattr(getattr(loop, 'evaluator', None), 'metrics', []))
 
@@ -210,3 +250,8 @@ def _monitored(runner: Runner) -> Iterator[tuple[str, str]]:
             yield from (('default_hooks.checkpoint.save_best', name) for name in names)
         elif isinstance(hook, EarlyStoppingHook):
             yield 'custom_hooks.EarlyStoppingHook.monitor', hook.monitor
+    schedulers = runner.param_schedulers or []
+    groups = schedulers.values() if isinstance(schedulers, Mapping) else [schedulers]
+    for scheduler in (one for group in groups for one in group):
+        if getattr(scheduler, 'need_val_args', False):
+            yield 'param_scheduler.monitor', scheduler.monitor

@@ -31,6 +31,7 @@ from paco_seg.engine.stages import first_line
 from paco_seg.seg.datasets.label_maps import (
     LabelMaps,
     NoLabelMapsError,
+    UnlabelledError,
     heads_of,
     label_maps_of,
 )
@@ -554,8 +555,14 @@ def check_label_maps(
             continue
         try:
             datasets = list(label_maps_of(cfg, loader))
-        except NoLabelMapsError:  # the user's own kind of data set
-            continue
+        except NoLabelMapsError as error:
+            metrics = iter_metrics(cfg.get('val_evaluator'))
+            counts = loader == 'val_dataloader' and any(
+                'IoU' in str(m.get('type')) for m in metrics
+            )
+            if counts and isinstance(error, UnlabelledError):
+                raise  # or else the first validation would end the training
+            continue  # the user's own kind of data set
         for maps in datasets:
             problems, number = _sampled(LabelCheck.of(maps, cfg), cfg, files)
             warn_or_refuse(

@@ -11,6 +11,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from paco_seg.engine.data_config import datasets_of
@@ -24,6 +25,10 @@ _TRIED = 5
 
 class NoLabelMapsError(ValueError):
     """A dataset has no classes or label maps that could be looked at."""
+
+
+class UnlabelledError(NoLabelMapsError):
+    """The pipeline of a dataset packs images without label maps."""
 
 
 class LabelMaps:
@@ -141,6 +146,7 @@ class LabelMaps:
             if self._is_file_annotation(index):
                 return index
         error: Exception | None = None
+        is_packed = False
         for info in self.infos[:_TRIED]:
             results = copy.deepcopy(info)
             for index in range(len(self._steps)):
@@ -151,7 +157,10 @@ class LabelMaps:
                     break
                 if 'gt_seg_map' in results:
                     return index
-        raise NoLabelMapsError(
+            sample = results.get('data_samples')
+            is_packed |= isinstance(sample, BaseDataElement) and 'gt_sem_seg' not in sample
+        kind = UnlabelledError if is_packed else NoLabelMapsError
+        raise kind(
             f'{self.key}.pipeline: expected a LoadAnnotations step, or another that adds '
             f'gt_seg_map, got none{f" ({first_line(error)})" if error else ""}. Add it.'
         )

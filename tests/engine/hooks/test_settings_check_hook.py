@@ -4,8 +4,11 @@ import pytest
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict, ReduceOnPlateauLR
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmpretrain.evaluation import Accuracy as MMPretrainAccuracy
+from mmpretrain.evaluation import SingleLabelMetric
+from mmseg.evaluation import IoUMetric
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -44,7 +47,7 @@ def optim_wrapper(**settings):
     return OptimWrapper(torch.optim.SGD(nn.Linear(1, 1).parameters(), **settings))
 
 
-def runner(metrics=(), hooks=(), head=None, loop=None, optim=None, loader=None):
+def runner(metrics=(), hooks=(), head=None, loop=None, optim=None, loader=None, schedulers=()):
     model = nn.Module()
     if head is not None:
         model.head = nn.Module()
@@ -58,6 +61,7 @@ def runner(metrics=(), hooks=(), head=None, loop=None, optim=None, loader=None):
         val_loop=loop_of(list(metrics)),
         test_loop=loop_of(list(metrics)),
         optim_wrapper=optim or optim_wrapper(lr=0.1),
+        param_schedulers=list(schedulers),
     )
 
 
@@ -171,3 +175,39 @@ def test_a_learning_rate_that_is_not_finite(value):
     for optim in (wrapper, OptimWrapperDict(one=optim_wrapper(lr=0.1), two=wrapper)):
         with pytest.raises(ValueError, match=rf'^optim_wrapper\.optimizer\.lr: .* got {value}'):
             check(runner(optim=optim))
+
+
+@pytest.mark.parametrize(
+    ('metric', 'message'),
+    [
+        (IoUMetric(iou_metrics=['mIOU']), r"iou_metrics: expected one of 'mIoU', .* got 'mIOU'"),
+        (SingleLabelMetric(average='weighted'), r"average: expected one of 'macro', .*'weighted'"),
+    ],
+)
+def test_settings_of_metrics_that_show_when_they_are_computed(metric, message):
+    with pytest.raises(ValueError, match=f'^val_evaluator\\.{message}'):
+        check(runner([metric]))
+    with pytest.raises(ValueError, match=f'^test_evaluator\\.{message}'):
+        SettingsCheckHook().before_test(runner([metric]))
+    check(runner([IoUMetric(iou_metrics=['mIoU', 'mFscore']), SingleLabelMetric(average=None)]))
+
+
+def test_windows_need_a_size():
+    sliding = runner()
+    sliding.model.test_cfg = dict(mode='slide', crop_size=(4, 4))
+    with pytest.raises(ValueError, match=r'^model\.test_cfg\.stride: expected \(height, width\)'):
+        check(sliding)
+    sliding.model.test_cfg['stride'] = (2, 2)
+    check(sliding)
+
+
+@pytest.mark.parametrize('monitor', ['accuracy/top_1', 'single-label/f1'])
+def test_a_schedule_by_a_value_that_never_comes(monitor):
+    metrics = [MMPretrainAccuracy(), SingleLabelMetric(items=('precision', 'f1-score'))]
+    optim = optim_wrapper(lr=0.1)
+    plateau = ReduceOnPlateauLR(optim, monitor=monitor)
+    known = r'accuracy/top1, single-label/f1-score, single-label/precision'
+    with pytest.raises(ValueError, match=rf'^param_scheduler\.monitor: expected one of {known}'):
+        check(runner(metrics, schedulers=[plateau], optim=optim))
+    plateau.monitor = 'single-label/f1-score'
+    check(runner(metrics, schedulers=[plateau], optim=optim))

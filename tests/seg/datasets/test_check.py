@@ -492,6 +492,17 @@ def test_a_test_set_without_labels_is_left_out(scenes):
         datasets_of(cfg, ['test_dataloader'])
 
 
+def test_a_validation_without_labels_is_refused_before_training(scenes):
+    scenes.add(blocks(0, 1, 2))
+    cfg = scenes.config()
+    steps = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    cfg.val_dataloader = dict(dataset=dict(cfg.train_dataloader.dataset, pipeline=steps))
+    check_label_maps(cfg, ['val_dataloader'])  # whoever counts nothing needs no labels
+    cfg.val_evaluator = [dict(type='LongTailIoUMetric')]
+    with pytest.raises(ValueError, match=r'^val_dataloader\.dataset\.pipeline: .* LoadAnnotations'):
+        check_label_maps(cfg, ['val_dataloader'])
+
+
 def test_nothing_to_check_is_refused():
     with pytest.raises(ValueError, match=r'--loaders: expected a loader with a data set, got val'):
         datasets_of(Config(dict(default_scope='mmseg')), ['val_dataloader'])
