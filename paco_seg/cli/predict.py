@@ -153,6 +153,12 @@ def check_is_ours(out: Path, given: str) -> None:
             )
 
 
+def claim(out: Path) -> None:
+    """Make a folder that of a prediction, which it stays however the prediction ends."""
+    if not (out / 'predictions.json').is_file():
+        write_json(out / 'predictions.json', dict(classes=[], images={}))
+
+
 def titles_of(args: argparse.Namespace) -> list[str]:
     """Name the models after their checkpoints, with the folder where the names are the same."""
     paths = [Path(path) for path in (args.checkpoint, args.compare) if path]
@@ -302,6 +308,7 @@ def predict(
         if len(found) > 1:
             row['compare'] = found[1].describe(classes)
             row['differs'] = differing(found)
+        claim(out)
         label_map = found[0].label_map
         if label_map is not None:
             kind = np.uint8 if len(classes) <= 256 else np.uint16

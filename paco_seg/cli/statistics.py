@@ -132,7 +132,7 @@ def file_of(config: str, cfg: Config, scope: str, loader: str) -> Path:
     the same name elsewhere, or of what the data were.
     """
     out = Path(default_name(config, loader=loader))
-    counted = counted_data(out, '--out') if out.is_file() else None
+    counted = counted_data(out, 'default of --out') if out.is_file() else None
     if counted is None:
         return out
     found = fingerprint(cfg, scope, loader)

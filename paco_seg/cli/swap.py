@@ -209,7 +209,9 @@ def known_files(config: str, folder: Path) -> list[Path]:
     Counts of data that have changed since, or of another config of that name, are beside others.
     """
     name = default_name(config)
-    others = folder.glob(f'{glob.escape(Path(config).stem)}-{"[0-9a-f]" * 8}_class-frequency.json')
+    pattern = f'{glob.escape(Path(config).stem)}-{"[0-9a-f]" * 8}_class-frequency.json'
+    # Where statistics leaves them, too.
+    others = [path for place in dict.fromkeys((folder, Path())) for path in place.glob(pattern)]
     here = [path for path in (folder / name, *others) if path.is_file()]
     return [*sorted(here, key=lambda path: path.stat().st_mtime, reverse=True), Path(name)]
 

@@ -11,6 +11,7 @@
 """
 
 import argparse
+import inspect
 import logging
 import re
 from pathlib import Path
@@ -136,6 +137,10 @@ def _best_of(paths: list[tuple[int, Path]], last: str) -> Path | None:
     ended = re.search(r'(\d+)\.pth$', last)
     if len(paths) == 1 and (ended is None or step <= int(ended[1])):
         return path
+    written = Path(last).stat().st_mtime
+    newer = [one for _, one in paths if one.stat().st_mtime > written]
+    if newer:  # whose training was killed, or the last checkpoint is due
+        return newer[-1]
     hub = load_from_local(last, map_location='cpu').get('message_hub') or {}
     named = {
         Path(value).name
@@ -145,7 +150,6 @@ def _best_of(paths: list[tuple[int, Path]], last: str) -> Path | None:
     for _, one in reversed(paths):
         if one.name in named:
             return one
-    # A training that was killed between the two has left the former best beside the new one.
     if ended is None or step <= int(ended[1]):
         return path
     print_log(
@@ -238,7 +242,6 @@ def use_out_folder(cfg: Config, out: str) -> None:
                     f'--out: expected a folder outside the data, got {out!r}, where files of '
                     f'{key}.{name} would be written over. Choose another folder'
                 )
-    from mmseg.evaluation import IoUMetric
     from mmseg.registry import METRICS
 
     writers = []
@@ -246,12 +249,16 @@ def use_out_folder(cfg: Config, out: str) -> None:
         for metric in iter_metrics(cfg.test_evaluator):
             kind = metric.get('type')
             kind = METRICS.get(kind) if isinstance(kind, str) else kind
-            if isinstance(kind, type) and issubclass(kind, IoUMetric):
+            if isinstance(kind, type) and any(
+                'output_dir' in inspect.signature(cls.__init__).parameters
+                for cls in kind.__mro__
+                if '__init__' in vars(cls)
+            ):
                 writers.append(metric)
     if not writers:
         raise ValueError(
-            f'test_evaluator: expected an IoUMetric, which writes the label maps of --out {out!r}, '
-            'got none. Add one, or take a name that ends in .pkl'
+            f'test_evaluator: expected a metric such as IoUMetric, which writes the label maps of '
+            f'--out {out!r}, got none. Add one, or take a name that ends in .pkl'
         )
     for metric in writers:
         metric['output_dir'] = out

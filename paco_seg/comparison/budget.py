@@ -22,6 +22,7 @@ _ENDLESS = 10**8  # MMEngine's INF is 10 ** 9
 _LENGTHS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'total_iters', 'warmup_iters')
 _STOPS_EARLY = ('EarlyStoppingHook',)
 _WARM_UPS = ('Linear', 'Constant')
+_ROUNDED = 0.01  # of a length: less is no other curve
 _WANTS_A_METRIC = 'ReduceOnPlateau'
 
 
@@ -99,6 +100,7 @@ def length_changes(
     if kept != custom:
         top['custom_hooks'] = kept
     checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=iters)
+    others = _default_hooks(hooks, per_epoch, iters, full)
     changes = [
         replace_part(
             cfg,
@@ -108,6 +110,7 @@ def length_changes(
         ModelChange(
             (),
             dict(
+                others,
                 checkpoint=replacing(hooks, 'checkpoint', checkpoint),
                 logger=dict(logger, interval=log, log_metric_by_epoch=False),
             ),
@@ -126,7 +129,8 @@ def left_out(cfg: Config) -> list[str]:
     if cfg.get('resume'):
         source = f' (load_from={cfg.load_from!r})' if cfg.get('load_from') else ''
         found.append(f'resume{source}, every training starts anew')
-    for hook in cfg.get('custom_hooks') or []:
+    default = (hook for hook in (cfg.get('default_hooks') or {}).values() if hook)
+    for hook in (*(cfg.get('custom_hooks') or []), *default):
         if type_name(hook) == 'SwitchRecipeHook':
             later = [recipe['action_epoch'] for recipe in hook.get('schedule') or []]
             epochs = ', '.join(str(epoch) for epoch in later if epoch > 1)
@@ -160,6 +164,11 @@ def scaled_scheduler(scheduler: Mapping[str, Any], per_epoch: int, scale: float)
             scaled[key] = [max(1, round(value * factor)) for value in scaled[key]]
     if 'Exponential' in str(scaled.get('type')) and 'gamma' in scaled:
         scaled['gamma'] = scaled['gamma'] ** (1 / factor)  # per step
+    if 'step_size' in scaled:
+        # Fewer steps than before, or more, are as much steeper or flatter.
+        share = scaled['step_size'] / (scheduler['step_size'] * factor)
+        if abs(share - 1) > _ROUNDED:
+            scaled['gamma'] = scaled.get('gamma', 0.1) ** share
     if scaled.get('end', _ENDLESS) <= scaled.get('begin', 0):
         scaled['end'] = scaled.get('begin', 0) + 1
     return scaled
@@ -169,6 +178,24 @@ def _never_rises(scheduler: Mapping[str, Any]) -> bool:
     """Whether a warm-up is so short that MMEngine's first value of it would stay."""
     length = scheduler.get('end', _ENDLESS) - scheduler.get('begin', 0)
     return type_name(scheduler).startswith(_WARM_UPS) and length < 2
+
+
+def _default_hooks(
+    hooks: Mapping[str, Any], per_epoch: int, iters: int, full: int
+) -> dict[str, Any]:
+    """Return what becomes of hooks that a config has among the default ones, by their names."""
+    changed: dict[str, Any] = {}
+    for name, hook in hooks.items():
+        if not hook:
+            continue
+        if type_name(hook) in _STOPS_EARLY:
+            changed[name] = None
+            continue
+        plain = _plain_hook(hook)
+        scaled = _scaled_average(plain, per_epoch, iters, full)
+        if scaled != plain:
+            changed[name] = replacing(hooks, name, scaled)
+    return changed
 
 
 def _scaled_average(hook: dict[str, Any], per_epoch: int, iters: int, full: int) -> dict[str, Any]:

@@ -283,7 +283,8 @@ def seeds_needed(difference: Difference, margin: float, factor: int = 1) -> int 
     Returns:
         None if that is more than anybody trains.
     """
-    for number in range(SMALLEST, _MOST + 1):
+    # A difference that does not show is given more seeds, whatever the others do to its p.
+    for number in range(max(SMALLEST, difference.pairs + 1), _MOST + 1):
         different = factor * difference.p(number) < LEVEL
         near = abs(difference.mean) + difference.half_interval(number) <= margin
         if different or near:

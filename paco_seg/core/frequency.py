@@ -413,7 +413,8 @@ def save_class_frequency(
 def counted_data(path: str | os.PathLike[str], key: str = 'frequency_file') -> str | None:
     """Return what a file says that was counted; None if it says nothing."""
     content = _read_json(path, key, _FORM)
-    return content.get('data') if isinstance(content, dict) else None
+    data = content.get('data') if isinstance(content, dict) else None
+    return data if isinstance(data, str) else None
 
 
 def check_num_classes(

@@ -26,6 +26,23 @@ SHOWN = 3  # images in a message
 LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # of one run, named by its start
 
 
+class _SwapsNoted:
+    """Whether the average of an ``EMAHook`` is in the place of the weights, as in a validation."""
+
+    def __init__(self, hook: Any) -> None:
+        self._swap, self._is_swapped = hook._swap_ema_parameters, False
+        hook._swap_ema_parameters = self
+
+    def __call__(self) -> None:
+        self._swap()
+        self._is_swapped = not self._is_swapped
+
+    def undo(self) -> None:
+        """Put the weights back."""
+        if self._is_swapped:
+            self()
+
+
 # Beside it stands Runner or FlexibleRunner, whose methods have the same names.
 _Base: Any = object
 
@@ -36,7 +53,7 @@ class _Stages(_Base):
     # Where the loops are; read only when something goes wrong.
     _place = 'while preparing the run'
     _in_step = False
-    _validation: str | None = None  # 'runs', or 'ends': the hooks are told what came out
+    _is_validating = False
     _dumped: Path | None = None
     # A test has another config than the training whose folder it is started in.
     _keeps_config = False
@@ -153,41 +170,41 @@ class _Stages(_Base):
             self._place = f'in {words}' if when == 'before' else f'after {words}'
         elif unit == 'epoch':
             self._place = f'{when} a {mode} epoch (loading its data, or computing its metrics)'
-        if fn_name == 'after_val_epoch':
-            self._validation = 'ends'
+        if fn_name == 'before_val_epoch':
+            self._is_validating = True
         super().call_hook(fn_name, **kwargs)
-        if mode == 'val' and unit == 'epoch':
-            self._validation = 'runs' if when == 'before' else None
+        if fn_name == 'after_val_epoch':
+            self._is_validating = False
 
     def train(self) -> nn.Module:
         """As in the base class, in a stage for each step; a failing validation loses none."""
+        averages = [_SwapsNoted(hook) for hook in self.hooks if isinstance(hook, EMAHook)]
         with self._loops():
             try:
                 return super().train()
             except Exception:
-                if self._validation is not None:
-                    self._keep_steps()
+                if self._is_validating and isinstance(self, Runner):  # others have sharded weights
+                    self._keep_steps(averages)
                 raise
 
-    def _keep_steps(self) -> None:
+    def _keep_steps(self, averages: Sequence[_SwapsNoted]) -> None:
         """Write a checkpoint of a training whose validation fails, as best as can be."""
         hooks = [hook for hook in self.hooks if isinstance(hook, DurableCheckpointHook)]
         if not hooks:
             return
+        # One whose checkpoint can be resumed, if there is one.
+        hook = max(hooks, key=lambda hook: bool(hook.save_optimizer))
         try:
-            for hook in self.hooks:
-                # The average is in the place of the weights while it is validated.
-                swaps = isinstance(hook, EMAHook) and getattr(hook, 'evaluate_on_ema', True)
-                if swaps and self._validation == 'runs':
-                    hook._swap_ema_parameters()
-            written = hooks[0].keep(self)
+            for average in averages:
+                average.undo()
+            written = hook.keep(self)
         except Exception as error:
             self.logger.warning(f'The steps so far cannot be kept: {reason(error)}')
             return
         if written is not None:
             self.logger.warning(
-                f'The validation fails, as is said below. {written} has all steps so far: correct '
-                'it and continue with --resume'
+                f'The validation fails, as is said below. {written} has all steps so far'
+                + ': correct it and continue with --resume' * bool(hook.save_optimizer)
             )
 
     def test(self) -> dict:

@@ -127,6 +127,24 @@ def test_what_ends_a_prediction_early_leaves_what_was_predicted(
     assert re.findall(r'src="([^"]+)"', page) == ['pictures/car/0.png', 'pictures/car/1.png']
 
 
+def test_a_prediction_that_ended_early_is_repeated(
+    tiny_seg, run_tool, save_checkpoint, tmp_path, monkeypatch
+):
+    config = tiny_seg()
+    checkpoint, images, out = save_checkpoint(config), tmp_path / 'data/images/val', tmp_path / 'o'
+    with monkeypatch.context() as patched:
+        patched.setattr('paco_seg.cli.predict.paint', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_tool('predict', config, checkpoint, images, '-o', out)
+    assert len(list((out / 'labels').iterdir())) == 1
+    run_tool('predict', config, checkpoint, images, '-o', out)
+    assert len(json.loads((out / 'predictions.json').read_text())['images']) == 2
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize('task', ['seg', 'cls'])
 def test_a_damaged_image_does_not_stop_the_others(
     tiny_seg, tiny_cls, run_tool, save_checkpoint, tmp_path, monkeypatch, task

@@ -73,11 +73,27 @@ def test_the_best_checkpoint_of_an_earlier_training_is_not_tested(tmp_path, name
     (tmp_path / 'last_checkpoint').write_text('iter_1000.pth')
     for name in ('best_mIoU_iter_500', 'best_mIoU_iter_6000'):
         (tmp_path / f'{name}.pth').write_bytes(b'')
+        os.utime(tmp_path / f'{name}.pth', (0, 0))
     found = checkpoints_of(tmp_path)
     assert found.pop('last') == str(tmp_path / 'iter_1000.pth')
     assert found == ({'best on mIoU': str(tmp_path / f'{named}.pth')} if named else {})
     told = capsys.readouterr()
     assert ('best_mIoU_iter_6000.pth: is of another training' in told.out + told.err) == (not named)
+
+
+@pytest.mark.parametrize('step', [1000, 1500])
+def test_a_best_checkpoint_newer_than_the_last_is_of_its_training(tmp_path, step):
+    """A kill came before the last one could name it, or the last one is due."""
+    info = dict(best_ckpt='best_mIoU_iter_500.pth')
+    last = tmp_path / 'iter_1000.pth'
+    torch.save(dict(state_dict={}, message_hub=dict(runtime_info=info)), last)
+    (tmp_path / 'last_checkpoint').write_text('iter_1000.pth')
+    for number in (500, step):
+        (tmp_path / f'best_mIoU_iter_{number}.pth').write_bytes(b'')
+    os.utime(tmp_path / 'best_mIoU_iter_500.pth', (0, 0))
+    os.utime(last, (1, 1))
+    best = str(tmp_path / f'best_mIoU_iter_{step}.pth')
+    assert checkpoints_of(tmp_path) == {'last': str(last), 'best on mIoU': best}
 
 
 def test_best_checkpoints_beside_the_last_one_are_found(tmp_path):
@@ -187,7 +203,7 @@ def test_of_several_metrics_that_of_iou_writes_label_maps(
     run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'maps')
     assert len(list((tmp_path / 'maps').iterdir())) == 2
     config = tiny_seg(f'test_evaluator = {other}\n')
-    with pytest.raises(ValueError, match=r'^test_evaluator: expected an IoUMetric, which writes'):
+    with pytest.raises(ValueError, match=r'^test_evaluator: expected a metric such as IoUMetric'):
         run_tool('test', config, save_checkpoint(config), '--out', tmp_path / 'other')
 
 

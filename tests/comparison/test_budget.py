@@ -91,6 +91,30 @@ def test_an_average_of_the_weights_begins_at_the_same_share(begin, iters, expect
     ]
 
 
+def test_steps_of_the_rate_end_where_they_did():
+    before = dict(type='StepLR', step_size=1, gamma=0.98)
+    for iters in (200, 440, 460, 2000, 300 * 5005):
+        scaled = scaled_scheduler(before, 5005, iters / (300 * 5005))
+        steps = iters / scaled['step_size']
+        assert scaled['gamma'] ** steps == pytest.approx(0.98**300, rel=0.06)
+    whole = scaled_scheduler(dict(before, step_size=30), 5005, 0.5)
+    assert whole == dict(before, step_size=75075, by_epoch=False)
+
+
+def test_default_hooks_are_treated_as_others_are():
+    cfg = config()
+    cfg.default_hooks.early_stopping = dict(type='EarlyStoppingHook', monitor='x')
+    cfg.default_hooks.ema = dict(type='mmpretrain.EMAHook', begin_epoch=2)
+    cfg.default_hooks.timer = dict(type='IterTimerHook')
+    cfg.default_hooks.visualization = None
+    assert sum(text.startswith('EarlyStoppingHook') for text in left_out(cfg)) == 3
+    hooks = apply_changes(cfg, length_changes(cfg, 20, per_epoch=10), ()).default_hooks
+    assert hooks.early_stopping is None
+    assert hooks.visualization is None
+    assert hooks.ema == dict(type='mmpretrain.EMAHook', begin_iter=10)
+    assert hooks.timer == dict(type='IterTimerHook')
+
+
 def config(**settings):
     return Config(
         dict(

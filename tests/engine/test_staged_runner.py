@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 
@@ -78,6 +80,7 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)
 default_hooks['checkpoint'] = dict(type='CheckpointHook', by_epoch=False, interval=4)
 custom_hooks = [dict(type='EMAHook', momentum=0.5)]
 """
+FAILING_HOOK = "custom_hooks.insert(0, dict(type='FailingHook'))\n"
 
 
 class FailingIoUMetric(IoUMetric):
@@ -87,14 +90,26 @@ class FailingIoUMetric(IoUMetric):
         raise KeyError('nothing')
 
 
-def test_a_failing_validation_loses_no_step(tiny_seg, run_tool, tmp_path, monkeypatch, capsys):
+class FailingHook(Hook):
+    """What fails before EMAHook has put the weights back."""
+
+    def after_val_epoch(self, runner, metrics=None):
+        raise KeyError('nothing')
+
+
+@pytest.mark.parametrize('where', ['metric', 'hook'])
+def test_a_failing_validation_loses_no_step(
+    tiny_seg, run_tool, tmp_path, monkeypatch, capsys, where
+):
     monkeypatch.setitem(METRICS.module_dict, 'FailingIoUMetric', FailingIoUMetric)
+    monkeypatch.setitem(HOOKS.module_dict, 'FailingHook', FailingHook)
+    sound = FAILS.replace('FailingIoUMetric', 'IoUMetric')
     with pytest.raises(KeyError, match='nothing'):
-        run_tool('train', tiny_seg(FAILS))
+        run_tool('train', tiny_seg(FAILS if where == 'metric' else sound + FAILING_HOOK))
     kept = tmp_path / 'work/iter_2.pth'
     assert f'{kept} has all steps so far' in ''.join(capsys.readouterr())
     found = load_from_local(str(kept))
-    works = tiny_seg(FAILS.replace('FailingIoUMetric', 'IoUMetric'))
+    works = tiny_seg(sound)
     options = ['--cfg-options', 'default_hooks.checkpoint.interval=2']
     run_tool('train', works, '--work-dir', tmp_path / 'whole', *options)
     expected = load_from_local(str(tmp_path / 'whole/iter_2.pth'))

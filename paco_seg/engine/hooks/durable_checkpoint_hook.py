@@ -155,11 +155,11 @@ class DurableCheckpointHook(CheckpointHook):
         """Write all steps so far, between two of them, unless that has been done.
 
         Returns:
-            The checkpoint; None where the weights are sharded, or no step has been taken.
+            The checkpoint; None if no step has been taken.
         """
         step = runner.epoch if self.by_epoch else runner.iter
         name = self.filename_tmpl.format(step)
-        if runner.iter == 0 or not isinstance(runner, Runner):
+        if runner.iter == 0:
             return None
         if self.written is None or osp.basename(self.written) != name:
             meta = dict(epoch=runner.epoch, iter=runner.iter)

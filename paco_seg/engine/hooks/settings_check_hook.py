@@ -63,7 +63,7 @@ def check_length(runner: Runner) -> None:
     """
     loader = runner.train_dataloader
     is_sized = isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
-    if is_sized and not is_endless(loader) and len(loader) == 0:
+    if is_sized and loader.batch_size is not None and not is_endless(loader) and not len(loader):
         raise ValueError(
             f'train_dataloader.batch_size: expected at most {len(loader.sampler)}, the images of a '
             f'process in an epoch, since drop_last is set, got {loader.batch_size}: there would '

@@ -10,7 +10,7 @@ from mmseg.models.decode_heads.knet_head import IterativeDecodeHead
 from mmseg.models.decode_heads.point_head import PointHead
 
 from paco_seg.core.checks import check_count
-from paco_seg.engine.model_changes import ModelChange, replacing
+from paco_seg.engine.model_changes import ModelChange, replacing, type_name
 from paco_seg.engine.systems import SystemInputs, TrainingSystem, refusal
 from paco_seg.seg.systems.heads import (
     HARD_PIXELS,
@@ -23,6 +23,8 @@ from paco_seg.seg.systems.heads import (
 
 KEY = 'ohem'
 # MMSegmentation's own configs keep 100 000 of the 512 x 1024 pixels of a crop.
+# Of areas, of boundaries, or with a weight per class in the place of one per pixel.
+UNWEIGHTED = ('DiceLoss', 'FocalLoss', 'BoundaryLoss', 'SoftmaxDiceLoss', 'SquareAUCLoss')
 KEPT, KEPT_SHARE = 100_000, 100_000 / (512 * 1024)
 
 
@@ -50,10 +52,29 @@ def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> li
             )
         if issubclass(base, IterativeDecodeHead):  # K-Net computes its losses with the inner head
             inner = head['kernel_generate_head']
+            check_losses(f'{key}.kernel_generate_head', inner)
             return dict(kernel_generate_head=dict(sampler=replacing(inner, 'sampler', sampler)))
+        check_losses(key, head)
         return dict(sampler=replacing(head, 'sampler', sampler))
 
     return change_heads(cfg, settings['heads'], settings_of)
+
+
+def check_losses(key: str, head: Mapping[str, Any]) -> None:
+    """Refuse losses that end in an assertion where pixels have weights.
+
+    Raises:
+        ValueError: names the key and the loss.
+    """
+    losses = head.get('loss_decode') or ()
+    for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
+        if type_name(loss) in UNWEIGHTED:
+            raise refusal(
+                f'{key}.loss_decode',
+                'losses that take weights of pixels',
+                loss['type'],
+                'Hard example mining weights the pixels: leave that loss out',
+            )
 
 
 def _kept_of_crop(cfg: Config) -> int:

@@ -10,7 +10,7 @@ from mmpretrain.evaluation import Accuracy as MMPretrainAccuracy
 from mmpretrain.evaluation import SingleLabelMetric
 from mmseg.evaluation import IoUMetric
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
 from paco_seg.engine.hooks import SettingsCheckHook, settings_check_hook
 
@@ -77,6 +77,8 @@ def test_an_epoch_without_a_step_is_refused():
     check(runner(loader=DataLoader(images, 5, drop_last=True)))
     endless = InfiniteSampler(images)
     check(runner(loader=DataLoader(images, 8, drop_last=True, sampler=endless)))
+    batches = BatchSampler(endless, 8, drop_last=True)
+    check(runner(loader=DataLoader(images, batch_sampler=batches)))
 
 
 def test_an_interval_of_epochs_in_a_loop_of_iterations_is_refused():

@@ -287,6 +287,11 @@ def test_the_last_head_of_a_cascade_or_all(name, inputs):
         ('dice', dict(type='PointHead'), 'Dice is the overlap of areas'),
         ('ohem', dict(type='PointHead'), 'PointRend chooses hard points itself'),
         ('ohem', dict(type='PIDHead'), 'hard example mining of its own'),
+        (
+            'ohem',
+            dict(loss_decode=[CE, dict(type='DiceLoss')]),
+            r"\.loss_decode: expected losses that take weights of pixels, got 'DiceLoss'",
+        ),
         ('focal', dict(type='PIDHead', loss_decode=[CE, CE]), 'expected a softmax'),
         ('focal', dict(type='STDCHead'), 'binary boundaries'),
         ('focal', dict(type='NoHead'), "got 'NoHead'"),
