@@ -249,10 +249,11 @@ def use_out_folder(cfg: Config, out: str) -> None:
         for metric in iter_metrics(cfg.test_evaluator):
             kind = metric.get('type')
             kind = METRICS.get(kind) if isinstance(kind, str) else kind
-            if isinstance(kind, type) and any(
-                'output_dir' in inspect.signature(cls.__init__).parameters
-                for cls in kind.__mro__
-                if '__init__' in vars(cls)
+            if not inspect.isclass(kind):
+                continue
+            constructors = [vars(cls).get('__init__') for cls in inspect.getmro(kind)]
+            if any(
+                init and 'output_dir' in inspect.signature(init).parameters for init in constructors
             ):
                 writers.append(metric)
     if not writers:

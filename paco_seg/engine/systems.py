@@ -326,8 +326,8 @@ def _own_settings(
     """
     own: dict[str, Any] = {}
     for key, value in settings.items():
-        name, _, rest = key.rpartition('.')
-        if name == system.name:
+        name, dot, rest = key.partition('.')
+        if dot and name == system.name:
             own[rest] = value
         elif key in system.settings:
             others = [s.name for s in systems if key in s.search and key not in s.settings]
@@ -339,7 +339,7 @@ def _own_settings(
                     'Both systems have one: put the name in front of it',
                 )
             own[key] = value
-        elif not any(name == s.name or key in s.settings for s in systems):
+        elif not any((dot and name == s.name) or key in s.settings for s in systems):
             raise refusal(
                 key,
                 f"a setting such as '{systems[0].name}.SETTING'",

@@ -12,14 +12,16 @@ from paco_seg.cls.systems.three_views import three_view_changes
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
+NAME = 'bcl'
+
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return classifier, head and three views; further settings are those of ``BCLLoss``."""
-    return three_view_changes(cfg, 'BCLClsHead', dict(type='BCLLoss'), settings)
+    return three_view_changes(NAME, cfg, 'BCLClsHead', dict(type='BCLLoss'), settings)
 
 
 SYSTEM = TrainingSystem(
-    name='bcl',
+    name=NAME,
     title='BCL',
     paper='Zhu et al., Balanced Contrastive Learning for Long-Tailed Visual Recognition, CVPR 2022 '
     '(arXiv 2207.09052)',

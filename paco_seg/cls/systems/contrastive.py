@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from paco_seg.cls.systems.own_settings import checked_settings
 from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
@@ -21,20 +22,32 @@ HEAD_SETTINGS = ('queue_size', 'projector')
 
 
 def contrastive_changes(
-    cfg: Config, model: Mapping[str, Any], head: str, loss: str, settings: Mapping[str, Any]
+    name: str,
+    cfg: Config,
+    model: Mapping[str, Any],
+    head: str,
+    loss: str,
+    settings: Mapping[str, Any],
 ) -> list[ModelChange]:
     """Return classifier, head, two views and no mixed images.
 
     Args:
+        name: of the system.
         cfg: complete config with a linear head.
         model: type and own settings of the classifier.
         head: type of the head.
         loss: type of its loss.
         settings: of the loss and, by ``HEAD_SETTINGS``, of the head. ``queue_size=None`` is the
             default of the head, or the images of a step if these are more.
+
+    Raises:
+        ValueError: the config cannot be served, or a setting is unknown.
     """
     stock = linear_head(cfg)
     check_recipe(cfg, 'loss')
+    # Those of the classifier are known as well, though they have been taken out.
+    of_model = [key for key in model if key != 'type']
+    settings = checked_settings(name, settings, loss, (*HEAD_SETTINGS, *of_model))
     own = {key: settings[key] for key in HEAD_SETTINGS if settings.get(key) is not None}
     step = (cfg.get('auto_scale_lr') or {}).get('base_batch_size') or 0
     if step > QUEUE_SIZE:

@@ -12,15 +12,17 @@ from paco_seg.cls.systems.stock_classifier import IMPORTS
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
+NAME = 'gpaco'
+
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return classifier, head and two views; further settings are those of ``GPaCoLoss``."""
     model = dict(type='GPaCoClassifier')
-    return contrastive_changes(cfg, model, 'GPaCoClsHead', 'GPaCoLoss', settings)
+    return contrastive_changes(NAME, cfg, model, 'GPaCoClsHead', 'GPaCoLoss', settings)
 
 
 SYSTEM = TrainingSystem(
-    name='gpaco',
+    name=NAME,
     title='GPaCo',
     paper='Cui et al., Generalized Parametric Contrastive Learning, TPAMI 2023 (arXiv 2209.12400)',
     summary='two views, whose embeddings and class centers contrast with each other and a queue '

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from paco_seg.cls.systems.own_settings import checked_settings
 from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
@@ -23,20 +24,23 @@ HEAD_SETTINGS = ('curriculum', 'projector')
 
 
 def hybrid_changes(
-    cfg: Config, contrast: str, num_views: int, settings: Mapping[str, Any]
+    name: str, cfg: Config, contrast: str, num_views: int, settings: Mapping[str, Any]
 ) -> list[ModelChange]:
     """Return classifier, head, and the data set that joins a class-balanced image to every other.
 
     Args:
+        name: of the system.
         cfg: complete config with a linear head.
         contrast: type of the loss of the feature branch.
         num_views: views of each image that it sees.
         settings: of the contrast and, by ``HEAD_SETTINGS``, of the head.
 
     Raises:
-        ValueError: the head is not linear, or the training pipeline cannot be extended.
+        ValueError: the head is not linear, the training pipeline cannot be extended, or a setting
+            is unknown.
     """
     head = linear_head(cfg)
+    settings = checked_settings(name, settings, contrast, HEAD_SETTINGS)
     check_recipe(cfg, 'loss')
     check_recipe(cfg, 'train_pipeline')
     own = {key: settings[key] for key in HEAD_SETTINGS if settings.get(key) is not None}

@@ -12,14 +12,16 @@ from paco_seg.cls.systems.stock_classifier import IMPORTS
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import SystemInputs, TrainingSystem
 
+NAME = 'hybrid-psc'
+
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return the changes for one view; further settings: those of ``PrototypeContrastLoss``."""
-    return hybrid_changes(cfg, 'PrototypeContrastLoss', 1, settings)
+    return hybrid_changes(NAME, cfg, 'PrototypeContrastLoss', 1, settings)
 
 
 SYSTEM = TrainingSystem(
-    name='hybrid-psc',
+    name=NAME,
     title='Hybrid-PSC',
     paper='Wang et al., Contrastive Learning based Hybrid Networks for Long-Tailed Image '
     'Classification, CVPR 2021 (arXiv 2103.14267)',

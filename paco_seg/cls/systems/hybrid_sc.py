@@ -12,14 +12,16 @@ from paco_seg.cls.systems.stock_classifier import IMPORTS
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
+NAME = 'hybrid-sc'
+
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return the changes for two views; further settings are those of ``SupConLoss``."""
-    return hybrid_changes(cfg, 'SupConLoss', 2, settings)
+    return hybrid_changes(NAME, cfg, 'SupConLoss', 2, settings)
 
 
 SYSTEM = TrainingSystem(
-    name='hybrid-sc',
+    name=NAME,
     title='Hybrid-SC',
     paper='Wang et al., Contrastive Learning based Hybrid Networks for Long-Tailed Image '
     'Classification, CVPR 2021 (arXiv 2103.14267)',

@@ -12,16 +12,18 @@ from paco_seg.cls.systems.stock_classifier import IMPORTS
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
+NAME = 'paco'
+
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return classifier, head and two views; further settings are those of ``GPaCoLoss``."""
     loss = dict(settings)
     model = dict(type='PaCoClassifier', momentum=loss.pop('momentum'))
-    return contrastive_changes(cfg, model, 'PaCoClsHead', 'GPaCoLoss', loss)
+    return contrastive_changes(NAME, cfg, model, 'PaCoClsHead', 'GPaCoLoss', loss)
 
 
 SYSTEM = TrainingSystem(
-    name='paco',
+    name=NAME,
     title='PaCo',
     paper='Cui et al., Parametric Contrastive Learning, ICCV 2021 (arXiv 2107.12028)',
     summary='two views: the first contrasts with class centers, and with keys that a momentum '

@@ -12,15 +12,17 @@ from paco_seg.cls.systems.three_views import three_view_changes
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
+NAME = 'proco'
+
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return classifier, head and three views; further settings are those of ``ProCoLoss``."""
     contrast = dict(type='ProCoLoss', class_prior=settings['class_prior'])
-    return three_view_changes(cfg, 'ProCoClsHead', contrast, settings)
+    return three_view_changes(NAME, cfg, 'ProCoClsHead', contrast, settings)
 
 
 SYSTEM = TrainingSystem(
-    name='proco',
+    name=NAME,
     title='ProCo',
     paper='Du et al., Probabilistic Contrastive Learning for Long-Tailed Visual Recognition, '
     'TPAMI 2024 (arXiv 2403.06726)',

@@ -12,17 +12,19 @@ from paco_seg.cls.systems.stock_classifier import IMPORTS
 from paco_seg.engine.model_changes import ModelChange
 from paco_seg.engine.systems import Needs, SystemInputs, TrainingSystem
 
+NAME = 'supcon-joint'
+
 
 def change(cfg: Config, settings: Mapping[str, Any], inputs: SystemInputs) -> list[ModelChange]:
     """Return classifier, head and two views: those of GPaCo with another loss."""
     model = dict(type='GPaCoClassifier')
     return contrastive_changes(
-        cfg, model, 'MultiTaskSupConClsHead', 'MultiTaskSupConLoss', settings
+        NAME, cfg, model, 'MultiTaskSupConClsHead', 'MultiTaskSupConLoss', settings
     )
 
 
 SYSTEM = TrainingSystem(
-    name='supcon-joint',
+    name=NAME,
     title='CE + SupCon',
     paper='Khosla et al., Supervised Contrastive Learning, NeurIPS 2020 (arXiv 2004.11362)',
     summary='two views: cross entropy, and supervised contrast beside it without class centers',

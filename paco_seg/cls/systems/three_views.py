@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from paco_seg.cls.systems.own_settings import checked_settings
 from paco_seg.cls.systems.stock_classifier import (
     check_recipe,
     linear_head,
@@ -22,11 +23,12 @@ NUM_VIEWS = 3
 
 
 def three_view_changes(
-    cfg: Config, head: str, contrast: Mapping[str, Any], settings: Mapping[str, Any]
+    name: str, cfg: Config, head: str, contrast: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> list[ModelChange]:
     """Return classifier, head, three views and no mixed images.
 
     Args:
+        name: of the system.
         cfg: complete config with a linear head.
         head: type of the head.
         contrast: config of its contrast, without the further ``settings``.
@@ -34,11 +36,12 @@ def three_view_changes(
             the classifier's loss.
 
     Raises:
-        ValueError: the head is not linear, or the training pipeline cannot be extended.
+        ValueError: the head is not linear, the training pipeline cannot be extended, or a setting
+            is unknown.
     """
     stock = linear_head(cfg)
     check_recipe(cfg, 'loss')
-    further = dict(settings)
+    further = checked_settings(name, settings, contrast['type'], (*HEAD_SETTINGS, 'class_prior'))
     prior = further.pop('class_prior')
     own = {key: further.pop(key) for key in HEAD_SETTINGS}
     new = dict(
