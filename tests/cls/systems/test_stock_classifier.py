@@ -107,6 +107,31 @@ def test_class_weights_want_the_frequencies_of_these_classes(tmp_path):
             system.changes(config(), settings, INPUTS)
 
 
+@pytest.mark.parametrize(
+    ('wrapped', 'message'),
+    [
+        (lambda d: dict(type='ClassBalancedDataset', oversample_thr=0.1, dataset=d), r'\.type'),
+        (
+            lambda d: dict(
+                type='ConcatDataset', datasets=[d, dict(type='RepeatDataset', times=3, dataset=d)]
+            ),
+            '',
+        ),
+        (lambda d: dict(type='RepeatDataset', times=3, dataset=d), None),
+    ],
+)
+def test_weights_are_of_the_images_that_are_delivered(wrapped, message):
+    cfg = read_config('mmpretrain::resnet/resnet50_8xb32_in1k.py')
+    cfg.train_dataloader.dataset = wrapped(cfg.train_dataloader.dataset)
+    system = SYSTEMS['class-weighted-ce']
+    if message is None:
+        system.apply(cfg, {}, INPUTS)
+        return
+    message = rf'^train_dataloader\.dataset{message}: expected every image as often as any other'
+    with pytest.raises(ValueError, match=message):
+        system.apply(cfg, {}, INPUTS)
+
+
 def test_mixed_images_are_off_wherever_they_are_configured():
     preprocessor = dict(to_onehot=True, batch_augments=dict(augments=[dict(type='Mixup')]))
     for key in ('data_preprocessor', 'model__data_preprocessor'):
