@@ -132,7 +132,10 @@ def file_of(config: str, cfg: Config, scope: str, loader: str) -> Path:
     the same name elsewhere, or of what the data were.
     """
     out = Path(default_name(config, loader=loader))
-    counted = counted_data(out, 'default of --out') if out.is_file() else None
+    try:
+        counted = counted_data(out) if out.is_file() else None
+    except ValueError:  # damaged: it is counted anew
+        return out
     if counted is None:
         return out
     found = fingerprint(cfg, scope, loader)

@@ -23,6 +23,8 @@ from paco_seg.files import written_aside
 # What NumPy says when MMEngine packs the items of a dataset that has none.
 EMPTY = 'need at least one array to concatenate'
 SHOWN = 3  # images in a message
+# Default hooks of MMEngine's runner.
+OWN_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # of one run, named by its start
 
 
@@ -110,7 +112,13 @@ class _Stages(_Base):
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
         """As in the base class, in a stage."""
-        hooks = {'default_hooks': default_hooks or {}, 'custom_hooks': custom_hooks or []}
+        # MMEngine takes None, which switches a hook off, for names of its own alone.
+        default_hooks = {
+            name: hook
+            for name, hook in (default_hooks or {}).items()
+            if hook is not None or name in OWN_HOOKS
+        }
+        hooks = {'default_hooks': default_hooks, 'custom_hooks': custom_hooks or []}
 
         def key(error: Exception) -> str:
             return failing_part(error, hooks, 'hooks').removeprefix('hooks.')

@@ -243,3 +243,11 @@ def test_counts_of_other_data_stay(tiny_seg, run_tool, monkeypatch, tmp_path, ca
     assert f'is of other data; counting into {other.name}' in capsys.readouterr().out
     run_tool('statistics', fewer, '-o', usual)
     assert load_class_frequency(usual).num_images == 2
+
+
+def test_a_damaged_file_is_counted_anew(tiny_seg, run_tool, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    damaged = tmp_path / 'config_class-frequency.json'
+    damaged.write_text('{"x": ')
+    run_tool('statistics', tiny_seg())
+    assert load_class_frequency(damaged).num_images == 7

@@ -118,3 +118,8 @@ def test_a_failing_validation_loses_no_step(
             assert torch.equal(value, found[part][name]), name
     run_tool('train', works, '--resume')
     assert (tmp_path / 'work/iter_4.pth').is_file()
+
+
+def test_a_default_hook_of_any_name_can_be_switched_off(tiny_seg, run_tool, tmp_path):
+    run_tool('train', tiny_seg("default_hooks['early'] = None\ntrain_cfg['max_iters'] = 1\n"))
+    assert (tmp_path / 'work/iter_1.pth').is_file()

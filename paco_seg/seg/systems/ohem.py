@@ -22,9 +22,9 @@ from paco_seg.seg.systems.heads import (
 )
 
 KEY = 'ohem'
-# MMSegmentation's own configs keep 100 000 of the 512 x 1024 pixels of a crop.
 # Of areas, of boundaries, or with a weight per class in the place of one per pixel.
 UNWEIGHTED = ('DiceLoss', 'FocalLoss', 'BoundaryLoss', 'SoftmaxDiceLoss', 'SquareAUCLoss')
+# MMSegmentation's own configs keep 100 000 of the 512 x 1024 pixels of a crop.
 KEPT, KEPT_SHARE = 100_000, 100_000 / (512 * 1024)
 
 
