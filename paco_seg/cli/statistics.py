@@ -11,7 +11,8 @@ state is beside the result, in ``FILE.json.part``.
 import argparse
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from paco_seg.core.frequency import (
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.data_config import read_data_config
 from paco_seg.engine.parallel import check_jobs
+from paco_seg.engine.stages import EXPECTED
 from paco_seg.files import check_output
 
 LOADER = 'train_dataloader'  # whose classes a prior is about
@@ -90,6 +92,24 @@ def is_about(counted: str, found: str) -> bool:
     return counted == found or (' ' not in counted and found.startswith(f'{counted} '))
 
 
+def other_data(file: Path, identity: Callable[[bool], str], key: str) -> str | None:
+    """Return what identifies the data of a config if a file says that it counted others.
+
+    Args:
+        file: of counts.
+        identity: of the config's data, as files have it now, or (True) had it formerly.
+        key: argument to name where the file cannot be read.
+    """
+    counted = counted_data(file, key)
+    if counted is None:
+        return None
+    try:
+        is_known = is_about(counted, identity(False)) or is_about(counted, identity(True))
+    except EXPECTED:  # the data are elsewhere: the file is what is known about them
+        return None
+    return None if is_known else identity(False)
+
+
 def _hash_of(*counted: Any) -> str:
     return hashlib.sha256(json.dumps(counted).encode()).hexdigest()
 
@@ -132,14 +152,14 @@ def file_of(config: str, cfg: Config, scope: str, loader: str) -> Path:
     the same name elsewhere, or of what the data were.
     """
     out = Path(default_name(config, loader=loader))
+    if not out.is_file():
+        return out
+    identity = cache(lambda former: fingerprint(cfg, scope, loader, former=former))
     try:
-        counted = counted_data(out) if out.is_file() else None
+        found = other_data(out, identity, '--out')
     except ValueError:  # damaged: it is counted anew
         return out
-    if counted is None:
-        return out
-    found = fingerprint(cfg, scope, loader)
-    if is_about(counted, found) or is_about(counted, fingerprint(cfg, scope, loader, former=True)):
+    if found is None:
         return out
     other = Path(default_name(config, found, loader=loader))
     print(f'{out}: is of other data; counting into {other}. To replace it: -o {out}')

@@ -19,7 +19,6 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
@@ -32,12 +31,12 @@ from paco_seg.cli.statistics import (
     LOADER,
     default_name,
     fingerprint,
-    is_about,
+    other_data,
     write_statistics,
 )
 from paco_seg.cli.stock_configs import check_all, pretended_frequency
 from paco_seg.compat import pretend_compiled_operations
-from paco_seg.core.frequency import counted_data, load_class_frequency
+from paco_seg.core.frequency import load_class_frequency
 from paco_seg.engine.cli import PLUGINS, scope_of
 from paco_seg.engine.config_options import ConfigOptions
 from paco_seg.engine.data_config import read_data_config
@@ -176,7 +175,7 @@ def frequency_file(config: str, folder: Path, given: str | None, *, required: bo
     for place in [target] if given else known_files(config, folder):
         if not place.is_file():
             continue
-        found = other_data(place, identity)
+        found = other_data(place, identity, '--frequency-file')
         if found is None:
             return place
         if given:
@@ -214,23 +213,6 @@ def known_files(config: str, folder: Path) -> list[Path]:
     others = [path for place in dict.fromkeys((folder, Path())) for path in place.glob(pattern)]
     here = [path for path in (folder / name, *others) if path.is_file()]
     return [*sorted(here, key=lambda path: path.stat().st_mtime, reverse=True), Path(name)]
-
-
-def other_data(file: Path, identity: Callable[[bool], str]) -> str | None:
-    """Return what identifies the data of a config if a file says that it counted others.
-
-    Args:
-        file: of counts.
-        identity: of the config's data, as files have it now, or (True) had it formerly.
-    """
-    counted = counted_data(file, '--frequency-file')
-    if counted is None:
-        return None
-    try:
-        is_known = is_about(counted, identity(False)) or is_about(counted, identity(True))
-    except EXPECTED:  # the data are elsewhere: the file is what is known about them
-        return None
-    return None if is_known else identity(False)
 
 
 def identify(config: str, former: bool) -> str:

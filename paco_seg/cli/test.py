@@ -11,7 +11,6 @@
 """
 
 import argparse
-import inspect
 import logging
 import re
 from pathlib import Path
@@ -52,6 +51,7 @@ from paco_seg.engine.results import (
 )
 from paco_seg.engine.resume import LAST, PUBLISHED, newest_checkpoint
 from paco_seg.engine.safeguards import guard_test
+from paco_seg.engine.signatures import named_arguments
 from paco_seg.engine.strategies import drop_strategy
 from paco_seg.files import check_output
 
@@ -249,12 +249,7 @@ def use_out_folder(cfg: Config, out: str) -> None:
         for metric in iter_metrics(cfg.test_evaluator):
             kind = metric.get('type')
             kind = METRICS.get(kind) if isinstance(kind, str) else kind
-            if not inspect.isclass(kind):
-                continue
-            constructors = [vars(cls).get('__init__') for cls in inspect.getmro(kind)]
-            if any(
-                init and 'output_dir' in inspect.signature(init).parameters for init in constructors
-            ):
+            if isinstance(kind, type) and 'output_dir' in named_arguments(kind.__mro__):
                 writers.append(metric)
     if not writers:
         raise ValueError(

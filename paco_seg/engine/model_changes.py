@@ -233,13 +233,18 @@ def type_name(part: Mapping[str, Any]) -> str:
     return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
 
 
+def full_name(part: Mapping[str, Any], default: str = '') -> str:
+    """Return the type of a part: a name as the config has it, a class with its module."""
+    kind = part.get('type') or default
+    return kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
+
+
 def mmengine_name(part: Mapping[str, Any], default: str = '') -> str:
     """Return the type of a part, as :func:`type_name` does where the class is MMEngine's.
 
     A class of the same name elsewhere is another one: its name stays in full.
     """
-    kind = part.get('type') or default
-    full = kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
+    full = full_name(part, default)
     return full.rsplit('.', 1)[-1] if full.startswith('mmengine.') else full
 
 

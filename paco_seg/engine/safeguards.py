@@ -12,7 +12,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 import paco_seg.engine.hooks  # noqa: F401
 from paco_seg.engine.cli import add_hook
-from paco_seg.engine.model_changes import mmengine_name, type_name
+from paco_seg.engine.model_changes import full_name, mmengine_name, type_name
 
 
 def guard_training(cfg: Config) -> None:
@@ -57,9 +57,7 @@ def _is_average(hook: Any) -> bool:
     MMPretrain's may test the trained weights too, whose predictions would take the place of the
     others in what is written, and those alone, which are not the model of the checkpoint.
     """
-    kind = hook.get('type')
-    full = kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
-    package, _, name = full.rpartition('.')
+    package, _, name = full_name(hook).rpartition('.')
     if name != 'EMAHook' or package.split('.')[0] not in ('', 'mmengine', 'mmpretrain'):
         return False
     is_average = hook.get('evaluate_on_ema', True)

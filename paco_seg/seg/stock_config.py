@@ -11,6 +11,8 @@ import mmseg.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 
+from paco_seg.engine.signatures import named_arguments
+
 PACKAGE = 'paco_seg'
 # Data sets of ours around another, which stands for them.
 WRAPPERS = ('RareClassDataset', 'TailMemoryDataset')
@@ -135,8 +137,8 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
                 'the config.'
             )
         base = theirs[0]
-    own = _arguments(own_classes)
-    known = _arguments(base.__mro__)
+    own = named_arguments(own_classes)
+    known = named_arguments(base.__mro__)
     for name, default in own.items():
         if name not in known:
             config.pop(name, None)
@@ -150,15 +152,3 @@ def _counterpart(config: dict, cls: type, key: str) -> Any:
 
 def _module(cls: Any) -> str:
     return cls.__module__.split('.')[0]
-
-
-def _arguments(classes: Any) -> dict[str, Any]:
-    """Named constructor arguments of some classes, and their defaults."""
-    return {
-        name: parameter.default
-        for cls in classes
-        if '__init__' in vars(cls)
-        for name, parameter in inspect.signature(vars(cls)['__init__']).parameters.items()
-        if name != 'self'
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }

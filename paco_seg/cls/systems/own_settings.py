@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
+from paco_seg.cls.losses import GPaCoLoss
 from paco_seg.core.paco import PaCoSettings
+from paco_seg.engine.signatures import named_arguments
 from paco_seg.engine.systems import refusal
 
 PROJECTOR = 'projector'
@@ -66,12 +67,7 @@ def _settings_of(loss: str) -> list[str]:
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         kind = MODELS.get(loss)
     assert kind is not None, loss
-    parameters = inspect.signature(kind).parameters.values()
-    names = [
-        parameter.name
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in _FILLED_IN
-    ]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    names = [name for name in named_arguments([kind]) if name not in _FILLED_IN]
+    if issubclass(kind, GPaCoLoss):  # which takes further ones
         names += [field.name for field in fields(PaCoSettings) if field.name not in _OF_PIXELS]
     return names

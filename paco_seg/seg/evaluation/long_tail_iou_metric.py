@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from paco_seg.core.frequency import (
     load_class_frequency,
 )
 from paco_seg.core.rarity import gini_index, rarity_groups
+from paco_seg.engine.signatures import named_arguments
 from paco_seg.files import written_aside
 
 KEY = 'LongTailIoUMetric'
@@ -214,13 +214,7 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
     Raises:
         TypeError: names the argument and those that exist.
     """
-    known = [
-        name
-        for cls in (LongTailIoUMetric, IoUMetric)
-        for name, parameter in inspect.signature(vars(cls)['__init__']).parameters.items()
-        if name != 'self'
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
+    known = named_arguments((LongTailIoUMetric, IoUMetric))
     for name in arguments:
         if name not in known:
             raise TypeError(f'{KEY}.{name}: expected one of {", ".join(known)}, got {name!r}')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,6 +25,7 @@ from paco_seg.core.gradient_balance import GradientBalance, MainTask
 from paco_seg.core.grouping import Grouping, group_by_rule
 from paco_seg.core.paco import ContrastBatch, PaCoSettings, paco_loss
 from paco_seg.core.region_keys import region_keys
+from paco_seg.engine.signatures import named_arguments
 from paco_seg.seg.losses.loss_name import check_loss_name
 from paco_seg.seg.losses.pixel_alpha import PixelAlpha
 
@@ -93,7 +93,8 @@ class PixelGPaCoLoss(nn.Module):
         settings = dict(alpha=0.01, temperature=0.07) | settings
         check_choice(f'{KEY}.scope', scope, SCOPES)
         self.alpha = PixelAlpha(settings['alpha'], frequency_file, within_image=scope == 'image')
-        self.settings = PaCoSettings.checked(KEY, further=_further_settings(), **settings)
+        further = (*named_arguments([PixelGPaCoLoss]), *SAMPLER_SETTINGS, *QUEUE_SETTINGS)
+        self.settings = PaCoSettings.checked(KEY, further=further, **settings)
         self.gradient_balance = _gradient_balance(loss_weight, gradient_ratio)
         check_bool(f'{KEY}.region_keys', region_keys)
         check_count(f'{KEY}.warmup_iters', warmup_iters)
@@ -279,13 +280,6 @@ class PixelGPaCoLoss(nn.Module):
         if self.warmup_iters == 0:
             return 1.0
         return min(1.0, (_iteration() + 1) / self.warmup_iters)
-
-
-def _further_settings() -> tuple[str, ...]:
-    """Name what ``loss_contrast`` may say beside the fields of PaCoSettings."""
-    parameters = inspect.signature(PixelGPaCoLoss.__init__).parameters.values()
-    own = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-    return (*own, *SAMPLER_SETTINGS, *QUEUE_SETTINGS)
 
 
 def _iteration() -> int:
